@@ -1,0 +1,135 @@
+import { isIP } from 'node:net'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+
+/** The names that proxy-addr knows for well-known ranges; everything else is an address or a CIDR network. */
+const NAMED_NETWORKS = ['loopback', 'linklocal', 'uniquelocal']
+
+const milliseconds = (minimum: number) => ({
+  minimum,
+  maximum: 86_400_000,
+  mustBe: `a whole number of milliseconds, at least ${minimum}`,
+})
+
+/**
+ * Everything that can be set, with its default. `mustBe` completes the sentence "NAME must be …" of a refused start and
+ * is the text of the documentation's table.
+ */
+export const Environment = Type.Object({
+  HOST: Type.String({ minLength: 1, default: '127.0.0.1', mustBe: 'the address to listen on' }),
+  PORT: Type.Integer({
+    minimum: 0,
+    maximum: 65535,
+    default: 8080,
+    mustBe: 'a port, 0 (any free one) to 65535',
+  }),
+  DATABASE_URL: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      mustBe: 'a postgres:// address; without it, an embedded one runs',
+    }),
+  ),
+  SILO_DATA_DIR: Type.String({
+    minLength: 1,
+    default: '.silo',
+    mustBe: "the embedded PostgreSQL's folder",
+  }),
+  SILO_ADMIN_USERNAME: Type.String({
+    pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$',
+    default: 'admin',
+    mustBe: 'the first admin: 1 to 64 letters, digits, ".", "_", "@" or "-"',
+  }),
+  SILO_ADMIN_PASSWORD: Type.Optional(
+    Type.String({
+      minLength: 8,
+      maxLength: 1024,
+      mustBe: "the first admin's password, 8 to 1024 characters",
+    }),
+  ),
+  JWT_SECRET: Type.Optional(
+    Type.String({ minLength: 32, mustBe: 'a secret of at least 32 characters, the same on every instance' }),
+  ),
+  LOG_LEVEL: Type.Union(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', mustBe: 'trace, debug, info, warn, error, fatal or silent' },
+  ),
+  TRUST_PROXY: Type.Array(Type.String(), {
+    default: [],
+    mustBe: 'a comma-separated list of addresses, networks (10.0.0.0/8) or loopback, linklocal, uniquelocal',
+  }),
+  READ_ONLY: Type.Boolean({ default: false, mustBe: 'true or false' }),
+  HEARTBEAT_MS: Type.Integer({ default: 30_000, ...milliseconds(100) }),
+  EVENT_RETENTION_HOURS: Type.Number({
+    exclusiveMinimum: 0,
+    maximum: 876_000,
+    default: 168,
+    mustBe: 'a number of hours above 0',
+  }),
+  SSE_MAX_CLIENTS: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 10_000,
+    mustBe: 'a whole number, at least 1',
+  }),
+  DRAIN_DELAY_MS: Type.Integer({ default: 0, ...milliseconds(0) }),
+  SHUTDOWN_TIMEOUT_MS: Type.Integer({ default: 10_000, ...milliseconds(1000) }),
+})
+
+/** What the environment says, converted and complete. */
+export type Config = Static<typeof Environment>
+
+/** What an application needs: the database and the secret are known, whether given or made by the embedded start. */
+export type AppConfig = Config & { DATABASE_URL: string; JWT_SECRET: string }
+
+/** A variable of the environment that can't be used. The message names it and says what it must be, never its value. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+const mustBe = (schema: TSchema): string => String(schema.mustBe)
+
+function isNetwork(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/')
+  if (NAMED_NETWORKS.includes(text)) return true
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
+  return (
+    rest.length === 0 &&
+    (prefix === undefined ? bits > 0 : /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits)
+  )
+}
+
+/**
+ * Reads the configuration from `env`. An empty value counts as unset, as in an env file.
+ * @throws {ConfigError} for the first variable that is wrong
+ */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const given: Record<string, unknown> = {}
+  for (const name of Object.keys(Environment.properties)) {
+    if (env[name] !== undefined && env[name] !== '') given[name] = env[name]
+  }
+  if (typeof given.TRUST_PROXY === 'string')
+    given.TRUST_PROXY = given.TRUST_PROXY.split(',').map((s) => s.trim())
+
+  const config: unknown = Value.Convert(Environment, Value.Default(Environment, given))
+  const wrong = Value.Errors(Environment, config).First()
+  if (wrong) {
+    const name = wrong.path.split('/')[1] ?? ''
+    const schema: TSchema | undefined = Object.entries(Environment.properties).find(
+      ([key]) => key === name,
+    )?.[1]
+    throw new ConfigError(`${name} must be ${schema ? mustBe(schema) : wrong.message}`)
+  }
+  const checked = Value.Decode(Environment, config)
+  if (!checked.TRUST_PROXY.every(isNetwork)) {
+    throw new ConfigError(`TRUST_PROXY must be ${mustBe(Environment.properties.TRUST_PROXY)}`)
+  }
+  if (checked.DATABASE_URL !== undefined && checked.JWT_SECRET === undefined) {
+    throw new ConfigError(
+      `JWT_SECRET must be given with DATABASE_URL: ${mustBe(Environment.properties.JWT_SECRET)}`,
+    )
+  }
+  if (checked.DRAIN_DELAY_MS >= checked.SHUTDOWN_TIMEOUT_MS) {
+    throw new ConfigError('DRAIN_DELAY_MS must be below SHUTDOWN_TIMEOUT_MS')
+  }
+  return checked
+}

@@ -1,0 +1,62 @@
+import js from '@eslint/js'
+import tseslint from 'typescript-eslint'
+
+/** `schemas ← store, feed ← plugins, routes ← app ← server`: what a folder may not import. */
+const mayNotImport = (files, ...folders) => ({
+  files: files.map((folder) => `${folder}/**/*.ts`),
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          {
+            regex: `^\\.\\./(${folders.join('|')})`,
+            message: 'See "The house" in docs/architecture.md: imports go one way.',
+          },
+        ],
+      },
+    ],
+  },
+})
+
+export default tseslint.config(
+  { ignores: ['dist', '.tap', '.silo'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { arguments: false } }],
+    },
+  },
+  // tap runs what `t.test` is given in order, awaited or not.
+  { files: ['test/**/*.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
+  mayNotImport(
+    ['schemas'],
+    'store/',
+    'feed/',
+    'plugins/',
+    'routes/',
+    'app\\.js',
+    'server\\.js',
+    'config\\.js',
+    'errors\\.js',
+  ),
+  mayNotImport(['store'], 'feed/', 'plugins/', 'routes/', 'app\\.js', 'server\\.js', 'config\\.js'),
+  mayNotImport(
+    ['feed'],
+    'store/',
+    'plugins/',
+    'routes/',
+    'app\\.js',
+    'server\\.js',
+    'config\\.js',
+    'errors\\.js',
+  ),
+  mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
+  mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),
+)

@@ -1,0 +1,321 @@
+-- The whole state of the service. Read docs/decisions/0002-log-written-by-triggers.md first.
+-- Every rule that must hold for any writer, the API or someone in psql, lives here and not in TypeScript.
+
+create extension if not exists pg_trgm;
+
+-- People and their credentials ------------------------------------------------------------------
+
+create table users (
+  id            uuid primary key default gen_random_uuid(),
+  username      text not null check (username ~ '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$'),
+  display_name  text not null,
+  role          text not null check (role in ('viewer', 'editor', 'admin')),
+  password_hash text not null,
+  active        boolean not null default true,
+  created_at    timestamptz(3) not null default now()
+);
+
+create unique index users_username on users (lower(username));
+
+-- A browser's session and an API token are the same thing: a row that can expire and be revoked.
+-- A session's bearer is a signed JWT that names the row; an API token's bearer is the secret itself.
+create table tokens (
+  id           uuid primary key default gen_random_uuid(),
+  user_id      uuid not null references users on delete cascade,
+  kind         text not null check (kind in ('session', 'api')),
+  name         text not null,
+  role         text not null check (role in ('viewer', 'editor', 'admin')),
+  hash         bytea unique check ((hash is null) = (kind = 'session')),
+  created_at   timestamptz(3) not null default now(),
+  expires_at   timestamptz(3) not null,
+  revoked_at   timestamptz(3),
+  last_used_at timestamptz(3)
+);
+
+create index tokens_user on tokens (user_id);
+
+-- Items and their revisions ---------------------------------------------------------------------
+
+create table items (
+  id               uuid primary key default gen_random_uuid(),
+  part_number      text collate "C" not null check (part_number ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'),
+  item_type        text not null default 'part'
+                   check (item_type in ('part', 'assembly', 'drawing', 'document', 'tool', 'consumable')),
+  description      text not null default '',
+  long_description text not null default '',
+  sourcing_type    text check (sourcing_type in ('manufactured', 'purchased')),
+  properties       jsonb not null default '{}' check (jsonb_typeof(properties) = 'object'),
+  revision         integer not null default 1,
+  created_at       timestamptz(3) not null default now(),
+  created_by       text not null default session_user,
+  updated_at       timestamptz(3) not null default now(),
+  updated_by       text not null default session_user,
+  archived_at      timestamptz(3)
+);
+
+create unique index items_part_number on items (lower(part_number));
+create index items_updated on items (updated_at, id);
+create index items_created on items (created_at, id);
+create index items_search on items using gin ((lower(part_number || ' ' || description)) gin_trgm_ops);
+
+create table revisions (
+  item_id          uuid not null references items deferrable initially deferred,
+  revision_number  integer not null,
+  part_number      text collate "C" not null,
+  item_type        text not null,
+  description      text not null,
+  long_description text not null,
+  sourcing_type    text,
+  properties       jsonb not null,
+  comment          text,
+  created_at       timestamptz(3) not null,
+  created_by       text not null,
+  primary key (item_id, revision_number)
+);
+
+-- The last number given out in a category; its row lock serialises concurrent creates of one category.
+create table categories (
+  category text collate "C" primary key check (category = lower(category)),
+  prefix   text not null,
+  last     integer not null
+);
+
+-- The event log ---------------------------------------------------------------------------------
+
+-- The id is drawn by the insert itself: after its lock on the table, without a cache. feed/tail.ts rests on both.
+create table events (
+  id          bigint generated always as identity (cache 1) primary key,
+  type        text not null,
+  part_number text not null,
+  data        json not null,
+  actor       text not null,
+  at          timestamptz(3) not null
+);
+
+-- One row: what this history of the log is, and up to which id retention has deleted it.
+create table event_log (
+  singleton boolean primary key default true check (singleton),
+  seed      uuid not null default gen_random_uuid(),
+  pruned_to bigint not null default 0
+);
+
+insert into event_log default values;
+
+create table server_settings (
+  singleton boolean primary key default true check (singleton),
+  mode      text not null default 'normal' check (mode in ('normal', 'read-only'))
+);
+
+insert into server_settings default values;
+
+-- A copy of the log is another history when it is restored into another cluster or database, or when its server was
+-- promoted or restored to an earlier point (a new timeline). Cursors of one history mean nothing in another.
+create function event_log_epoch() returns text
+language sql stable
+as $$
+  select substr(md5(concat_ws('/',
+           l.seed,
+           (select system_identifier from pg_control_system()),
+           (select oid from pg_database where datname = current_database()),
+           left(pg_walfile_name(pg_current_wal_lsn()), 8)
+         )), 1, 8)
+    from event_log l
+$$;
+
+-- Who a change is ascribed to: the API names its user, anybody else is the database user.
+create function acting_user() returns text
+language sql stable
+as $$
+  select coalesce(nullif(current_setting('silo.actor', true), ''), session_user)
+$$;
+
+create function items_before_insert() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+begin
+  new.revision    := 1;
+  new.created_at  := clock_timestamp();
+  new.created_by  := acting_user();
+  new.updated_at  := new.created_at;
+  new.updated_by  := new.created_by;
+  new.archived_at := null;
+  return new;
+end
+$$;
+
+-- An update that changes nothing is dropped here, so nothing that follows has to ask. A revision without a change of
+-- content is asked for with: set revision = revision + 1.
+create function items_before_update() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+declare
+  archived boolean := old.archived_at is null and new.archived_at is not null;
+  revised  boolean := new.revision <> old.revision
+                   or (old.archived_at is not null and new.archived_at is null)
+                   or (old.item_type, old.description, old.long_description, old.sourcing_type, old.properties)
+                      is distinct from
+                      (new.item_type, new.description, new.long_description, new.sourcing_type, new.properties);
+begin
+  if new.id <> old.id or new.part_number <> old.part_number then
+    raise exception 'the id and the part number of an item never change' using errcode = 'integrity_constraint_violation';
+  end if;
+  if old.archived_at is not null and new.archived_at is not null then
+    raise exception 'item % is archived', old.part_number using errcode = 'integrity_constraint_violation';
+  end if;
+  if not archived and not revised then
+    return null;
+  end if;
+  new.revision   := old.revision + revised::integer;
+  new.created_at := old.created_at;
+  new.created_by := old.created_by;
+  -- The row is locked by now, so the times of one item ascend like its revisions, also when the clock steps back.
+  new.updated_at := greatest(clock_timestamp(), old.updated_at);
+  new.updated_by := acting_user();
+  if archived then
+    new.archived_at := new.updated_at;
+  end if;
+  return new;
+end
+$$;
+
+create function items_write_revision() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+begin
+  if tg_op = 'UPDATE' and new.revision = old.revision then
+    return null;
+  end if;
+  insert into revisions (
+    item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
+    comment, created_at, created_by
+  ) values (
+    new.id, new.revision, new.part_number, new.item_type, new.description, new.long_description, new.sourcing_type,
+    new.properties, nullif(current_setting('silo.comment', true), ''), new.updated_at, new.updated_by
+  );
+  return null;
+end
+$$;
+
+-- The API looks at the log after each of its own commits, so it never pays for NOTIFY inside a transaction (it takes a
+-- database-wide lock until the commit is flushed). Any other writer announces itself here.
+-- A commit must be on disk before a watcher sees it, whatever the writer's session says: a crash may take back a commit
+-- that was not, and give its event's id to something else.
+create function before_logging() returns void
+language plpgsql set search_path from current
+as $$
+begin
+  if current_setting('silo.writer', true) is distinct from 'api' then
+    perform pg_notify('silo_events', '');
+  end if;
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+end
+$$;
+
+create function items_log_created() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+begin
+  perform before_logging();
+  insert into events (type, part_number, data, actor, at)
+  values ('item.created', new.part_number,
+          json_build_object('description', new.description, 'item_type', new.item_type),
+          new.created_by, new.created_at);
+  return null;
+end
+$$;
+
+create function items_log_deleted() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+begin
+  perform before_logging();
+  insert into events (type, part_number, data, actor, at)
+  values ('item.deleted', new.part_number, '{}', new.updated_by, new.archived_at);
+  return null;
+end
+$$;
+
+create function revisions_log() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+begin
+  perform before_logging();
+  insert into events (type, part_number, data, actor, at)
+  values ('item.updated', new.part_number,
+          json_build_object('revision', new.revision_number),
+          new.created_by, new.created_at),
+         ('revision.created', new.part_number,
+          json_build_object('revision_number', new.revision_number, 'comment', new.comment),
+          new.created_by, new.created_at);
+  return null;
+end
+$$;
+
+create function refuse() returns trigger
+language plpgsql
+as $$
+begin
+  raise exception '%', tg_argv[0] using errcode = 'integrity_constraint_violation';
+end
+$$;
+
+create trigger items_before_insert before insert on items
+  for each row execute function items_before_insert();
+create trigger items_before_update before update on items
+  for each row execute function items_before_update();
+create trigger items_write_revision after insert or update on items
+  for each row execute function items_write_revision();
+
+-- Deferred to the commit: the id is drawn last, so a transaction that idles holds none and holds nobody up.
+create constraint trigger items_log_created after insert on items
+  deferrable initially deferred for each row execute function items_log_created();
+create constraint trigger items_log_deleted after update on items
+  deferrable initially deferred for each row
+  when (old.archived_at is null and new.archived_at is not null) execute function items_log_deleted();
+create constraint trigger revisions_log after insert on revisions
+  deferrable initially deferred for each row
+  when (new.revision_number > 1) execute function revisions_log();
+
+create trigger items_are_kept before delete on items
+  for each row execute function refuse('items are archived, not deleted: update items set archived_at = now() where ...');
+create trigger items_are_kept_whole before truncate on items
+  for each statement execute function refuse('items are archived, not deleted');
+create trigger revisions_are_append_only before update or delete on revisions
+  for each row execute function refuse('revisions are append-only');
+create trigger revisions_are_kept before truncate on revisions
+  for each statement execute function refuse('revisions are append-only');
+-- Only the trigger on items may write here: that is one trigger deep.
+create trigger revisions_follow_items before insert on revisions
+  for each row when (pg_trigger_depth() < 1)
+  execute function refuse('a revision is written by changing its item');
+
+-- The next number of a category that no item has, archived ones included. Gaps are not filled: a number once drawn
+-- may stand on a drawing somewhere.
+create function next_part_number(wanted text) returns text
+language plpgsql
+as $$
+declare
+  counter categories;
+  number  text;
+begin
+  insert into categories (category, prefix, last)
+  values (lower(wanted), wanted, (
+           select coalesce(max(substr(part_number, length(wanted) + 2)::integer), 0)
+             from items
+            where lower(part_number) >= lower(wanted) || '-'
+              and lower(part_number) < lower(wanted) || '.'
+              and substr(part_number, length(wanted) + 2) ~ '^[0-9]{4,9}$'
+         ))
+      on conflict (category) do nothing;
+  select * into counter from categories where category = lower(wanted) for update;
+  loop
+    counter.last := counter.last + 1;
+    number := counter.prefix || '-' || lpad(counter.last::text, greatest(4, length(counter.last::text)), '0');
+    exit when not exists (select from items where lower(part_number) = lower(number));
+  end loop;
+  update categories set last = counter.last where category = counter.category;
+  return number;
+end
+$$;

@@ -1,0 +1,45 @@
+import fp from 'fastify-plugin'
+import { type Sql, connect } from '../store/connect.js'
+import { migrate } from '../store/migrate.js'
+
+const REQUEST_SESSIONS = 10
+const FEED_SESSIONS = 3
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The pool that requests share. */
+    readonly db: Sql
+    /** The few sessions of the tail, the replay and the pulse: a queue of requests never delays an event. */
+    readonly feedDb: Sql
+    /** Drops every session at once and starts afresh: what hangs on a dead or frozen server fails now. */
+    renewDatabase(): void
+  }
+}
+
+/** Decorates the `db` pool, brings the schema up to date, and ends the sessions after the last request. */
+export default fp(
+  async (app) => {
+    const open = () => ({
+      db: connect(app.config.DATABASE_URL, REQUEST_SESSIONS),
+      feedDb: connect(app.config.DATABASE_URL, FEED_SESSIONS),
+    })
+    let current = open()
+    await migrate(current.db)
+
+    app.decorate('db', { getter: () => current.db })
+    app.decorate('feedDb', { getter: () => current.feedDb })
+    app.decorate('renewDatabase', () => {
+      const { db, feedDb } = current
+      current = open()
+      for (const sql of [db, feedDb]) {
+        sql
+          .end({ timeout: 0 })
+          .catch((err: unknown) => app.log.warn({ err }, 'ending a lost database session'))
+      }
+    })
+    app.addHook('onClose', async () => {
+      await Promise.all([current.db.end({ timeout: 1 }), current.feedDb.end({ timeout: 1 })])
+    })
+  },
+  { name: 'database' },
+)

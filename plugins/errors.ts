@@ -1,0 +1,72 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import postgres from 'postgres'
+import { ApiError, type ErrorCode } from '../errors.js'
+
+/** Fastify's own errors that are the client's, and what the API calls them. */
+const FASTIFY_ERRORS: Record<string, ErrorCode> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: 'invalid_json',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_json',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+}
+
+/** What the driver, the socket or the server says when there is no database to talk to, or no longer. */
+const UNAVAILABLE = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+  'CONNECTION_ENDED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  '53300', // too_many_connections
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now
+])
+
+/** Whether an error of a query says that the database is away, rather than that the query is wrong. */
+export function isUnavailable(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && UNAVAILABLE.has(String(error.code))
+}
+
+function toApiError(error: FastifyError | ApiError | Error): ApiError {
+  if (error instanceof ApiError) return error
+  if (isUnavailable(error)) return new ApiError('database_unavailable', { headers: { 'retry-after': '2' } })
+  if (error instanceof postgres.PostgresError) return new ApiError('internal')
+  const known = 'code' in error && FASTIFY_ERRORS[error.code]
+  if (known) return new ApiError(known)
+  if (
+    'statusCode' in error &&
+    error.statusCode !== undefined &&
+    error.statusCode >= 400 &&
+    error.statusCode < 500
+  ) {
+    return new ApiError('invalid_request', { message: error.message })
+  }
+  return new ApiError('internal')
+}
+
+/** Turns whatever is thrown into the one error form, and logs what is our fault. */
+export default fp(
+  async (app) => {
+    app.setErrorHandler((error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      const answer = toApiError(error)
+      if (answer.code === 'internal') request.log.error({ err: error }, 'request failed')
+      return reply
+        .code(answer.statusCode)
+        .headers({
+          ...answer.options.headers,
+          ...(answer.code === 'internal' && { 'request-id': request.id }),
+        })
+        .type('application/json; charset=utf-8')
+        .send(answer.body)
+    })
+    app.setNotFoundHandler(() => {
+      throw new ApiError('not_found')
+    })
+  },
+  { name: 'errors' },
+)

@@ -1,0 +1,14 @@
+import type { Sql } from './connect.js'
+
+/** The mode that an admin chose for all instances. */
+export type StoredMode = 'normal' | 'read-only'
+
+export async function readMode(sql: Sql): Promise<StoredMode> {
+  const [row] = await sql<{ mode: StoredMode }[]>`select mode from server_settings`
+  if (!row) throw new Error('server_settings has lost its row')
+  return row.mode
+}
+
+export async function writeMode(sql: Sql, mode: StoredMode): Promise<void> {
+  await sql`update server_settings set mode = ${mode}`
+}

@@ -1,0 +1,41 @@
+import { randomUUID } from 'node:crypto'
+import postgres from 'postgres'
+import type { Test } from 'tap'
+import { connect } from '../../store/connect.js'
+import { migrate } from '../../store/migrate.js'
+import { serverUrl } from './server-url.js'
+
+const TEMPLATE = 'silo_template'
+
+function urlOf(database: string): string {
+  const url = new URL(serverUrl())
+  url.pathname = `/${database}`
+  return url.href
+}
+
+/** Migrates the database that every test's own is cloned from. Called once, before the first test file. */
+export async function createTemplate(): Promise<void> {
+  const admin = postgres(serverUrl(), { max: 1, onnotice: () => undefined })
+  await admin.unsafe(`drop database if exists ${TEMPLATE} with (force)`)
+  await admin.unsafe(`create database ${TEMPLATE}`)
+  await admin.end()
+  const sql = connect(urlOf(TEMPLATE), 1)
+  await migrate(sql)
+  await sql.end()
+}
+
+/**
+ * A database of this test's own, dropped when the test has passed and kept, and named, when it failed.
+ * @returns its postgres:// address
+ */
+export async function createDatabase(t: Test): Promise<string> {
+  const name = `silo_test_${randomUUID().replaceAll('-', '').slice(0, 12)}`
+  const admin = postgres(serverUrl(), { max: 1, onnotice: () => undefined })
+  await admin.unsafe(`create database ${name} template ${TEMPLATE} strategy file_copy`)
+  t.teardown(async () => {
+    if (t.passing()) await admin.unsafe(`drop database ${name} with (force)`)
+    else t.comment(`the database of this failure is kept: ${name}`)
+    await admin.end()
+  })
+  return urlOf(name)
+}
