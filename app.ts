@@ -5,7 +5,10 @@ import auth from './plugins/auth.js'
 import database from './plugins/database.js'
 import errors from './plugins/errors.js'
 import mode from './plugins/mode.js'
+import retention from './plugins/retention.js'
+import sse from './plugins/sse.js'
 import validation from './plugins/validation.js'
+import events from './routes/events.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -31,5 +34,9 @@ export async function buildApp(config: AppConfig): Promise<FastifyInstance> {
   await app.register(database)
   await app.register(mode)
   await app.register(auth)
+  await app.register(sse)
+  await app.register(retention)
+
+  await app.register(events)
   return app
 }

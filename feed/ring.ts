@@ -1,0 +1,37 @@
+import type { Entry } from './frame.js'
+import { Segment } from './segment.js'
+
+const MAX_ENTRIES = 16_384
+const MAX_BYTES = 16 * 1024 * 1024
+
+/** The newest stretch of the log, in memory: what live connections are served from. */
+export class Ring extends Segment {
+  #bytes = 0
+
+  constructor(head: number) {
+    super(head, head)
+  }
+
+  /** Adds settled events; `head` may lie beyond the last of them, where ids were drawn and rolled back. */
+  append(entries: Entry[], head: number): void {
+    this.entries.push(...entries)
+    this.headId = head
+    for (const { frame } of entries) this.#bytes += frame.length
+    this.forgetSlices()
+    // Cutting in halves keeps the cost of moving the array away from each single event.
+    if (this.entries.length > 2 * MAX_ENTRIES || this.#bytes > 2 * MAX_BYTES) this.#shorten()
+  }
+
+  #shorten(): void {
+    let keep = this.entries.length
+    let bytes = 0
+    while (keep > 0 && this.entries.length - keep < MAX_ENTRIES) {
+      bytes += this.entries[keep - 1]?.frame.length ?? 0
+      if (bytes > MAX_BYTES) break
+      keep -= 1
+    }
+    this.floorId = this.entries[keep - 1]?.id ?? this.floorId
+    this.entries = this.entries.slice(keep)
+    this.#bytes = this.entries.reduce((sum, { frame }) => sum + frame.length, 0)
+  }
+}

@@ -1,0 +1,38 @@
+import fp from 'fastify-plugin'
+import { parseCursor } from '../feed/cursor.js'
+import { pruneEvents } from '../store/events.js'
+
+const BATCH = 1000
+const MOST_BETWEEN_MS = 60_000
+const LEAST_BETWEEN_MS = 1000
+
+/** Deletes events that are older than the configuration keeps. Every instance does; they don't get in each other's way. */
+export default fp(
+  async (app) => {
+    const ageSeconds = app.config.EVENT_RETENTION_HOURS * 3600
+    let pruning: Promise<void> | undefined
+    let closing = false
+
+    async function prune(): Promise<void> {
+      const settled = parseCursor(app.sse.head)?.id ?? 0
+      while (!closing && (await pruneEvents(app.feedDb, ageSeconds, settled, BATCH)) === BATCH);
+    }
+
+    const timer = setInterval(
+      () => {
+        pruning ??= prune()
+          .catch((err: unknown) => app.log.warn({ err }, 'old events could not be deleted'))
+          .finally(() => {
+            pruning = undefined
+          })
+      },
+      Math.max(LEAST_BETWEEN_MS, Math.min(MOST_BETWEEN_MS, ageSeconds * 100)),
+    )
+    app.addHook('onClose', async () => {
+      closing = true
+      clearInterval(timer)
+      await pruning
+    })
+  },
+  { name: 'retention', dependencies: ['sse'] },
+)

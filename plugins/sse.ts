@@ -1,0 +1,154 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import fp from 'fastify-plugin'
+import { Feed } from '../feed/feed.js'
+import { Tail } from '../feed/tail.js'
+import { notifyLooks, readEvents, readLastDrawn, readNewest, readWriters } from '../store/events.js'
+import { findPrincipals } from '../store/tokens.js'
+
+/** How often the log is looked at without being told to: a notification can be lost, this can't. In ms. */
+const POLL_MS = 1000
+/** How often it is checked that the open streams may still be open, in ms. */
+const ACCESS_CHECK_MS = 2000
+
+/** The broadcaster: what leaves for clients is what the log says, so all a writer can do is to make it look. */
+export interface Broadcaster {
+  readonly feed: Feed
+  /** Says that something was committed, here and to the other instances. */
+  look(): void
+  /** How many streams are open. */
+  readonly clients: number
+  /** The cursor up to which everything has left for clients. */
+  readonly head: string
+  /** For how long an event that is visible has been held up, in ms. */
+  readonly lagMs: number
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly sse: Broadcaster
+  }
+}
+
+/** Decorates the `sse` broadcaster: the tail that follows the log, and the feed that it is fanned out from. */
+export default fp(
+  async (app) => {
+    const { config, mode } = app
+    const onError = (err: unknown) => app.log.warn({ err }, 'the event log could not be read')
+
+    const feed = new Feed(
+      {
+        heartbeatMs: config.HEARTBEAT_MS,
+        read: (after, upTo) => readEvents(app.feedDb, after, upTo, upTo - after),
+        readLastDrawn: () => readLastDrawn(app.feedDb),
+        onError,
+      },
+      { mode: mode.current },
+    )
+    const tail = new Tail(
+      {
+        read: async (after, limit) => {
+          const page = await readEvents(app.feedDb, after, Number.MAX_SAFE_INTEGER, limit)
+          feed.answered(page.prunedTo)
+          return page
+        },
+        newest: () => readNewest(app.feedDb),
+        writers: () => readWriters(app.feedDb),
+      },
+      feed,
+      onError,
+    )
+
+    // One notification at a time, and one more for all that was committed meanwhile: NOTIFY locks the whole database.
+    let notifying = false
+    let notifyAgain = false
+    async function notify(): Promise<void> {
+      notifyAgain = true
+      if (notifying) return
+      notifying = true
+      try {
+        while (notifyAgain) {
+          notifyAgain = false
+          await notifyLooks(app.feedDb)
+        }
+      } catch (err) {
+        app.log.debug({ err }, 'the other instances will notice by their poll')
+      } finally {
+        notifying = false
+      }
+    }
+
+    let listening = false
+    async function listen(): Promise<void> {
+      listening = true
+      try {
+        const look = () => tail.look()
+        // The second `look`: what was notified while the session was down is not repeated.
+        await app.feedDb.listen('silo_events', look, look)
+      } catch (err) {
+        listening = false
+        app.log.warn({ err }, 'not listening for other instances; the poll goes on')
+      }
+    }
+
+    async function checkAccess(): Promise<void> {
+      const tokenIds = feed.tokenIds
+      const holding = mode.databaseLost ? tokenIds : await stillHolding(tokenIds)
+      feed.endAccess(new Set([...tokenIds].filter((id) => !holding.has(id))))
+    }
+    async function stillHolding(tokenIds: Set<string>): Promise<Set<string>> {
+      if (tokenIds.size === 0) return tokenIds
+      const principals = await findPrincipals(app.feedDb, [...tokenIds])
+      return new Set(principals.map(({ token_id }) => token_id))
+    }
+
+    mode.onChange((current) => {
+      // The sessions were renewed while the database was lost, the one that listens among them.
+      listening &&= current !== 'degraded'
+      feed.announce({ mode: current })
+    })
+
+    const timers = [
+      setInterval(() => {
+        if (!listening && !mode.databaseLost) void listen()
+        tail.look()
+      }, POLL_MS),
+      setInterval(() => {
+        checkAccess().catch((err: unknown) =>
+          app.log.warn({ err }, 'access to the streams could not be checked'),
+        )
+      }, ACCESS_CHECK_MS),
+    ]
+
+    await tail.start()
+    await listen()
+
+    app.decorate('sse', {
+      feed,
+      look() {
+        tail.look()
+        void notify()
+      },
+      get clients() {
+        return feed.clients
+      },
+      get head() {
+        return feed.head
+      },
+      get lagMs() {
+        return tail.lagMs
+      },
+    })
+
+    // Not in onClose: that runs only after every request has ended, and an open stream is a request.
+    app.addHook('preClose', async () => {
+      mode.drain()
+      await delay(config.DRAIN_DELAY_MS)
+      feed.end()
+    })
+    app.addHook('onClose', async () => {
+      for (const timer of timers) clearInterval(timer)
+      await tail.stop()
+    })
+  },
+  { name: 'sse', dependencies: ['database', 'mode'] },
+)

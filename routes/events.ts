@@ -1,0 +1,194 @@
+import fastifyAccepts from '@fastify/accepts'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ApiError } from '../errors.js'
+import type { Connection, Start } from '../feed/connection.js'
+import { formatCursor } from '../feed/cursor.js'
+import { Filter } from '../feed/filter.js'
+import { decodeData } from '../feed/frame.js'
+import { ResponseSink } from '../feed/sink.js'
+import { Cursor, EVENT_TYPES, EventPage } from '../schemas/events.js'
+
+const MAX_PATTERNS = 100
+/** How long a stream may take to read what is left when it ends, at most, in ms. */
+const END_GRACE_MS = 2000
+
+// Parameters it does not know are left alone: polyfills of EventSource add their own.
+const Query = Type.Object({
+  since: Type.Optional(Cursor),
+  lastEventId: Type.Optional(Cursor),
+  last_event_id: Type.Optional(Cursor),
+  types: Type.Optional(
+    Type.Array(Type.String(), { description: `Only these, comma-separated: ${EVENT_TYPES.join(', ')}` }),
+  ),
+  part_number: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'Only these items, comma-separated; `A01-*` for all that begin so',
+    }),
+  ),
+  limit: Type.Integer({
+    minimum: 1,
+    maximum: 1000,
+    default: 100,
+    description: 'JSON pages: events a page',
+  }),
+  last: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      description: 'JSON pages: the newest ones, instead of `since`',
+    }),
+  ),
+  wait: Type.Integer({
+    minimum: 0,
+    maximum: 60,
+    default: 0,
+    description: 'JSON pages: hold an empty answer until something comes, for at most so many seconds',
+  }),
+})
+type Query = Static<typeof Query>
+
+const invalid = (field: string, message: string) =>
+  new ApiError('invalid_request', { details: [{ field, message }] })
+
+/** `a,b` and a repeated parameter say the same. */
+const split = (values: string[] | undefined): string[] | undefined =>
+  values?.flatMap((value) => value.split(',')).map((value) => value.trim())
+
+function readFilter(query: Query): Filter {
+  const types = split(query.types)
+  const unknown = types?.find((type) => !EVENT_TYPES.some((known) => known === type))
+  if (unknown !== undefined) throw invalid('types', `knows ${EVENT_TYPES.join(', ')}`)
+  const partNumbers = split(query.part_number)
+  if (partNumbers?.some((pattern) => !/^(?:[a-z0-9][a-z0-9._-]{0,63}\*?|\*)$/i.test(pattern))) {
+    throw invalid('part_number', 'must be a part number, or its beginning and a *')
+  }
+  if ((partNumbers?.length ?? 0) > MAX_PATTERNS) throw invalid('part_number', `takes at most ${MAX_PATTERNS}`)
+  return types || partNumbers ? new Filter({ types, partNumbers }) : Filter.everything
+}
+
+/** Where the client left off. The header is the one a browser keeps current itself, so it wins. */
+function readCursor(
+  request: FastifyRequest,
+  { since, lastEventId, last_event_id }: Query,
+): string | undefined {
+  const header = request.headers['last-event-id']
+  return [header].flat()[0] ?? since ?? lastEventId ?? last_event_id
+}
+
+const randomBetween = (least: number, most: number) => Math.round(least + Math.random() * (most - least))
+
+/** `GET /api/events`: the live feed, or pages of the same log for those who ask for JSON. */
+const events: FastifyPluginAsyncTypebox = async (app) => {
+  await app.register(fastifyAccepts)
+  const { feed } = app.sse
+  const endGraceMs = Math.min(END_GRACE_MS, (app.config.SHUTDOWN_TIMEOUT_MS - app.config.DRAIN_DELAY_MS) / 4)
+
+  const wantsJson = (request: FastifyRequest): boolean =>
+    request.accepts().type(['text/event-stream', 'application/json']) === 'application/json'
+
+  /** Any status but 200 would stop a browser's EventSource for good: a stream we can't serve now is told to come back. */
+  function turnAway(reply: FastifyReply, retryMs: number, text = ''): FastifyReply {
+    return reply
+      .headers({ 'cache-control': 'no-store, no-transform', connection: 'close' })
+      .type('text/event-stream; charset=utf-8')
+      .send(`retry: ${retryMs}\n${text}\n`)
+  }
+
+  async function admit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    if (wantsJson(request)) {
+      if (app.mode.databaseLost)
+        throw new ApiError('database_unavailable', { headers: { 'retry-after': '2' } })
+      return undefined
+    }
+    if (app.mode.databaseLost || !feed.isOpen) {
+      const state = `event: server.state\ndata: ${JSON.stringify({ mode: app.mode.current })}\n`
+      return turnAway(reply, randomBetween(2000, 5000), state)
+    }
+    if (feed.clients >= app.config.SSE_MAX_CLIENTS) return turnAway(reply, randomBetween(20_000, 60_000))
+    return undefined
+  }
+
+  async function stream(request: FastifyRequest, query: Query, reply: FastifyReply): Promise<void> {
+    const filter = readFilter(query)
+    const start = await feed.locate(readCursor(request, query))
+    reply.hijack()
+    const { token_id, expires_at } = request.principal
+    const sink = await ResponseSink.open(reply.raw, reply.getHeaders(), endGraceMs)
+    const connection: Connection = feed.open(
+      { sink, filter, start, owner: { tokenId: token_id, expiresAt: expires_at } },
+      (reason) => request.log.debug({ reason }, 'stream ended'),
+    )
+    sink.watch(reply.raw, {
+      drained: () => connection.drained(),
+      closed: (stalled) => feed.close(connection, stalled ? 'stalled' : 'client-gone'),
+    })
+  }
+
+  /** Holds an empty page until something comes, the time is over, or the client is gone. */
+  async function readPage(query: Query, from: number, filter: Filter, gone: AbortSignal) {
+    const patience = AbortSignal.any([AbortSignal.timeout(query.wait * 1000), gone])
+    const { epoch } = feed.history
+    for (;;) {
+      const page = await feed.read(from, filter, query.limit)
+      if (feed.history.epoch !== epoch) return { reset: 'unknown' } as const
+      if ('reset' in page || page.entries.length > 0 || patience.aborted || !feed.isOpen) return page
+      from = page.next
+      if (from >= feed.history.ring.head) await feed.grown(patience).catch(() => undefined)
+    }
+  }
+
+  function clientGone(reply: FastifyReply): AbortSignal {
+    const gone = new AbortController()
+    reply.raw.once('close', () => gone.abort())
+    return gone.signal
+  }
+
+  async function page(request: FastifyRequest, query: Query, reply: FastifyReply) {
+    const filter = readFilter(query)
+    const start: Start = await feed.locate(readCursor(request, query) ?? 'earliest')
+    const found =
+      query.last !== undefined
+        ? await feed.readNewest(filter, query.last)
+        : 'reset' in start
+          ? start
+          : await readPage(query, start.cursor, filter, clientGone(reply))
+    const { epoch } = feed.history
+    const { head } = feed
+    if ('reset' in found) {
+      const data = { reason: found.reset, oldest: formatCursor(epoch, feed.oldest), head }
+      return { events: [{ id: head, type: 'reset', data }], next: head, head }
+    }
+    return {
+      events: found.entries.map((entry) => ({
+        id: formatCursor(epoch, entry.id),
+        type: entry.type,
+        data: decodeData(entry),
+      })),
+      next: formatCursor(epoch, found.next),
+      head,
+    }
+  }
+
+  app.get(
+    '/api/events',
+    {
+      config: { withoutDatabase: true },
+      exposeHeadRoute: false,
+      onRequest: [admit, app.requireRole('viewer')],
+      schema: {
+        tags: ['feed'],
+        summary: 'Every change, live (text/event-stream) or in pages (application/json)',
+        querystring: Query,
+        response: { 200: { content: { 'application/json': { schema: EventPage } } } },
+      },
+    },
+    async (request, reply) => {
+      if (wantsJson(request)) return page(request, request.query, reply)
+      await stream(request, request.query, reply)
+    },
+  )
+}
+
+export default events

@@ -1,0 +1,102 @@
+import type { LogPage, LoggedEvent } from '../schemas/events.js'
+import type { Sql } from './connect.js'
+
+type PageRow = { epoch: string; pruned_to: number } & (LoggedEvent | { id: null })
+
+/**
+ * The events with `after < id <= upTo`, in order, at most `limit`. The state of the log comes from the same snapshot:
+ * retention can't slip in between, so a page that begins above `prunedTo` is complete.
+ */
+export async function readEvents(sql: Sql, after: number, upTo: number, limit: number): Promise<LogPage> {
+  const rows = await sql<PageRow[]>`
+    select event_log_epoch() as epoch, l.pruned_to, e.*
+      from event_log l
+      left join lateral (
+           select id, type, part_number, data, actor, at
+             from events
+            where id > ${after}
+              and id <= ${upTo}
+            order by id
+            limit ${limit}
+           ) e on true
+  `
+  const [first] = rows
+  if (!first) throw new Error('event_log has lost its row')
+  return { epoch: first.epoch, prunedTo: first.pruned_to, events: rows.filter((row) => row.id !== null) }
+}
+
+/** The newest visible id, 0 in an empty log, with the state of the log. */
+export async function readNewest(sql: Sql): Promise<{ epoch: string; prunedTo: number; id: number }> {
+  const [row] = await sql<{ epoch: string; pruned_to: number; id: number }[]>`
+    select event_log_epoch() as epoch, l.pruned_to, coalesce((select max(id) from events), 0) as id
+      from event_log l
+  `
+  if (!row) throw new Error('event_log has lost its row')
+  return { epoch: row.epoch, prunedTo: row.pruned_to, id: row.id }
+}
+
+/** The transactions that write to the log now: each has drawn an id, or will draw one larger than any drawn so far. */
+export async function readWriters(sql: Sql): Promise<string[]> {
+  const rows = await sql<{ writer: string }[]>`
+    select distinct virtualtransaction as writer
+      from pg_locks
+     where locktype = 'relation'
+       and database = (select oid from pg_database where datname = current_database())
+       and relation = 'events'::regclass
+       and mode = 'RowExclusiveLock'
+       and granted
+  `
+  return rows.map(({ writer }) => writer)
+}
+
+/** The largest id that was ever drawn, whatever became of it. */
+export async function readLastDrawn(sql: Sql): Promise<number> {
+  const [row] = await sql<{ id: number }[]>`
+    select coalesce(pg_sequence_last_value(pg_get_serial_sequence('events', 'id')::regclass), 0) as id
+  `
+  return row?.id ?? 0
+}
+
+/** Tells the other instances to look at the log. It carries nothing: the log says what there is. */
+export async function notifyLooks(sql: Sql): Promise<void> {
+  await sql`select pg_notify('silo_events', '')`
+}
+
+/**
+ * Deletes events from the old end: those older than `ageSeconds`, at most `limit`, none beyond `settled`.
+ * A short transaction, because it holds the lock that tails wait for.
+ * @returns how many were deleted
+ */
+export async function pruneEvents(
+  sql: Sql,
+  ageSeconds: number,
+  settled: number,
+  limit: number,
+): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    with oldest as (
+      select id, at
+        from events
+       where id <= ${settled}
+       order by id
+       limit ${limit}
+    ), edge as (
+      select coalesce(
+               (select min(id) - 1 from oldest where at >= now() - make_interval(secs => ${ageSeconds})),
+               (select max(id) from oldest)
+             ) as id
+    ), mark as (
+      update event_log
+         set pruned_to = greatest(pruned_to, edge.id)
+        from edge
+       where edge.id > pruned_to
+    ), gone as (
+      delete from events
+       using edge
+       where events.id <= edge.id
+      returning 1
+    )
+    select count(*)::integer as deleted from gone
+  `
+  return row?.deleted ?? 0
+}

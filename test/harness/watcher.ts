@@ -1,0 +1,123 @@
+import { type EventSourceMessage, createParser } from 'eventsource-parser'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { Agent, type Dispatcher, request } from 'undici'
+
+export interface WatchOptions {
+  token: string
+  /** What follows `/api/events`, with its question mark. */
+  query?: string
+  lastEventId?: string | undefined
+}
+
+/** One event as a client saw it. */
+export interface Seen {
+  id: string
+  type: string
+  data: Record<string, unknown>
+}
+
+/** A listening application's address. */
+export async function listen(app: FastifyInstance): Promise<string> {
+  return app.server.listening ? app.listeningOrigin : app.listen({ host: '127.0.0.1', port: 0 })
+}
+
+/** A client that follows the feed over a real socket and keeps all it has seen. */
+export class Watcher {
+  readonly seen: Seen[] = []
+  retryMs: number | undefined
+  /** True when the server ended the stream with a complete end, false when it was cut. */
+  endedCleanly: boolean | undefined
+  readonly #waiting = new Set<() => void>()
+  readonly #agent = new Agent({ bodyTimeout: 0 })
+
+  private constructor() {}
+
+  static async open(t: Test, origin: string, options: WatchOptions): Promise<Watcher> {
+    const watcher = new Watcher()
+    const response = await request(`${origin}/api/events${options.query ?? ''}`, {
+      dispatcher: watcher.#agent,
+      headers: {
+        authorization: `Bearer ${options.token}`,
+        accept: 'text/event-stream',
+        ...(options.lastEventId !== undefined && { 'last-event-id': options.lastEventId }),
+      },
+    })
+    if (response.statusCode !== 200) throw new Error(`${response.statusCode}: ${await response.body.text()}`)
+    void watcher.#follow(response.body)
+    t.teardown(() => watcher.close())
+    return watcher
+  }
+
+  /** The log's events, without server.state, heartbeats and resets. */
+  get events(): Seen[] {
+    return this.seen.filter(({ type }) => /^(item|revision)\./.test(type))
+  }
+
+  get lastId(): string | undefined {
+    return this.seen.at(-1)?.id
+  }
+
+  /** Waits until what was seen satisfies `isEnough`; fails after `deadlineMs`. */
+  async until(isEnough: (watcher: this) => boolean, deadlineMs = 10_000): Promise<this> {
+    const deadline = AbortSignal.timeout(deadlineMs)
+    while (!isEnough(this)) {
+      await new Promise<void>((resolve, reject) => {
+        this.#waiting.add(resolve)
+        deadline.addEventListener('abort', () => {
+          reject(new Error(`not seen in time; seen: ${JSON.stringify(this.seen.slice(-20))}`))
+        })
+      })
+    }
+    return this
+  }
+
+  untilEvents(count: number, deadlineMs?: number): Promise<this> {
+    return this.until((watcher) => watcher.events.length >= count, deadlineMs)
+  }
+
+  untilSeen(type: string, deadlineMs?: number): Promise<this> {
+    return this.until((watcher) => watcher.seen.some((event) => event.type === type), deadlineMs)
+  }
+
+  untilEnded(deadlineMs?: number): Promise<this> {
+    return this.until((watcher) => watcher.endedCleanly !== undefined, deadlineMs)
+  }
+
+  close(): Promise<void> {
+    return this.#agent.destroy()
+  }
+
+  async #follow(body: Dispatcher.ResponseData['body']): Promise<void> {
+    const parser = createParser({
+      onEvent: (event) => this.#saw(event),
+      onRetry: (ms) => {
+        this.retryMs = ms
+      },
+    })
+    try {
+      body.setEncoding('utf8')
+      for await (const text of body) {
+        parser.feed(String(text))
+        this.#wake()
+      }
+      this.endedCleanly = true
+    } catch {
+      this.endedCleanly = false
+    }
+    this.#wake()
+  }
+
+  #saw({ id, event, data }: EventSourceMessage): void {
+    this.seen.push({
+      id: id ?? '',
+      type: event ?? 'message',
+      data: JSON.parse(data) as Record<string, unknown>,
+    })
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve()
+    this.#waiting.clear()
+  }
+}
