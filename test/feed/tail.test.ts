@@ -1,0 +1,155 @@
+import t, { type Test } from 'tap'
+import { type EventLog, Tail } from '../../feed/tail.js'
+import type { LoggedEvent } from '../../schemas/events.js'
+import { type Sql, connect } from '../../store/connect.js'
+import { readEvents, readNewest, readWriters } from '../../store/events.js'
+import { createDatabase } from '../harness/database.js'
+
+const WRITERS = 24
+const ITEMS = 39
+const ROUNDS = 25
+
+/** A tail on its own session, and everything that left it. */
+async function follow(t: Test, url: string, rule: Partial<EventLog> = {}) {
+  const sql = connect(url, 1)
+  const seen: LoggedEvent[] = []
+  const log: EventLog = {
+    read: (after, limit) => readEvents(sql, after, Number.MAX_SAFE_INTEGER, limit),
+    newest: () => readNewest(sql),
+    writers: () => readWriters(sql),
+    ...rule,
+  }
+  const tail = new Tail(
+    log,
+    { restarted: () => undefined, settled: (events) => seen.push(...events) },
+    (error) => {
+      throw error
+    },
+  )
+  await tail.start()
+  const looking = setInterval(() => tail.look(), 1)
+  t.teardown(async () => {
+    clearInterval(looking)
+    await tail.stop()
+    await sql.end()
+  })
+  return { seen, tail }
+}
+
+/** Runs `statements` in one transaction that has drawn its ids (`set constraints`) well before it ends. */
+async function holdIds(sql: Sql, item: number, seconds: number, end: 'commit' | 'rollback'): Promise<void> {
+  const session = await sql.reserve()
+  try {
+    await session`begin`
+    await session`update items set description = gen_random_uuid()::text where part_number = ${`P-${item}`}`
+    await session`set constraints all immediate`
+    await session`select pg_sleep(${seconds})`
+    await session.unsafe(end)
+  } finally {
+    session.release()
+  }
+}
+
+const random = (below: number) => Math.floor(Math.random() * below)
+
+/** Concurrent writers on few items: quick ones, slow ones, ones that roll back, and one that idles for two seconds. */
+async function write(sql: Sql): Promise<void> {
+  async function writer(): Promise<void> {
+    for (let round = 0; round < ROUNDS; round++) {
+      const dice = random(10)
+      const item = random(ITEMS)
+      if (dice < 2) await holdIds(sql, item, 0.02, 'commit')
+      else if (dice < 4) await holdIds(sql, item, 0.01, 'rollback')
+      else
+        await sql`update items set description = gen_random_uuid()::text where part_number = ${`P-${item}`}`
+    }
+  }
+  const idle = holdIds(sql, ITEMS, 2, 'commit')
+  await Promise.all([idle, ...Array.from({ length: WRITERS }, writer)])
+}
+
+async function setUp(t: Test) {
+  const url = await createDatabase(t)
+  const sql = connect(url, WRITERS + 2)
+  t.teardown(() => sql.end())
+  await sql`insert into items (part_number) select 'P-' || n from generate_series(0, ${ITEMS}) n`
+  const written = () => sql<LoggedEvent[]>`select * from events where id > ${ITEMS + 1} order by id`
+  return { url, sql, written }
+}
+
+async function until(condition: () => boolean, deadlineMs = 10_000): Promise<boolean> {
+  const deadline = performance.now() + deadlineMs
+  while (!condition() && performance.now() < deadline) await new Promise((resolve) => setImmediate(resolve))
+  return condition()
+}
+
+t.test('under contention nothing is missed, nothing comes twice, and revisions ascend', async (t) => {
+  const { url, sql, written } = await setUp(t)
+  const { seen } = await follow(t, url)
+  await write(sql)
+  const truth = await written()
+  t.ok(await until(() => seen.length >= truth.length), 'everything has left the tail')
+  t.ok(truth.length > WRITERS * ROUNDS, `${truth.length} events`)
+  t.strictSame(
+    seen.map(({ id }) => id),
+    truth.map(({ id }) => id),
+    'exactly what was committed, in the order of the log',
+  )
+  const revisions = new Map<string, number>()
+  for (const { type, part_number, data } of seen) {
+    if (type !== 'revision.created') continue
+    t.equal(data.revision_number, (revisions.get(part_number) ?? 1) + 1, `${part_number} ascends`)
+    revisions.set(part_number, Number(data.revision_number))
+  }
+})
+
+t.test('the same, without asking who still writes, loses events: the rule is what keeps them', async (t) => {
+  const { url, sql, written } = await setUp(t)
+  const { seen } = await follow(t, url, { writers: async () => [] })
+  await write(sql)
+  const truth = await written()
+  t.notOk(await until(() => seen.length >= truth.length, 1000))
+  t.ok(seen.length < truth.length, `${truth.length - seen.length} of ${truth.length} lost`)
+})
+
+t.test('a tail that starts while somebody holds an id waits for that one', async (t) => {
+  const { url, sql, written } = await setUp(t)
+  const slow = holdIds(sql, 0, 0.5, 'commit')
+  t.ok(await until(() => true))
+  while ((await readWriters(sql)).length === 0);
+  await sql`update items set description = 'later' where part_number = 'P-1'`
+  const { seen } = await follow(t, url)
+  await slow
+  t.strictSame(seen, [], 'what was in flight belongs to what was there before the start')
+  await sql`update items set description = 'after' where part_number = 'P-1'`
+  t.ok(await until(() => seen.length === 2))
+  t.equal((await written()).at(-1)?.id, seen.at(-1)?.id)
+})
+
+t.test('a transaction that idles elsewhere holds nobody up', async (t) => {
+  const { url, sql } = await setUp(t)
+  const { seen } = await follow(t, url)
+  const session = await sql.reserve()
+  await session`begin`
+  await session`update items set description = 'idle' where part_number = 'P-2'`
+  await sql`update items set description = 'quick' where part_number = 'P-3'`
+  t.ok(await until(() => seen.length === 2, 1000), 'delivered while the other transaction is open')
+  await session`rollback`
+  session.release()
+})
+
+t.test(
+  'an id that was rolled back is passed over, and the lag says how long an event was held up',
+  async (t) => {
+    const { url, sql } = await setUp(t)
+    const { seen, tail } = await follow(t, url)
+    const rolledBack = holdIds(sql, 4, 0.3, 'rollback')
+    while ((await readWriters(sql)).length === 0);
+    await sql`update items set description = 'held up' where part_number = 'P-5'`
+    t.ok(await until(() => tail.lagMs > 50), 'the hole is waited for')
+    t.strictSame(seen, [])
+    await rolledBack
+    t.ok(await until(() => seen.length === 2), 'and passed when its writer has ended')
+    t.equal(tail.lagMs, 0)
+  },
+)
