@@ -25,6 +25,8 @@ export async function listen(app: FastifyInstance): Promise<string> {
 /** A client that follows the feed over a real socket and keeps all it has seen. */
 export class Watcher {
   readonly seen: Seen[] = []
+  /** The log's events, without server.state, heartbeats and resets. */
+  readonly events: Seen[] = []
   retryMs: number | undefined
   /** True when the server ended the stream with a complete end, false when it was cut. */
   endedCleanly: boolean | undefined
@@ -49,11 +51,6 @@ export class Watcher {
     return watcher
   }
 
-  /** The log's events, without server.state, heartbeats and resets. */
-  get events(): Seen[] {
-    return this.seen.filter(({ type }) => /^(item|revision)\./.test(type))
-  }
-
   get lastId(): string | undefined {
     return this.seen.at(-1)?.id
   }
@@ -61,13 +58,10 @@ export class Watcher {
   /** Waits until what was seen satisfies `isEnough`; fails after `deadlineMs`. */
   async until(isEnough: (watcher: this) => boolean, deadlineMs = 10_000): Promise<this> {
     const deadline = AbortSignal.timeout(deadlineMs)
+    deadline.addEventListener('abort', () => this.#wake())
     while (!isEnough(this)) {
-      await new Promise<void>((resolve, reject) => {
-        this.#waiting.add(resolve)
-        deadline.addEventListener('abort', () => {
-          reject(new Error(`not seen in time; seen: ${JSON.stringify(this.seen.slice(-20))}`))
-        })
-      })
+      if (deadline.aborted) throw new Error(`not seen in time; seen: ${JSON.stringify(this.seen.slice(-5))}`)
+      await new Promise<void>((resolve) => this.#waiting.add(resolve))
     }
     return this
   }
@@ -108,12 +102,10 @@ export class Watcher {
     this.#wake()
   }
 
-  #saw({ id, event, data }: EventSourceMessage): void {
-    this.seen.push({
-      id: id ?? '',
-      type: event ?? 'message',
-      data: JSON.parse(data) as Record<string, unknown>,
-    })
+  #saw({ id = '', event: type = 'message', data }: EventSourceMessage): void {
+    const seen = { id, type, data: JSON.parse(data) as Record<string, unknown> }
+    this.seen.push(seen)
+    if (/^(item|revision)\./.test(type)) this.events.push(seen)
   }
 
   #wake(): void {

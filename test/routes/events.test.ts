@@ -1,12 +1,46 @@
-import t from 'tap'
+import { connect as connectSocket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import type { AppConfig } from '../../config.js'
+import type { Sql } from '../../store/connect.js'
+import { pruneEvents } from '../../store/events.js'
 import { createToken, startApp } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { TcpProxy } from '../harness/tcp-proxy.js'
+import { until } from '../harness/until.js'
 import { Watcher, listen } from '../harness/watcher.js'
 
-t.test('a committed change reaches a watcher, with exactly the keys that were promised', async (t) => {
-  const app = await startApp(t)
+async function serve(t: Test, config: Partial<AppConfig> & { databaseUrl?: string } = {}) {
+  const app = await startApp(t, config)
   const origin = await listen(app)
   const token = await createToken(app.db, 'viewer')
-  const watcher = await Watcher.open(t, origin, { token })
+  const watch = (query = '', lastEventId?: string) => Watcher.open(t, origin, { token, query, lastEventId })
+  const page = async (query: string) => {
+    const res = await app.inject({
+      url: `/api/events${query}`,
+      headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
+    })
+    return res.json<Page>()
+  }
+  return { app, origin, token, watch, page }
+}
+
+interface Page {
+  events: { id: string; type: string; data: Record<string, unknown> }[]
+  next: string
+  head: string
+}
+
+const create = (sql: Sql, ...numbers: string[]) =>
+  sql`insert into items (part_number) select unnest(${numbers}::text[])`
+const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `N-${from + i}`)
+const seenNumbers = (watcher: Watcher) => watcher.events.map(({ data }) => data.part_number)
+const headReached = (app: FastifyInstance, id: number) =>
+  until(() => app.sse.head.endsWith(`-${id}`), `the tail is at ${id}`)
+
+t.test('a committed change reaches a watcher, with exactly the keys that were promised', async (t) => {
+  const { app, watch } = await serve(t)
+  const watcher = await watch()
   await watcher.untilSeen('server.state')
 
   await app.db`insert into items (part_number, description, item_type) values ('A01-0002', 'ASSY', 'assembly')`
@@ -30,4 +64,444 @@ t.test('a committed change reaches a watcher, with exactly the keys that were pr
   t.match(updated, { part_number: 'A01-0002', revision: 2, actor: 'mara', at: /^\d{4}-.*Z$/ })
   t.match(revision, { part_number: 'A01-0002', revision_number: 2, comment: 'Updated weight', actor: 'mara' })
   t.strictSame(Object.keys(deleted ?? {}), ['part_number', 'actor', 'at'])
+})
+
+t.test('the head of a stream says what proxies and caches must know', async (t) => {
+  const { origin, token } = await serve(t)
+  const gone = new AbortController()
+  const res = await fetch(`${origin}/api/events`, {
+    headers: { authorization: `Bearer ${token}` },
+    signal: gone.signal,
+  })
+  t.equal(res.status, 200)
+  t.match(res.headers.get('content-type'), /^text\/event-stream/)
+  t.equal(res.headers.get('cache-control'), 'no-store, no-transform')
+  t.equal(res.headers.get('x-accel-buffering'), 'no')
+  gone.abort()
+})
+
+t.test('a client that comes back with its last id misses nothing and sees nothing twice', async (t) => {
+  const { app, watch } = await serve(t)
+  await create(app.db, ...numbers(1, 5))
+  await headReached(app, 5)
+  const first = await watch('?since=earliest')
+  await first.untilEvents(5)
+  const third = first.events[2]?.id
+  await first.close()
+  await create(app.db, ...numbers(6, 8))
+
+  for (const [query, header] of [
+    ['', third],
+    [`?since=${third}`, undefined],
+    [`?lastEventId=${third}`, undefined],
+    [`?last_event_id=${third}`, undefined],
+    ['?since=earliest', third],
+  ] as const) {
+    const again = await watch(query, header)
+    await again.untilEvents(5)
+    await create(app.db, `L-${again.retryMs}`)
+    await again.untilEvents(6)
+    t.strictSame(seenNumbers(again).slice(0, 5), numbers(4, 8), `${query} ${header}`)
+    t.equal(new Set(again.events.map(({ id }) => id)).size, again.events.length)
+  }
+})
+
+t.test(
+  'a connection lost before its first event resumes too: server.state carries the position',
+  async (t) => {
+    const { app, watch } = await serve(t)
+    await create(app.db, 'A')
+    await headReached(app, 1)
+    const first = await watch()
+    await first.untilSeen('server.state')
+    t.equal(first.lastId, app.sse.head)
+    await first.close()
+    await create(app.db, 'B')
+    const again = await watch('', first.lastId)
+    await again.untilEvents(1)
+    t.strictSame(seenNumbers(again), ['B'])
+  },
+)
+
+t.test(
+  'a cursor that nothing can be continued from is told so first, and goes on from the head',
+  async (t) => {
+    const { app, watch, page } = await serve(t)
+    await create(app.db, ...numbers(1, 4))
+    await headReached(app, 4)
+    const [epoch] = app.sse.head.split('-')
+    t.equal(await pruneEvents(app.db, 0, 2, 100), 2)
+    await until(async () => (await page('?since=earliest')).events.length === 2, 'the oldest is known')
+    const oldest = `${epoch}-2`
+    const head = `${epoch}-4`
+
+    for (const [cursor, reason] of [
+      [`${epoch}-1`, 'expired'],
+      ['00000000-3', 'unknown'],
+      [`${epoch}-99`, 'unknown'],
+      ['nonsense', 'unknown'],
+      ["' or 1=1 --", 'unknown'],
+      [`${epoch}-99999999999999999999`, 'unknown'],
+      [`${epoch}-`, 'unknown'],
+    ] as const) {
+      const watcher = await watch(`?since=${encodeURIComponent(cursor)}`)
+      await watcher.until(({ seen }) => seen.length === 2)
+      t.strictSame(watcher.seen[0], { id: head, type: 'reset', data: { reason, oldest, head } }, cursor)
+      t.equal(watcher.seen[1]?.type, 'server.state')
+      await watcher.close()
+      t.strictSame((await page(`?since=${encodeURIComponent(cursor)}`)).events, [
+        { id: head, type: 'reset', data: { reason, oldest, head } },
+      ])
+    }
+
+    const watcher = await watch(`?since=${epoch}-1`)
+    await create(app.db, 'after')
+    await watcher.untilEvents(1)
+    t.strictSame(seenNumbers(watcher), ['after'])
+    const edge = await watch(`?since=${oldest}`)
+    await edge.untilEvents(3)
+    t.notOk(
+      edge.seen.some(({ type }) => type === 'reset'),
+      'the oldest position itself still continues',
+    )
+  },
+)
+
+t.test('filters let through what was asked for, and bookmarks move on past what they hide', async (t) => {
+  const { app, watch, origin, token } = await serve(t, { HEARTBEAT_MS: 200 })
+  const a01 = await watch('?part_number=a01-*&types=item.created,item.deleted')
+  const two = await watch('?part_number=B-1&part_number=A01-2')
+  await create(app.db, 'A01-1', 'B-1', 'A01-2', 'C')
+  await app.db`update items set description = 'x'`
+  await a01.untilEvents(2)
+  await two.untilEvents(6)
+  t.strictSame(seenNumbers(a01), ['A01-1', 'A01-2'])
+  t.strictSame(new Set(seenNumbers(two)), new Set(['B-1', 'A01-2']))
+  await a01.until(({ seen }) => seen.at(-1)?.type === 'heartbeat' && seen.at(-1)?.id === app.sse.head)
+  t.equal(a01.events.length, 2)
+
+  const refused = await fetch(`${origin}/api/events?types=item.created,item.renamed`, {
+    headers: { authorization: `Bearer ${token}` },
+  })
+  t.equal(refused.status, 400)
+  t.match(await refused.json(), { error: 'invalid_request', details: [{ field: 'types' }] })
+})
+
+t.test('heartbeats come on every connection, with the connection’s own position', async (t) => {
+  const { app, watch } = await serve(t, { HEARTBEAT_MS: 100 })
+  const watchers = await Promise.all(Array.from({ length: 40 }, () => watch()))
+  await create(app.db, 'A')
+  for (const watcher of watchers) {
+    await watcher.until(({ seen }) => seen.filter(({ type }) => type === 'heartbeat').length >= 3)
+    const beat = watcher.seen.at(-1)
+    t.strictSame(beat, { id: app.sse.head, type: 'heartbeat', data: {} })
+  }
+})
+
+t.test('JSON pages hold the same events as the stream', async (t) => {
+  const { app, page, watch } = await serve(t)
+  await create(app.db, ...numbers(1, 30))
+  await app.db`update items set description = 'x' where part_number = 'N-7'`
+  await headReached(app, 32)
+  const stream = await watch('?since=earliest')
+  await stream.untilEvents(32)
+
+  const paged: Page['events'] = []
+  let since = 'earliest'
+  for (;;) {
+    const { events, next, head } = await page(`?since=${since}&limit=7`)
+    paged.push(...events)
+    since = next
+    if (next === head) break
+  }
+  t.strictSame(paged, stream.events)
+  t.strictSame((await page('?last=2')).events, stream.events.slice(-2))
+  t.strictSame(
+    (await page('?last=3&part_number=N-7')).events,
+    stream.events.filter((e) => e.data.part_number === 'N-7'),
+  )
+  t.strictSame((await page(`?since=${since}`)).events, [])
+})
+
+t.test('a JSON page waits for something to come, and no longer', async (t) => {
+  const { app, page } = await serve(t)
+  const { head } = await page('?last=1')
+  const waiting = page(`?since=${head}&wait=30&part_number=B`)
+  await create(app.db, 'A')
+  await headReached(app, 1)
+  await create(app.db, 'B')
+  t.strictSame(
+    (await waiting).events.map(({ data }) => data.part_number),
+    ['B'],
+  )
+  const { events, next } = await page(`?since=${app.sse.head}&wait=1`)
+  t.strictSame(events, [])
+  t.equal(next, app.sse.head)
+})
+
+t.test(
+  'events of before the ring come from the log, however long ago, in order and without a seam',
+  async (t) => {
+    const { app, watch } = await serve(t)
+    const count = 40_000
+    await app.db`insert into items (part_number) select 'R-' || n from generate_series(1, ${count}) n`
+    await headReached(app, count)
+    const watchers = await Promise.all([
+      watch('?since=earliest'),
+      watch('?since=earliest'),
+      watch('?since=earliest'),
+    ])
+    await create(app.db, 'live')
+    for (const watcher of watchers) {
+      await watcher.untilEvents(count + 1, 30_000)
+      const ids = watcher.events.map(({ id }) => Number(id.split('-')[1]))
+      t.ok(
+        ids.every((id, i) => id === i + 1),
+        'every id, ascending, once',
+      )
+    }
+  },
+)
+
+t.test('a reader that does not read holds nobody up and gets everything when it reads again', async (t) => {
+  const { app, origin, token, watch } = await serve(t)
+  const { hostname, port } = new URL(origin)
+  const slow = connectSocket(Number(port), hostname)
+  t.teardown(() => slow.destroy())
+  slow.write(`GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  await until(() => app.sse.clients === 1, 'the slow reader is connected')
+  slow.pause()
+  const quick = await watch()
+  const count = 30_000
+  await app.db`
+    insert into items (part_number, description) select 'S-' || n, repeat('x', 200) from generate_series(1, ${count}) n
+  `
+  await quick.untilEvents(count, 30_000)
+
+  let text = ''
+  slow.setEncoding('utf8')
+  slow.on('data', (more: string) => (text += more))
+  slow.resume()
+  await until(() => text.includes(`"S-${count}"`), 'the slow reader has caught up', 30_000)
+  const ids = [...text.matchAll(/^id: [0-9a-f]+-(\d+)\nevent: item/gm)].map((match) => Number(match[1]))
+  t.strictSame(
+    ids,
+    quick.events.map(({ id }) => Number(id.split('-')[1])),
+  )
+})
+
+t.test(
+  'closing ends every stream: draining is said, then a heartbeat with the position, then a complete end',
+  async (t) => {
+    const { app, watch } = await serve(t, { DRAIN_DELAY_MS: 100 })
+    await create(app.db, 'A')
+    await headReached(app, 1)
+    const { head } = app.sse
+    const watchers = await Promise.all([watch(), watch('?since=earliest')])
+    const closing = app.close()
+    for (const watcher of watchers) {
+      await watcher.untilEnded()
+      t.equal(watcher.endedCleanly, true)
+      const [state, beat] = watcher.seen.slice(-2)
+      t.strictSame(state, { id: head, type: 'server.state', data: { mode: 'draining' } })
+      t.strictSame(beat, { id: head, type: 'heartbeat', data: {} })
+    }
+    await closing
+  },
+)
+
+t.test('closing is not held up by a client that does not read', async (t) => {
+  const { app, origin, token } = await serve(t, { SHUTDOWN_TIMEOUT_MS: 2000 })
+  const { hostname, port } = new URL(origin)
+  const slow = connectSocket(Number(port), hostname)
+  slow.write(`GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  slow.pause()
+  await until(() => app.sse.clients === 1, 'the slow reader is connected')
+  await app.db`
+    insert into items (part_number, description) select 'S-' || n, repeat('x', 1000) from generate_series(1, 15000) n
+  `
+  await headReached(app, 15_000)
+  const began = performance.now()
+  await app.close()
+  t.ok(performance.now() - began < 2000)
+  slow.destroy()
+})
+
+t.test('an old HTTP/1.0 client gets the events without chunks', async (t) => {
+  const { app, origin, token } = await serve(t)
+  const { hostname, port } = new URL(origin)
+  const old = connectSocket(Number(port), hostname).setEncoding('utf8')
+  t.teardown(() => old.destroy())
+  let text = ''
+  old.on('data', (more: string) => (text += more))
+  old.write(`GET /api/events HTTP/1.0\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  await until(() => text.includes('server.state'), 'the greeting')
+  await create(app.db, 'A')
+  await until(() => text.includes('"A"'), 'the event')
+  const [head = '', body = ''] = text.split('\r\n\r\n')
+  t.notMatch(head.toLowerCase(), 'transfer-encoding')
+  t.match(
+    body,
+    /^retry: \d+\nid: \S+\nevent: server.state\ndata: \{"mode":"normal"\}\n\nid: \S+\nevent: item.created\n/,
+  )
+})
+
+t.test('more clients than are allowed are told to come back later, not refused', async (t) => {
+  const { watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 1 })
+  const first = await watch()
+  await first.untilSeen('server.state')
+  const res = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${token}` } })
+  t.equal(res.status, 200)
+  const retry = Number(/^retry: (\d+)\n\n$/.exec(await res.text())?.[1])
+  t.ok(retry >= 20_000 && retry <= 60_000)
+})
+
+t.test(
+  'a stream ends within five seconds of its token’s end, its user’s, or a change of either',
+  async (t) => {
+    const { app, origin, watch } = await serve(t)
+    const lose: Record<string, (sql: Sql, username: string) => Promise<unknown>> = {
+      'the token is revoked': (sql, name) =>
+        sql`update tokens set revoked_at = now() from users u where u.id = user_id and u.username = ${name}`,
+      'the token expires': (sql, name) =>
+        sql`update tokens set expires_at = now() from users u where u.id = user_id and u.username = ${name}`,
+      'the user is disabled': (sql, name) => sql`update users set active = false where username = ${name}`,
+      'the user is deleted': (sql, name) => sql`delete from users where username = ${name}`,
+    }
+    const keeps = await watch()
+    await Promise.all(
+      Object.entries(lose).map(async ([what, act], i) => {
+        const token = await createToken(app.db, 'viewer', `loser-${i}`)
+        const watcher = await Watcher.open(t, origin, { token })
+        await watcher.untilSeen('server.state')
+        await act(app.db, `loser-${i}`)
+        await watcher.untilEnded(5000)
+        t.equal(watcher.endedCleanly, true, what)
+      }),
+    )
+    t.equal(keeps.endedCleanly, undefined, 'others stay')
+  },
+)
+
+t.test(
+  'two instances on one database: each one’s watchers see every change, and can move between them',
+  async (t) => {
+    const databaseUrl = await createDatabase(t)
+    const one = await serve(t, { databaseUrl })
+    const two = await serve(t, { databaseUrl })
+    const watchers = [await one.watch(), await two.watch()]
+    await create(one.app.db, 'by-one')
+    one.app.sse.look()
+    await create(two.app.db, 'by-two')
+    two.app.sse.look()
+    for (const watcher of watchers) {
+      await watcher.untilEvents(2)
+      t.strictSame(seenNumbers(watcher), ['by-one', 'by-two'])
+    }
+    const moved = await Watcher.open(t, two.origin, {
+      token: one.token,
+      lastEventId: watchers[0]?.events[0]?.id,
+    })
+    await moved.untilEvents(1)
+    await create(one.app.db, 'later')
+    await moved.untilEvents(2)
+    t.strictSame(seenNumbers(moved), ['by-two', 'later'])
+  },
+)
+
+t.test('a change made in psql is live, not only found by the poll', async (t) => {
+  const { app, watch } = await serve(t)
+  const watcher = await watch()
+  await watcher.untilSeen('server.state')
+  const began = performance.now()
+  for (let i = 1; i <= 10; i++) {
+    await create(app.db, `P-${i}`)
+    await watcher.untilEvents(i)
+  }
+  t.ok(performance.now() - began < 5000, 'ten polls would have taken ten seconds')
+})
+
+for (const [how, fail] of [
+  ['refuses', (proxy: TcpProxy) => proxy.refuse()],
+  ['answers nothing', (proxy: TcpProxy) => proxy.freeze()],
+] as const) {
+  t.test(
+    `a database that ${how}: degraded, quick answers, streams kept, and then all that was missed`,
+    async (t) => {
+      const databaseUrl = await createDatabase(t)
+      const proxy = await TcpProxy.open(t, databaseUrl)
+      const { watch, origin, token } = await serve(t, { databaseUrl: proxy.through(databaseUrl) })
+      const other = await startApp(t, { databaseUrl })
+      const watcher = await watch()
+      await watcher.untilSeen('server.state')
+
+      const began = performance.now()
+      fail(proxy)
+      await watcher.until(({ seen }) => seen.some(({ data }) => data.mode === 'degraded'), 2000)
+      const asked = performance.now()
+      const headers = { authorization: `Bearer ${token}`, accept: 'application/json' }
+      const res = await fetch(`${origin}/api/events`, { headers })
+      t.equal(res.status, 503)
+      t.equal(((await res.json()) as { error: string }).error, 'database_unavailable')
+      t.ok(performance.now() - asked < 2000)
+      t.ok(performance.now() - began < 4000)
+
+      const stream = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${token}` } })
+      t.equal(stream.status, 200, 'a browser must not give up')
+      t.match(await stream.text(), /^retry: \d+\nevent: server.state\ndata: \{"mode":"degraded"\}\n\n$/)
+
+      await create(other.db, 'missed-1', 'missed-2')
+      proxy.heal()
+      await watcher.untilEvents(2)
+      t.strictSame(seenNumbers(watcher), ['missed-1', 'missed-2'])
+      await watcher.until(
+        ({ seen }) => seen.filter(({ type }) => type === 'server.state').at(-1)?.data.mode === 'normal',
+      )
+      t.equal(watcher.endedCleanly, undefined)
+      await create(other.db, 'later')
+      other.sse.look()
+      await watcher.untilEvents(3)
+    },
+  )
+}
+
+t.test('sessions that are killed are noticed and made anew, nothing is lost', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const { watch } = await serve(t, { databaseUrl })
+  const other = await startApp(t, { databaseUrl })
+  const watcher = await watch()
+  await watcher.untilSeen('server.state')
+  for (let i = 1; i <= 5; i++) {
+    await other.db`
+      select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid()
+    `
+    // A session that dies in the middle of a write leaves its outcome unknown, so the write is one that can be repeated.
+    const write = () => other.db`insert into items (part_number) values (${`K-${i}`}) on conflict do nothing`
+    const isWritten = () =>
+      write().then(
+        () => true,
+        () => false,
+      )
+    await until(isWritten, 'the database takes writes again')
+  }
+  await watcher.untilEvents(5)
+  t.strictSame(seenNumbers(watcher), ['K-1', 'K-2', 'K-3', 'K-4', 'K-5'])
+})
+
+t.test('another history of the log is a reset for everybody who is watching', async (t) => {
+  const { app, watch } = await serve(t)
+  await create(app.db, 'A')
+  const watcher = await watch('?since=earliest')
+  await watcher.untilEvents(1)
+  await app.db`update event_log set seed = gen_random_uuid()`
+  await watcher.untilSeen('reset')
+  t.match(watcher.seen.at(-1), {
+    type: 'reset',
+    id: app.sse.head,
+    data: { reason: 'unknown', head: app.sse.head },
+  })
+  await create(app.db, 'B')
+  await watcher.untilEvents(2)
+  t.strictSame(seenNumbers(watcher), ['A', 'B'])
 })

@@ -1,0 +1,76 @@
+import { once } from 'node:events'
+import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net'
+import type { Test } from 'tap'
+
+/** A proxy between the service and its database, to do to the connection what networks do. */
+export class TcpProxy {
+  readonly #server: Server
+  readonly #pairs = new Set<readonly [Socket, Socket]>()
+  #frozen = false
+  #refusing = false
+
+  private constructor(target: { host: string; port: number }) {
+    this.#server = createServer((client) => {
+      if (this.#refusing) return void client.destroy()
+      const server = connect(target)
+      const pair = [client, server] as const
+      this.#pairs.add(pair)
+      for (const [from, to] of [pair, [server, client]] as const) {
+        from.on('data', (bytes) => to.write(bytes))
+        from.on('error', () => to.destroy())
+        from.on('close', () => {
+          to.destroy()
+          this.#pairs.delete(pair)
+        })
+        if (this.#frozen) from.pause()
+      }
+    })
+  }
+
+  /** Opens a proxy to the server of `url`. */
+  static async open(t: Test, url: string): Promise<TcpProxy> {
+    const { hostname, port } = new URL(url)
+    const proxy = new TcpProxy({ host: hostname, port: Number(port) })
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    t.teardown(() => {
+      proxy.#server.close()
+      proxy.cut()
+    })
+    return proxy
+  }
+
+  /** `url` with the proxy in place of its server. */
+  through(url: string): string {
+    const through = new URL(url)
+    through.host = `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return through.href
+  }
+
+  /** Ends every connection, at once and without a word. */
+  cut(): void {
+    for (const [client, server] of this.#pairs) {
+      client.destroy()
+      server.destroy()
+    }
+  }
+
+  /** Cuts every connection and lets none in. */
+  refuse(): void {
+    this.#refusing = true
+    this.cut()
+  }
+
+  /** Keeps the connections and passes nothing on: a black hole. */
+  freeze(): void {
+    this.#frozen = true
+    for (const pair of this.#pairs) for (const socket of pair) socket.pause()
+  }
+
+  /** Passes everything on again. */
+  heal(): void {
+    this.#refusing = false
+    this.#frozen = false
+    for (const pair of this.#pairs) for (const socket of pair) socket.resume()
+  }
+}
