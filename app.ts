@@ -5,6 +5,7 @@ import auth from './plugins/auth.js'
 import database from './plugins/database.js'
 import errors from './plugins/errors.js'
 import mode from './plugins/mode.js'
+import openapi from './plugins/openapi.js'
 import retention from './plugins/retention.js'
 import sse from './plugins/sse.js'
 import validation from './plugins/validation.js'
@@ -31,6 +32,7 @@ export async function buildApp(config: AppConfig): Promise<FastifyInstance> {
   app.decorate('config', config)
   await app.register(errors)
   await app.register(validation)
+  await app.register(openapi)
   await app.register(database)
   await app.register(mode)
   await app.register(auth)
