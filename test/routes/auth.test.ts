@@ -6,6 +6,7 @@ import { createUser } from '../../store/users.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { PASSWORD, bearer, createPerson, sessionOf, signIn } from '../harness/people.js'
+import { countScrypts } from '../harness/scrypt.js'
 
 const HOURS_12 = 12 * 60 * 60
 
@@ -78,6 +79,12 @@ t.test('POST /api/auth/login', async (t) => {
     }
     const sessions = await app.db`select from tokens t join users u on u.id = t.user_id where not u.active`
     t.equal(sessions.length, 0)
+  })
+
+  t.test('does the same work for an unknown user and a disabled one', async (t) => {
+    for (const username of ['mara', 'nobody', 'gone']) {
+      t.equal(await countScrypts(() => signIn(app, username, 'wrong')), 1, username)
+    }
   })
 
   t.test('names the wrong field and never its value', async (t) => {
