@@ -39,7 +39,7 @@ declare module 'fastify' {
     /** The hook (for `onRequest`) that lets only people with at least this role in. */
     requireRole(role: Role): onRequestAsyncHookHandler
     /** The hook (for `onRequest`) that refuses what another site's page sends. */
-    requireSameOrigin: onRequestAsyncHookHandler
+    readonly requireSameOrigin: onRequestAsyncHookHandler
     /** Who asks, if anybody: for routes that serve strangers too. Guards nothing. */
     findPrincipal(request: FastifyRequest): Promise<Principal | undefined>
     /** To be called after any change of users or tokens, so that this instance sees it at once. */

@@ -67,7 +67,7 @@ declare module 'fastify' {
     /** Asks the database for its mode, in a second at most, or joins the question that is under way. */
     pulse(): Promise<void>
     /** A hook for routes that write items: refuses them while the server is read-only. */
-    requireWritable(): Promise<void>
+    readonly requireWritable: () => Promise<void>
   }
   interface FastifyContextConfig {
     /** The route answers without the database, so also while it is lost. */

@@ -9,7 +9,7 @@ const WINDOW_MS = 60_000
 declare module 'fastify' {
   interface FastifyInstance {
     /** The hook (for `preHandler`, on bodies that hold `Credentials`) that bounds the guessing of passwords. */
-    limitSignIn: preHandlerAsyncHookHandler
+    readonly limitSignIn: preHandlerAsyncHookHandler
   }
 }
 
