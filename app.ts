@@ -1,3 +1,4 @@
+import type {} from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { AppConfig } from './config.js'
@@ -7,9 +8,15 @@ import errors from './plugins/errors.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
 import retention from './plugins/retention.js'
+import securityHeaders from './plugins/security-headers.js'
+import signInLimit from './plugins/sign-in-limit.js'
 import sse from './plugins/sse.js'
 import validation from './plugins/validation.js'
-import events from './routes/events.js'
+import authRoutes from './routes/auth.js'
+import eventRoutes from './routes/events.js'
+import healthRoutes from './routes/health.js'
+import serverRoutes from './routes/server.js'
+import userRoutes from './routes/users.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -17,10 +24,16 @@ declare module 'fastify' {
   }
 }
 
-/** The application as a function of its configuration: plugins, then routes, in the order in which they matter. */
-export async function buildApp(config: AppConfig): Promise<FastifyInstance> {
+/**
+ * The application as a function of its configuration: plugins, then routes, in the order in which they matter. It logs to
+ * the standard output, or to the stream that is given.
+ */
+export async function buildApp(
+  config: AppConfig,
+  log?: { write(line: string): void },
+): Promise<FastifyInstance> {
   const app = Fastify({
-    logger: { level: config.LOG_LEVEL },
+    logger: { level: config.LOG_LEVEL, ...(log && { stream: log }) },
     // Who asked for what is the proxy's log; ours tells what went wrong.
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.TRUST_PROXY.length > 0 && config.TRUST_PROXY,
@@ -32,13 +45,19 @@ export async function buildApp(config: AppConfig): Promise<FastifyInstance> {
   app.decorate('config', config)
   await app.register(errors)
   await app.register(validation)
+  await app.register(securityHeaders)
   await app.register(openapi)
   await app.register(database)
   await app.register(mode)
   await app.register(auth)
+  await app.register(signInLimit)
   await app.register(sse)
   await app.register(retention)
 
-  await app.register(events)
+  await app.register(healthRoutes)
+  await app.register(authRoutes)
+  await app.register(userRoutes)
+  await app.register(serverRoutes)
+  await app.register(eventRoutes)
   return app
 }

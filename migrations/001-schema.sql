@@ -34,6 +34,21 @@ create table tokens (
 
 create index tokens_user on tokens (user_id);
 
+-- Whoever came in by the old password, or before the user was disabled, is out. A statement of its own, so that it also
+-- sees the sign-in that was committed while the change waited for its row.
+create function users_revoke_tokens() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+begin
+  update tokens set revoked_at = clock_timestamp() where user_id = new.id and revoked_at is null;
+  return null;
+end
+$$;
+
+create trigger users_revoke_tokens after update of password_hash, active on users
+  for each row when (new.password_hash <> old.password_hash or not new.active)
+  execute function users_revoke_tokens();
+
 -- Items and their revisions ---------------------------------------------------------------------
 
 create table items (

@@ -1,18 +1,21 @@
 import { createHash } from 'node:crypto'
-import fastifyAuth from '@fastify/auth'
 import fastifyCookie from '@fastify/cookie'
 import fastifyJwt from '@fastify/jwt'
-import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { ApiError } from '../errors.js'
 import { ROLES, type Role } from '../schemas/auth.js'
-import { type Principal, findPrincipalByHash, findPrincipalBySession } from '../store/tokens.js'
+import { type Principal, findPrincipalByHash, findPrincipalBySession, noteUse } from '../store/tokens.js'
 
-export const SESSION_COOKIE = 'silo_session'
+const SESSION_COOKIE = 'silo_session'
 
 /** How long a credential once looked up is believed without asking again, in ms: revoking takes this long to hold. */
 const PRINCIPAL_TTL_MS = 2000
+/** How often the use of one API token is noted, in ms. */
+const NOTE_USE_MS = 60_000
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
@@ -26,9 +29,21 @@ declare module 'fastify' {
     /** Who asks. Set by `requireRole`; reading it on a route without that throws. */
     principal: Principal
   }
+  interface FastifyReply {
+    /** Gives the browser this session as its cookie. Returns the same JWT, for those who send it themselves. */
+    startSession(session: Principal): string
+    /** Takes the cookie back. The session itself ends in the database. */
+    endSession(): void
+  }
   interface FastifyInstance {
     /** The hook (for `onRequest`) that lets only people with at least this role in. */
     requireRole(role: Role): onRequestAsyncHookHandler
+    /** The hook (for `onRequest`) that refuses what another site's page sends. */
+    readonly requireSameOrigin: onRequestAsyncHookHandler
+    /** Who asks, if anybody: for routes that serve strangers too. Guards nothing. */
+    findPrincipal(request: FastifyRequest): Promise<Principal | undefined>
+    /** To be called after any change of users or tokens, so that this instance sees it at once. */
+    forgetPrincipals(): void
   }
 }
 
@@ -50,69 +65,112 @@ const isWrite = (request: FastifyRequest): boolean => !['GET', 'HEAD', 'OPTIONS'
 export default fp(
   async (app) => {
     await app.register(fastifyCookie)
-    await app.register(fastifyAuth)
-    // The algorithm is pinned: a token may not choose how it is verified.
     await app.register(fastifyJwt, {
       secret: app.config.JWT_SECRET,
-      sign: { algorithm: 'HS256' },
-      verify: { algorithms: ['HS256'] },
+      sign: { algorithm: 'HS256', noTimestamp: true },
+      // The algorithm is pinned: a token may not choose how it is verified.
+      verify: { algorithms: ['HS256'], requiredClaims: ['jti', 'exp'], allowedJti: UUID },
     })
 
-    const principals = new LRUCache<string, Principal>({ max: 10_000, ttl: PRINCIPAL_TTL_MS })
+    const openPrincipals = () => new LRUCache<string, Principal>({ max: 10_000, ttl: PRINCIPAL_TTL_MS })
+    let principals = openPrincipals()
+    const noted = new LRUCache<string, true>({ max: 10_000, ttl: NOTE_USE_MS })
 
-    async function lookUp(key: string, find: () => Promise<Principal | undefined>): Promise<Principal> {
-      const known = principals.get(key)
+    async function lookUp(key: string, find: () => Promise<Principal | undefined>) {
+      // A look-up that began before a change ends in the cache of before: nobody reads that any more.
+      const cache = principals
+      const known = cache.get(key)
       if (known && known.expires_at.getTime() > Date.now()) return known
       const found = await find()
-      if (!found) throw new ApiError('unauthenticated')
-      principals.set(key, found)
+      if (found) cache.set(key, found)
       return found
     }
 
-    function lookUpSession(jwt: string): Promise<Principal> {
-      let jti: string
+    function sessionId(jwt: string): string | undefined {
       try {
-        ;({ jti } = app.jwt.verify<{ jti: string }>(jwt))
+        return app.jwt.verify<{ jti: string }>(jwt).jti
       } catch {
-        throw new ApiError('unauthenticated')
+        return undefined
       }
-      return lookUp(jti, () => findPrincipalBySession(app.db, jti))
     }
 
-    function lookUpApiToken(secret: string): Promise<Principal> {
-      const hash = sha256(secret)
-      return lookUp(hash.toString('base64'), () => findPrincipalByHash(app.db, hash))
+    async function findBySession(jwt: string): Promise<Principal | undefined> {
+      const id = sessionId(jwt)
+      return id === undefined ? undefined : lookUp(id, () => findPrincipalBySession(app.db, id))
     }
+
+    /** Costs the request nothing: it isn't waited for, and its failure is only logged. */
+    function noteUseOf(token: Principal): void {
+      if (noted.has(token.token_id)) return
+      noted.set(token.token_id, true)
+      noteUse(app.db, token.token_id).catch((err: unknown) => {
+        app.log.warn({ err }, 'the last use of a token was not noted')
+      })
+    }
+
+    async function findByApiToken(secret: string): Promise<Principal | undefined> {
+      const hash = sha256(secret)
+      const found = await lookUp(hash.toString('base64'), () => findPrincipalByHash(app.db, hash))
+      if (found) noteUseOf(found)
+      return found
+    }
+
+    /** A bearer decides alone where one is sent; the cookie serves browsers, which send none. */
+    async function findPrincipal(request: FastifyRequest): Promise<Principal | undefined> {
+      const { authorization } = request.headers
+      if (authorization === undefined) {
+        const cookie = request.cookies[SESSION_COOKIE]
+        return cookie === undefined ? undefined : findBySession(cookie)
+      }
+      const bearer = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
+      if (bearer === undefined) return undefined
+      return bearer.startsWith('silo_') ? findByApiToken(bearer) : findBySession(bearer)
+    }
+
+    async function requireSameOrigin(request: FastifyRequest): Promise<void> {
+      if (isCrossOrigin(request)) throw new ApiError('cross_origin')
+    }
+
+    const isCookieBorne = (request: FastifyRequest): boolean =>
+      request.headers.authorization === undefined && request.cookies[SESSION_COOKIE] !== undefined
+
+    function requireRole(role: Role) {
+      return async (request: FastifyRequest): Promise<void> => {
+        if (isWrite(request) && isCookieBorne(request)) await requireSameOrigin(request)
+        const principal = await findPrincipal(request)
+        if (!principal) throw new ApiError('unauthenticated')
+        if (ROLES.indexOf(principal.role) < ROLES.indexOf(role)) throw new ApiError('forbidden')
+        Object.defineProperty(request, 'principal', { value: principal })
+      }
+    }
+
+    const cookieOptions = (request: FastifyRequest) => ({
+      path: '/',
+      httpOnly: true,
+      sameSite: 'strict' as const,
+      secure: request.protocol === 'https',
+    })
 
     app.decorateRequest('principal', {
       getter() {
         throw new Error('this route is not guarded by requireRole')
       },
     })
-
-    /** A bearer decides alone where one is sent; the cookie serves browsers, which send none. */
-    async function findPrincipal(request: FastifyRequest): Promise<Principal> {
-      const { authorization } = request.headers
-      if (authorization !== undefined) {
-        const bearer = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
-        if (bearer === undefined) throw new ApiError('unauthenticated')
-        return bearer.startsWith('silo_') ? lookUpApiToken(bearer) : lookUpSession(bearer)
-      }
-      const cookie = request.cookies[SESSION_COOKIE]
-      if (cookie === undefined) throw new ApiError('unauthenticated')
-      if (isWrite(request) && isCrossOrigin(request)) throw new ApiError('cross_origin')
-      return lookUpSession(cookie)
-    }
-
-    async function authenticate(request: FastifyRequest): Promise<void> {
-      Object.defineProperty(request, 'principal', { value: await findPrincipal(request) })
-    }
-
-    app.decorate('requireRole', (role: Role) => {
-      async function hasRole(request: FastifyRequest): Promise<void> {
-        if (ROLES.indexOf(request.principal.role) < ROLES.indexOf(role)) throw new ApiError('forbidden')
-      }
-      return app.auth([authenticate, hasRole], { relation: 'and' }) as onRequestAsyncHookHandler
+    app.decorateReply('startSession', function (this: FastifyReply, { token_id, expires_at }: Principal) {
+      const exp = Math.floor(expires_at.getTime() / 1000)
+      const jwt = app.jwt.sign({ jti: token_id, exp })
+      const maxAge = exp - Math.floor(Date.now() / 1000)
+      this.setCookie(SESSION_COOKIE, jwt, { ...cookieOptions(this.request), maxAge })
+      return jwt
+    })
+    app.decorateReply('endSession', function (this: FastifyReply) {
+      this.clearCookie(SESSION_COOKIE, cookieOptions(this.request))
+    })
+    app.decorate('requireRole', requireRole)
+    app.decorate('requireSameOrigin', requireSameOrigin)
+    app.decorate('findPrincipal', findPrincipal)
+    app.decorate('forgetPrincipals', () => {
+      principals = openPrincipals()
     })
   },
   { name: 'auth', dependencies: ['database'] },

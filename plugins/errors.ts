@@ -60,6 +60,8 @@ export default fp(
         .headers({
           ...answer.options.headers,
           ...(answer.code === 'internal' && { 'request-id': request.id }),
+          // The same for every 401 (RFC 6750, section 3): what was wrong with a token helps only who tries them.
+          ...(answer.statusCode === 401 && { 'www-authenticate': 'Bearer realm="silo"' }),
         })
         .type('application/json; charset=utf-8')
         .send(answer.body)

@@ -1,14 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
-import { type StoredMode, readMode } from '../store/server.js'
+import type { Mode, StoredMode } from '../schemas/server.js'
+import { readMode } from '../store/server.js'
 
 /** How often an instance asks the database for its mode, and so notices that the database is gone, in ms. */
 const PULSE_MS = 500
 /** A pulse without an answer for this long means the database can't be reached, in ms. */
 const PULSE_DEADLINE_MS = 1000
-
-export type Mode = 'normal' | 'read-only' | 'degraded' | 'draining'
 
 type Listener = (mode: Mode) => void
 
@@ -65,8 +64,10 @@ class ServerMode {
 declare module 'fastify' {
   interface FastifyInstance {
     readonly mode: ServerMode
+    /** Asks the database for its mode, in a second at most, or joins the question that is under way. */
+    pulse(): Promise<void>
     /** A hook for routes that write items: refuses them while the server is read-only. */
-    requireWritable(): Promise<void>
+    readonly requireWritable: () => Promise<void>
   }
   interface FastifyContextConfig {
     /** The route answers without the database, so also while it is lost. */
@@ -83,7 +84,7 @@ export default fp(
     let pulsing = true
     const stopped = new AbortController()
 
-    async function pulse(): Promise<void> {
+    async function ask(): Promise<void> {
       const deadline = AbortSignal.timeout(PULSE_DEADLINE_MS)
       const late = new Promise<never>((_, reject) => {
         deadline.addEventListener('abort', () => reject(new Error('the database did not answer in time')))
@@ -99,6 +100,14 @@ export default fp(
       }
     }
 
+    let asking: Promise<void> | undefined
+    function pulse(): Promise<void> {
+      asking ??= ask().finally(() => {
+        asking = undefined
+      })
+      return asking
+    }
+
     async function beat(): Promise<void> {
       while (pulsing) {
         await pulse()
@@ -107,6 +116,7 @@ export default fp(
     }
 
     await pulse()
+    app.decorate('pulse', pulse)
     let beating: Promise<void> | undefined
     app.addHook('onReady', async () => {
       beating = beat()

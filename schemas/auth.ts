@@ -1,7 +1,71 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { NullableTimestamp, Timestamp } from './timestamp.js'
 
 /** What a person may do, each role including the ones before it. */
 export const ROLES = ['viewer', 'editor', 'admin'] as const
 
 export const Role = Type.Unsafe<(typeof ROLES)[number]>({ type: 'string', enum: [...ROLES] })
 export type Role = Static<typeof Role>
+
+const closed = { additionalProperties: false }
+
+/** Wide on purpose: at a sign-in, a name that nobody can have is only a wrong one. */
+export const Credentials = Type.Object(
+  {
+    username: Type.String({ minLength: 1, maxLength: 256, format: 'text' }),
+    password: Type.String({ minLength: 1, maxLength: 1024, format: 'text' }),
+  },
+  closed,
+)
+export type Credentials = Static<typeof Credentials>
+
+export const SignInForm = Type.Object(
+  { ...Credentials.properties, next: Type.Optional(Type.String({ maxLength: 2048, format: 'text' })) },
+  closed,
+)
+
+/** The person who asks, with the role that the credential leaves. */
+export const Account = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  username: Type.String(),
+  display_name: Type.String(),
+  role: Role,
+  auth_source: Type.Literal('local'),
+})
+export type Account = Static<typeof Account>
+
+export const SignedIn = Type.Object({
+  token: Type.String(),
+  token_type: Type.Literal('Bearer'),
+  expires_at: Timestamp,
+  user: Account,
+})
+
+export const Token = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  name: Type.String(),
+  role: Role,
+  created_at: Timestamp,
+  expires_at: Timestamp,
+  last_used_at: NullableTimestamp,
+})
+export type Token = Static<typeof Token>
+
+export const TokenList = Type.Object({ tokens: Type.Array(Token) })
+
+export const NewToken = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 200, format: 'text' }),
+    expires_in_days: Type.Integer({ minimum: 1, maximum: 3650, default: 90 }),
+    role: Type.Optional(Role),
+  },
+  closed,
+)
+
+export const CreatedToken = Type.Object({
+  ...Token.properties,
+  token: Type.String({ description: 'The secret, shown this once.' }),
+})
+
+// As long as a UUID: the format alone admits the form `urn:uuid:…`, which PostgreSQL does not read.
+export const TokenParams = Type.Object({ id: Type.String({ format: 'uuid', maxLength: 36 }) })

@@ -1,8 +1,7 @@
+import type { StoredMode } from '../schemas/server.js'
 import type { Sql } from './connect.js'
 
 /** The mode that an admin chose for all instances. */
-export type StoredMode = 'normal' | 'read-only'
-
 export async function readMode(sql: Sql): Promise<StoredMode> {
   const [row] = await sql<{ mode: StoredMode }[]>`select mode from server_settings`
   if (!row) throw new Error('server_settings has lost its row')

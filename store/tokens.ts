@@ -1,5 +1,9 @@
-import type { Role } from '../schemas/auth.js'
+import type { Role, Token } from '../schemas/auth.js'
 import type { Sql } from './connect.js'
+import type { StoredCredentials } from './users.js'
+
+/** How long a session lasts, in seconds. */
+const SESSION_SECONDS = 12 * 60 * 60
 
 /** A live credential and the person behind it, with the role that is left of both. */
 export interface Principal {
@@ -39,4 +43,122 @@ export async function findPrincipalBySession(sql: Sql, id: string): Promise<Prin
 /** Those of the given credentials that still hold, with their present roles. */
 export async function findPrincipals(sql: Sql, ids: string[]): Promise<Principal[]> {
   return sql<Principal[]>`${principal(sql)} and t.id = any(${ids}::uuid[])`
+}
+
+/**
+ * Starts a session of the user whose password was verified, and clears away the ended ones. A session may do whatever
+ * its user may, so a change of role holds in it at once.
+ * @returns nothing when the user was disabled or the password changed while it was being verified
+ */
+export async function createSession(sql: Sql, verified: StoredCredentials): Promise<Principal | undefined> {
+  const [started] = await sql<Principal[]>`
+    with person as (
+      select id, username, display_name, role
+        from users
+       where id = ${verified.id}
+         and password_hash = ${verified.password_hash}
+         and active
+         for share
+    ),
+    ended as (
+      delete from tokens t
+       using person p
+       where t.user_id = p.id
+         and t.kind = 'session'
+         and (t.expires_at < now() or t.revoked_at is not null)
+    ),
+    session as (
+      insert into tokens (user_id, kind, name, role, expires_at)
+      select id, 'session', 'session', 'admin', now() + make_interval(secs => ${SESSION_SECONDS})
+        from person
+      returning id, expires_at
+    )
+    select s.id as token_id, p.id as user_id, p.username, p.display_name, p.role, s.expires_at
+      from session s
+     cross join person p
+  `
+  return started
+}
+
+export async function revokeSession(sql: Sql, id: string): Promise<void> {
+  await sql`
+    update tokens
+       set revoked_at = now()
+     where id = ${id}
+       and kind = 'session'
+       and revoked_at is null
+  `
+}
+
+const columns = (sql: Sql) => sql`id, name, role, created_at, expires_at, last_used_at`
+
+/**
+ * Creates an API token by a credential that must still hold here and now: what another instance has just revoked can't
+ * live on in a token it makes. The person is locked before the credential, the order in which a revocation takes them.
+ * @returns nothing when the credential no longer holds
+ */
+export async function createToken(
+  sql: Sql,
+  by: Principal,
+  token: { name: string; role: Role; expires_in_days: number; hash: Buffer },
+): Promise<Token | undefined> {
+  const [created] = await sql<Token[]>`
+    with person as (
+      select id
+        from users
+       where id = ${by.user_id}
+         and active
+         for share
+    ),
+    credential as (
+      select user_id
+        from tokens
+       where id = ${by.token_id}
+         and user_id = (select id from person)
+         and revoked_at is null
+         and expires_at > now()
+         for share
+    )
+    insert into tokens (user_id, kind, name, role, hash, expires_at)
+    select user_id, 'api', ${token.name}, ${token.role}, ${token.hash},
+           now() + make_interval(days => ${token.expires_in_days})
+      from credential
+    returning ${columns(sql)}
+  `
+  return created
+}
+
+/** A user's API tokens that were not revoked, the newest first. */
+export async function listTokens(sql: Sql, userId: string): Promise<Token[]> {
+  return sql<Token[]>`
+    select ${columns(sql)}
+      from tokens
+     where user_id = ${userId}
+       and kind = 'api'
+       and revoked_at is null
+     order by created_at desc, id
+  `
+}
+
+/** @returns whether the user had this API token */
+export async function revokeToken(sql: Sql, userId: string, id: string): Promise<boolean> {
+  const { count } = await sql`
+    update tokens
+       set revoked_at = now()
+     where id = ${id}
+       and user_id = ${userId}
+       and kind = 'api'
+       and revoked_at is null
+  `
+  return count > 0
+}
+
+/** Notes that a token is in use, to the minute, however many instances see it. */
+export async function noteUse(sql: Sql, id: string): Promise<void> {
+  await sql`
+    update tokens
+       set last_used_at = now()
+     where id = ${id}
+       and (last_used_at is null or last_used_at < now() - interval '1 minute')
+  `
 }

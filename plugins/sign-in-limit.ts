@@ -1,0 +1,42 @@
+import rateLimit, { normalizeIP } from '@fastify/rate-limit'
+import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { ApiError } from '../errors.js'
+import type { Credentials } from '../schemas/auth.js'
+
+const WINDOW_MS = 60_000
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The hook (for `preHandler`, on bodies that hold `Credentials`) that bounds the guessing of passwords. */
+    readonly limitSignIn: preHandlerAsyncHookHandler
+  }
+}
+
+/** The client's address, behind a trusted proxy too. One IPv6 network of 64 bits is one client: it is given out whole. */
+const address = (request: FastifyRequest): string => normalizeIP(request.ip)
+
+const username = (request: FastifyRequest): string => (request.body as Credentials).username.toLowerCase()
+
+/** Counts every attempt to sign in, before any password is looked at. */
+export default fp(
+  async (app) => {
+    await app.register(rateLimit, { global: false, timeWindow: WINDOW_MS })
+    // One address that tries one user is held back before it counts against that user everywhere: alone it can't lock
+    // somebody out.
+    const limits = [
+      app.createRateLimit({ max: 30, keyGenerator: address }),
+      app.createRateLimit({ max: 10, keyGenerator: (request) => `${address(request)} ${username(request)}` }),
+      app.createRateLimit({ max: 60, keyGenerator: username }),
+    ]
+    app.decorate('limitSignIn', async (request: FastifyRequest) => {
+      for (const count of limits) {
+        const limit = await count(request)
+        if (!limit.isAllowed && limit.isExceeded) {
+          throw new ApiError('rate_limited', { headers: { 'retry-after': String(limit.ttlInSeconds) } })
+        }
+      }
+    })
+  },
+  { name: 'sign-in-limit' },
+)

@@ -1,0 +1,214 @@
+import { createHash, randomBytes } from 'node:crypto'
+import formbody from '@fastify/formbody'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ApiError } from '../errors.js'
+import {
+  Account,
+  CreatedToken,
+  Credentials,
+  NewToken,
+  ROLES,
+  SignInForm,
+  SignedIn,
+  TokenList,
+  TokenParams,
+} from '../schemas/auth.js'
+import { ErrorBody } from '../schemas/errors.js'
+import { verifyPassword } from '../store/passwords.js'
+import {
+  type Principal,
+  createSession,
+  createToken,
+  listTokens,
+  revokeSession,
+  revokeToken,
+} from '../store/tokens.js'
+import { findCredentials } from '../store/users.js'
+
+const ERRORS = { '4xx': ErrorBody, '5xx': ErrorBody }
+const WithNext = Type.Object({ next: Type.String() })
+const SeeOther = Type.Null({ description: 'See `Location`.' })
+
+const toAccount = (principal: Principal): Account => ({
+  id: principal.user_id,
+  username: principal.username,
+  display_name: principal.display_name,
+  role: principal.role,
+  auth_source: 'local',
+})
+
+/**
+ * Where a sign-in leads: the page that was asked for, if it is one of ours. Resolved as a browser would, which knows more
+ * ways to write another host than a pattern does (`//host`, `/\host`, a tab between the slashes, `/.//host`).
+ */
+function ownPath(next = '/'): string {
+  const base = 'http://silo.invalid'
+  const url = URL.canParse(next, base) ? new URL(next, base) : new URL(base)
+  const path = url.pathname + url.search
+  return url.origin === base && !path.startsWith('//') ? path : '/'
+}
+
+/** Sign-in, sign-out, and the API tokens of whoever asks. */
+const auth: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+  })
+
+  /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
+  async function signIn({ username, password }: Credentials): Promise<Principal> {
+    const found = await findCredentials(app.db, username)
+    const verified = await verifyPassword(password, found?.password_hash)
+    const session = verified && found && (await createSession(app.db, found))
+    if (!session) throw new ApiError('invalid_credentials')
+    return session
+  }
+
+  app.post(
+    '/api/auth/login',
+    {
+      schema: {
+        tags: ['auth'],
+        summary: 'Sign in',
+        body: Credentials,
+        response: { 200: SignedIn, ...ERRORS },
+      },
+      onRequest: app.requireSameOrigin,
+      preHandler: app.limitSignIn,
+    },
+    async (request, reply) => {
+      const session = await signIn(request.body)
+      const token = reply.startSession(session)
+      return {
+        token,
+        token_type: 'Bearer' as const,
+        expires_at: session.expires_at,
+        user: toAccount(session),
+      }
+    },
+  )
+
+  app.register(async (pages: typeof app) => {
+    await pages.register(formbody)
+
+    /** A browser that was refused goes back to the form, which says why. */
+    function backToForm(error: Error, { body }: FastifyRequest, reply: FastifyReply): void {
+      const reason = error instanceof ApiError ? error.code : 'internal'
+      if (reason !== 'invalid_credentials' && reason !== 'invalid_request' && reason !== 'rate_limited') {
+        throw error
+      }
+      const query = new URLSearchParams({
+        error: reason,
+        ...(Value.Check(WithNext, body) && { next: body.next }),
+      })
+      reply.redirect(`/login?${query.toString()}`, 303)
+    }
+
+    pages.post(
+      '/login',
+      {
+        schema: {
+          tags: ['auth'],
+          summary: "Sign in by a browser's form",
+          consumes: ['application/x-www-form-urlencoded'],
+          body: SignInForm,
+          response: { 303: SeeOther, ...ERRORS },
+        },
+        onRequest: app.requireSameOrigin,
+        preHandler: app.limitSignIn,
+        errorHandler: backToForm,
+      },
+      async (request, reply) => {
+        reply.startSession(await signIn(request.body))
+        return reply.redirect(ownPath(request.body.next), 303)
+      },
+    )
+
+    pages.post(
+      '/logout',
+      {
+        schema: {
+          tags: ['auth'],
+          summary: 'Sign out: ends the session',
+          response: { 303: SeeOther, ...ERRORS },
+        },
+        onRequest: app.requireSameOrigin,
+      },
+      async (request, reply) => {
+        const principal = await app.findPrincipal(request)
+        if (principal) await revokeSession(app.db, principal.token_id)
+        app.forgetPrincipals()
+        reply.endSession()
+        return reply.redirect('/login', 303)
+      },
+    )
+  })
+
+  app.get(
+    '/api/auth/me',
+    {
+      schema: { tags: ['auth'], summary: 'Who is signed in', response: { 200: Account, ...ERRORS } },
+      onRequest: app.requireRole('viewer'),
+    },
+    async (request) => toAccount(request.principal),
+  )
+
+  app.get(
+    '/api/auth/tokens',
+    {
+      schema: { tags: ['auth'], summary: 'List your API tokens', response: { 200: TokenList, ...ERRORS } },
+      onRequest: app.requireRole('viewer'),
+    },
+    async (request) => ({ tokens: await listTokens(app.db, request.principal.user_id) }),
+  )
+
+  app.post(
+    '/api/auth/tokens',
+    {
+      schema: {
+        tags: ['auth'],
+        summary: 'Create an API token; its secret is shown this once',
+        body: NewToken,
+        response: { 201: CreatedToken, ...ERRORS },
+      },
+      onRequest: app.requireRole('viewer'),
+    },
+    async (request, reply) => {
+      const { principal } = request
+      const { name, expires_in_days, role = principal.role } = request.body
+      if (ROLES.indexOf(role) > ROLES.indexOf(principal.role)) {
+        throw new ApiError('forbidden', {
+          message: `A token can't have a role above yours (${principal.role}).`,
+        })
+      }
+      const token = `silo_${randomBytes(32).toString('base64url')}`
+      const hash = createHash('sha256').update(token).digest()
+      const created = await createToken(app.db, principal, { name, role, expires_in_days, hash })
+      if (!created) throw new ApiError('unauthenticated')
+      return reply.code(201).send({ ...created, token })
+    },
+  )
+
+  app.delete(
+    '/api/auth/tokens/:id',
+    {
+      schema: {
+        tags: ['auth'],
+        summary: 'Revoke one of your API tokens',
+        params: TokenParams,
+        response: { 204: Type.Null(), ...ERRORS },
+      },
+      onRequest: app.requireRole('viewer'),
+    },
+    async (request, reply) => {
+      const revoked = await revokeToken(app.db, request.principal.user_id, request.params.id)
+      if (!revoked) throw new ApiError('token_not_found')
+      app.forgetPrincipals()
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+export default auth

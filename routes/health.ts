@@ -1,0 +1,44 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Health, Readiness } from '../schemas/server.js'
+
+/** What a load balancer asks: whether the process lives, and whether it should be sent requests. */
+const health: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/health',
+    {
+      schema: {
+        tags: ['health'],
+        summary: 'Whether the process lives',
+        security: [],
+        response: { 200: Health },
+      },
+      config: { withoutDatabase: true },
+    },
+    async () => ({ status: 'ok' as const, mode: app.mode.current }),
+  )
+
+  app.get(
+    '/ready',
+    {
+      schema: {
+        tags: ['health'],
+        summary: 'Whether requests should be sent here',
+        security: [],
+        response: { 200: Readiness, 503: Readiness },
+      },
+      config: { withoutDatabase: true },
+    },
+    async (_request, reply) => {
+      await app.pulse()
+      const { current: mode, databaseLost } = app.mode
+      const ready = !databaseLost && mode !== 'draining'
+      return reply.code(ready ? 200 : 503).send({
+        status: ready ? ('ok' as const) : ('unavailable' as const),
+        mode,
+        database: databaseLost ? ('lost' as const) : ('ok' as const),
+      })
+    },
+  )
+}
+
+export default health

@@ -1,0 +1,44 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { ErrorBody } from '../schemas/errors.js'
+import { ServerState, ServerStateChange } from '../schemas/server.js'
+import { writeMode } from '../store/server.js'
+
+const ERRORS = { '4xx': ErrorBody, '5xx': ErrorBody }
+
+/** The mode that holds on every instance. */
+const server: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/api/server/mode',
+    {
+      schema: {
+        tags: ['server'],
+        summary: "This instance's mode",
+        response: { 200: ServerState, ...ERRORS },
+      },
+      onRequest: app.requireRole('viewer'),
+    },
+    async () => ({ mode: app.mode.current }),
+  )
+
+  app.put(
+    '/api/server/mode',
+    {
+      schema: {
+        tags: ['server'],
+        summary: 'Choose the mode of all instances; the answer is what holds on this one',
+        body: ServerStateChange,
+        response: { 200: ServerState, ...ERRORS },
+      },
+      onRequest: app.requireRole('admin'),
+    },
+    async (request) => {
+      await writeMode(app.db, request.body.mode)
+      // The first may be a pulse that began before the write; the second can't be.
+      await app.pulse()
+      await app.pulse()
+      return { mode: app.mode.current }
+    },
+  )
+}
+
+export default server

@@ -1,0 +1,85 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { ApiError } from '../errors.js'
+import { ErrorBody } from '../schemas/errors.js'
+import { NewUser, User, UserChanges, UserList, UserParams } from '../schemas/users.js'
+import { hashPassword } from '../store/passwords.js'
+import { createUser, deleteUser, listUsers, updateUser } from '../store/users.js'
+
+const ERRORS = { '4xx': ErrorBody, '5xx': ErrorBody }
+
+/** The people who may sign in: admins' business. */
+const users: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onRequest', app.requireRole('admin'))
+
+  app.get(
+    '/api/users',
+    { schema: { tags: ['users'], summary: 'List the users', response: { 200: UserList, ...ERRORS } } },
+    async () => ({ users: await listUsers(app.db) }),
+  )
+
+  app.post(
+    '/api/users',
+    {
+      schema: {
+        tags: ['users'],
+        summary: 'Create a user',
+        body: NewUser,
+        response: { 201: User, ...ERRORS },
+      },
+    },
+    async (request, reply) => {
+      const { username, password, role, display_name = username } = request.body
+      const password_hash = await hashPassword(password)
+      const created = await createUser(app.db, { username, display_name, role, password_hash })
+      if (!created) throw new ApiError('username_taken')
+      return reply
+        .code(201)
+        .header('location', `/api/users/${encodeURIComponent(username)}`)
+        .send(created)
+    },
+  )
+
+  app.patch(
+    '/api/users/:username',
+    {
+      schema: {
+        tags: ['users'],
+        summary: 'Change a user; a new password or a disabling ends all sessions and tokens of the user',
+        params: UserParams,
+        body: UserChanges,
+        response: { 200: User, ...ERRORS },
+      },
+    },
+    async (request) => {
+      const { password, ...changes } = request.body
+      const change = await updateUser(app.db, request.params.username, {
+        ...changes,
+        ...(password !== undefined && { password_hash: await hashPassword(password) }),
+      })
+      app.forgetPrincipals()
+      if ('refused' in change) throw new ApiError(change.refused)
+      return change.user
+    },
+  )
+
+  app.delete(
+    '/api/users/:username',
+    {
+      schema: {
+        tags: ['users'],
+        summary: 'Delete a user, with all sessions and tokens; what the user wrote keeps the name',
+        params: UserParams,
+        response: { 204: Type.Null(), ...ERRORS },
+      },
+    },
+    async (request, reply) => {
+      const refused = await deleteUser(app.db, request.params.username)
+      app.forgetPrincipals()
+      if (refused) throw new ApiError(refused)
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+export default users

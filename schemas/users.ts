@@ -1,0 +1,43 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Role } from './auth.js'
+import { Timestamp } from './timestamp.js'
+
+const closed = { additionalProperties: false }
+
+const Username = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$' })
+const Password = Type.String({ minLength: 8, maxLength: 1024, format: 'text' })
+const DisplayName = Type.String({ minLength: 1, maxLength: 200, format: 'text' })
+
+export const User = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  username: Username,
+  display_name: Type.String(),
+  role: Role,
+  active: Type.Boolean(),
+  created_at: Timestamp,
+})
+export type User = Static<typeof User>
+
+export const UserList = Type.Object({ users: Type.Array(User) })
+
+export const NewUser = Type.Object(
+  {
+    username: Username,
+    password: Password,
+    role: Role,
+    display_name: Type.Optional(DisplayName),
+  },
+  closed,
+)
+
+export const UserChanges = Type.Object(
+  {
+    role: Type.Optional(Role),
+    password: Type.Optional(Password),
+    display_name: Type.Optional(DisplayName),
+    active: Type.Optional(Type.Boolean()),
+  },
+  closed,
+)
+
+export const UserParams = Type.Object({ username: Type.String({ maxLength: 256, format: 'text' }) })

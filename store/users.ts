@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto'
+import type { Role } from '../schemas/auth.js'
+import type { User } from '../schemas/users.js'
+import type { Sql } from './connect.js'
+import { hashPassword } from './passwords.js'
+
+const columns = (sql: Sql) => sql`id, username, display_name, role, active, created_at`
+
+/** What a sign-in is checked against; nothing for somebody unknown or disabled. */
+export interface StoredCredentials {
+  id: string
+  password_hash: string
+}
+
+/** What a change leaves: the user as it is now, or why nothing was changed. */
+export type UserChange = { user: User } | { refused: 'user_not_found' | 'last_admin' }
+
+export async function findCredentials(sql: Sql, username: string): Promise<StoredCredentials | undefined> {
+  const [found] = await sql<StoredCredentials[]>`
+    select id, password_hash
+      from users
+     where lower(username) = lower(${username})
+       and active
+  `
+  return found
+}
+
+export async function listUsers(sql: Sql): Promise<User[]> {
+  return sql<User[]>`
+    select ${columns(sql)}
+      from users
+     order by lower(username)
+  `
+}
+
+/** @returns nothing when the name is taken, in whatever case */
+export async function createUser(
+  sql: Sql,
+  user: { username: string; display_name: string; role: Role; password_hash: string },
+): Promise<User | undefined> {
+  const [created] = await sql<User[]>`
+    insert into users ${sql(user)}
+        on conflict ((lower(username))) do nothing
+    returning ${columns(sql)}
+  `
+  return created
+}
+
+/**
+ * The active admins, locked in one order: two changes that would each leave the other's admin wait for one another, and
+ * the second sees what the first has left.
+ */
+const lockedAdmins = (sql: Sql) => sql`
+  select id
+    from users
+   where role = 'admin'
+     and active
+   order by id
+     for update
+`
+
+/** Changes what is given. A new password, or `active: false`, ends every session and token of the user (a trigger). */
+export async function updateUser(
+  sql: Sql,
+  username: string,
+  changes: { role?: Role; display_name?: string; active?: boolean; password_hash?: string },
+): Promise<UserChange> {
+  const { role = null, display_name = null, active = null, password_hash = null } = changes
+  const [row] = await sql<(User | { id: null })[]>`
+    with admins as (${lockedAdmins(sql)}),
+    person as (
+      select id as person_id
+        from users
+       where lower(username) = lower(${username})
+    ),
+    changed as (
+      update users u
+         set role          = coalesce(${role}, role),
+             display_name  = coalesce(${display_name}, display_name),
+             active        = coalesce(${active}, active),
+             password_hash = coalesce(${password_hash}, password_hash)
+        from person
+       where u.id = person.person_id
+         and (u.role <> 'admin'
+              or not u.active
+              or (coalesce(${role}, u.role) = 'admin' and coalesce(${active}, u.active))
+              or exists (select from admins where admins.id <> u.id))
+      returning ${columns(sql)}
+    )
+    select changed.*
+      from person
+      left join changed on changed.id = person.person_id
+  `
+  if (!row) return { refused: 'user_not_found' }
+  if (row.id === null) return { refused: 'last_admin' }
+  return { user: row }
+}
+
+/** @returns why the user is still there, or nothing once it is gone, with its tokens */
+export async function deleteUser(
+  sql: Sql,
+  username: string,
+): Promise<'user_not_found' | 'last_admin' | undefined> {
+  const [row] = await sql<{ deleted: boolean }[]>`
+    with admins as (${lockedAdmins(sql)}),
+    person as (
+      select id
+        from users
+       where lower(username) = lower(${username})
+    ),
+    deleted as (
+      delete from users u
+       using person
+       where u.id = person.id
+         and (u.role <> 'admin'
+              or not u.active
+              or exists (select from admins where admins.id <> u.id))
+      returning u.id
+    )
+    select exists (select from deleted) as deleted
+      from person
+  `
+  if (!row) return 'user_not_found'
+  return row.deleted ? undefined : 'last_admin'
+}
+
+async function hasUsers(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ has_users: boolean }[]>`select exists (select from users) as has_users`
+  return row?.has_users === true
+}
+
+/**
+ * Makes the admin of a first start, with the password that is given or a random one. Of several instances that start at
+ * once, one makes it.
+ * @returns the user with its random password, to be shown once; nothing when one was given or users exist already
+ */
+export async function createFirstAdmin(
+  sql: Sql,
+  username: string,
+  given: string | undefined,
+): Promise<{ username: string; password: string } | undefined> {
+  if (await hasUsers(sql)) return undefined
+  const password = given ?? randomBytes(15).toString('base64url')
+  const password_hash = await hashPassword(password)
+  const created = await createUser(sql, { username, display_name: username, role: 'admin', password_hash })
+  return created && given === undefined ? { username, password } : undefined
+}

@@ -1,0 +1,34 @@
+import { scryptSync } from 'node:crypto'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { Role } from '../../schemas/auth.js'
+import type { Sql } from '../../store/connect.js'
+import { createUser } from '../../store/users.js'
+
+export const PASSWORD = 'correct horse battery staple'
+
+/** Hashed cheaply, as its parameters say: the work of a real one is not the subject of most tests. */
+const KEY = scryptSync(PASSWORD, Buffer.alloc(16), 32, { N: 16, r: 8, p: 1 }).toString('base64').slice(0, -1)
+const PASSWORD_HASH = `$scrypt$ln=4,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$${KEY}`
+
+/** A user who can sign in with `PASSWORD`. */
+export async function createPerson(sql: Sql, username: string, role: Role): Promise<void> {
+  await createUser(sql, { username, display_name: username, role, password_hash: PASSWORD_HASH })
+}
+
+export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
+
+/** Signs in by JSON; the answer as it comes. */
+export function signIn(
+  app: FastifyInstance,
+  username: string,
+  password = PASSWORD,
+  options: InjectOptions = {},
+) {
+  return app.inject({ method: 'POST', url: '/api/auth/login', payload: { username, password }, ...options })
+}
+
+/** Signs in and returns the session's JWT. */
+export async function sessionOf(app: FastifyInstance, username: string): Promise<string> {
+  const res = await signIn(app, username)
+  return res.json<{ token: string }>().token
+}

@@ -1,0 +1,263 @@
+import { createHmac, randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { buildApp } from '../../app.js'
+import { ROLES, type Role } from '../../schemas/auth.js'
+import { createToken, startApp, testConfig } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { bearer, createPerson, sessionOf } from '../harness/people.js'
+
+const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+/** A JWT by hand, as someone would make it who wants in. */
+function forge(header: object, payload: object, secret: string, hash = 'sha256'): string {
+  const text = `${encode(header)}.${encode(payload)}`
+  return `${text}.${createHmac(hash, secret).update(text).digest('base64url')}`
+}
+
+function partsOf(jwt: string): { header: string; payload: string; signature: string; jti: string } {
+  const [header = '', payload = '', signature = ''] = jwt.split('.')
+  const { jti } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { jti: string }
+  return { header, payload, signature, jti }
+}
+
+/** Asserts that the request is answered like any other that is not signed in: not a word about what was wrong. */
+async function refuses(t: Test, app: FastifyInstance, authorization: string, what: string): Promise<void> {
+  const res = await app.inject({ url: '/api/auth/me', headers: { authorization } })
+  t.equal(res.statusCode, 401, what)
+  t.equal(res.headers['www-authenticate'], 'Bearer realm="silo"')
+  t.strictSame(res.json(), {
+    error: 'unauthenticated',
+    message: 'Sign in, or send a valid token as "Authorization: Bearer …".',
+    details: [],
+  })
+}
+
+t.test('a JWT is believed only as it was signed', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'admin')
+  const jwt = await sessionOf(app, 'mara')
+  const { header, payload, signature, jti } = partsOf(jwt)
+  const secret = app.config.JWT_SECRET
+  const exp = Math.floor(Date.now() / 1000) + 3600
+  const hs256 = { alg: 'HS256', typ: 'JWT' }
+  const accepted = forge(hs256, { jti, exp }, secret)
+  t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(accepted) })).statusCode, 200)
+
+  const refused = {
+    'no algorithm': `${encode({ alg: 'none', typ: 'JWT' })}.${payload}.`,
+    'no algorithm, and a signature': `${encode({ alg: 'none', typ: 'JWT' })}.${payload}.${signature}`,
+    'NONE in capitals': `${encode({ alg: 'NONE' })}.${payload}.`,
+    'another algorithm of the same family': forge({ alg: 'HS512' }, { jti, exp }, secret, 'sha512'),
+    'an asymmetric algorithm': forge({ alg: 'RS256' }, { jti, exp }, secret),
+    'another key': forge(hs256, { jti, exp }, `${secret}!`),
+    'an empty key': forge(hs256, { jti, exp }, ''),
+    'no signature': `${header}.${payload}.`,
+    'a payload that was changed': `${header}.${encode({ jti, exp: exp + 1 })}.${signature}`,
+    'a signature that was changed': `${header}.${payload}.${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`,
+    'an end that has passed': forge(hs256, { jti, exp: exp - 7200 }, secret),
+    'no end': forge(hs256, { jti }, secret),
+    'no session': forge(hs256, { exp }, secret),
+    'a session that never was': forge(hs256, { jti: randomUUID(), exp }, secret),
+    'a session that is no id': forge(hs256, { jti: "' or 1 = 1 --", exp }, secret),
+    'a session that is no text': forge(hs256, { jti: 7, exp }, secret),
+    nothing: 'x',
+    dots: '..',
+  }
+  for (const [what, token] of Object.entries(refused)) await refuses(t, app, `Bearer ${token}`, what)
+  const [api] = await app.db<{ id: string }[]>`
+    insert into tokens (user_id, kind, name, role, hash, expires_at)
+    select id, 'api', 'x', 'admin', '\\x00', now() + interval '1 hour' from users
+    returning id
+  `
+  await refuses(t, app, `Bearer ${forge(hs256, { jti: api?.id, exp }, secret)}`, 'the id of an API token')
+})
+
+t.test('other credentials are refused in the same words', async (t) => {
+  const app = await startApp(t)
+  const token = await createToken(app.db, 'viewer')
+  await refuses(t, app, 'Bearer silo_nobody', 'an unknown API token')
+  await refuses(t, app, `Bearer ${token}x`, 'one character more')
+  await refuses(t, app, `Bearer ${token.slice(0, -1)}`, 'one character less')
+  await refuses(t, app, `Basic ${Buffer.from('mara:x').toString('base64')}`, 'another scheme')
+  await refuses(t, app, `Bearer ${token} ${token}`, 'two')
+  await refuses(t, app, '', 'none')
+  await refuses(t, app, token, 'no scheme')
+  t.equal(
+    (await app.inject({ url: '/api/auth/me', headers: { authorization: `bEARER  ${token}` } })).statusCode,
+    200,
+  )
+
+  const inAddress = await app.inject(`/api/auth/me?access_token=${token}&token=${token}`)
+  t.equal(inAddress.statusCode, 401, 'an address ends up in logs')
+  const asCookie = await app.inject({ url: '/api/auth/me', cookies: { silo_session: token } })
+  t.equal(asCookie.statusCode, 401, 'the cookie is for sessions')
+
+  await createPerson(app.db, 'mara', 'viewer')
+  const cookies = { silo_session: await sessionOf(app, 'mara') }
+  const both = await app.inject({ url: '/api/auth/me', cookies, headers: bearer('silo_nobody') })
+  t.equal(both.statusCode, 401, 'a bearer decides alone')
+})
+
+t.test('what has ended in the database has ended', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  const ends: Record<string, () => Promise<unknown>> = {
+    expired: () => app.db`update tokens set expires_at = now() - interval '1 second'`,
+    revoked: () => app.db`update tokens set revoked_at = now()`,
+    'its user is disabled': () => app.db`update users set active = false`,
+    'its user has another password': () => app.db`update users set password_hash = 'another'`,
+  }
+  for (const [what, end] of Object.entries(ends)) {
+    await app.db`update users set active = true where not active`
+    await createPerson(app.db, what.replaceAll(' ', '-'), 'viewer')
+    const tokens = [await createToken(app.db, 'viewer'), await sessionOf(app, what.replaceAll(' ', '-'))]
+    for (const token of tokens) {
+      t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
+    }
+    await end()
+    app.forgetPrincipals()
+    for (const token of tokens) await refuses(t, app, `Bearer ${token}`, what)
+  }
+})
+
+t.test('what another instance has revoked ends here within five seconds', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const [one, two] = [await startApp(t, { databaseUrl }), await startApp(t, { databaseUrl })]
+  await createPerson(one.db, 'mara', 'viewer')
+  const token = await sessionOf(one, 'mara')
+  const atTwo = async () => (await two.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
+  t.equal(await atTwo(), 200)
+  await one.inject({ method: 'POST', url: '/logout', headers: bearer(token) })
+  const deadline = Date.now() + 5000
+  while ((await atTwo()) === 200 && Date.now() < deadline) await delay(50)
+  t.equal(await atTwo(), 401)
+})
+
+t.test('each role may what the ones below it may', async (t) => {
+  const app = await buildApp(testConfig(await createDatabase(t)))
+  t.teardown(() => app.close())
+  for (const role of ROLES) {
+    app.all(`/${role}`, { onRequest: app.requireRole(role) }, (request) => request.principal.username)
+  }
+  app.get('/open', (request) => request.principal.username)
+  await app.ready()
+
+  for (const user of ROLES) {
+    const headers = bearer(await createToken(app.db, user))
+    for (const role of ROLES) {
+      const { statusCode } = await app.inject({ url: `/${role}`, headers })
+      t.equal(statusCode, ROLES.indexOf(user) >= ROLES.indexOf(role) ? 200 : 403, `${user} at ${role}`)
+    }
+  }
+  for (const [user, ceiling] of [
+    ['viewer', 'admin'],
+    ['admin', 'viewer'],
+  ] as [Role, Role][]) {
+    const token = await createToken(app.db, ceiling, `${user}-with-${ceiling}`)
+    await app.db`update users set role = ${user} where username = ${`${user}-with-${ceiling}`}`
+    t.equal((await app.inject({ url: '/viewer', headers: bearer(token) })).statusCode, 200)
+    t.equal((await app.inject({ url: '/editor', headers: bearer(token) })).statusCode, 403)
+  }
+  t.equal((await app.inject('/viewer')).statusCode, 401)
+  t.equal((await app.inject('/open')).statusCode, 500, 'without a guard there is nobody to speak of')
+})
+
+t.test('a write by cookie from another origin is refused', async (t) => {
+  const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'] })
+  await createPerson(app.db, 'mara', 'viewer')
+  const token = await sessionOf(app, 'mara')
+  const host = 'silo.example'
+  const count = async () => (await app.db`select from tokens where kind = 'api'`).length
+
+  const write = (headers: Record<string, string>, remoteAddress = '192.0.2.1') =>
+    app.inject({
+      method: 'POST',
+      url: '/api/auth/tokens',
+      headers: { host, ...headers },
+      remoteAddress,
+      payload: { name: 'x' },
+    })
+  const byCookie = (headers: Record<string, string>, remoteAddress?: string) =>
+    write({ cookie: `silo_session=${token}`, ...headers }, remoteAddress)
+
+  const foreign: Record<string, string>[] = [
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    { origin: `http://${host}.evil.example` },
+    { origin: `http://${host}:8080` },
+    { origin: `https://${host}` },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'cross-site', origin: `http://${host}` },
+    { origin: 'https://evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
+  ]
+  for (const headers of foreign) {
+    const res = await byCookie(headers)
+    t.equal(res.statusCode, 403, JSON.stringify(headers))
+    t.match(res.json(), { error: 'cross_origin' })
+  }
+  t.equal(await count(), 0, 'and nothing was written')
+
+  const own: Record<string, string>[] = [
+    { origin: `http://${host}` },
+    { 'sec-fetch-site': 'same-origin' },
+    { 'sec-fetch-site': 'same-origin', origin: 'https://renamed.by.a.proxy' },
+    {},
+  ]
+  for (const headers of own) t.equal((await byCookie(headers)).statusCode, 201, JSON.stringify(headers))
+  const proxied = {
+    origin: 'https://cad.example',
+    'x-forwarded-host': 'cad.example',
+    'x-forwarded-proto': 'https',
+  }
+  t.equal((await byCookie(proxied, '10.0.0.1')).statusCode, 201, 'the address that a trusted proxy names')
+
+  t.equal(
+    (await write({ ...bearer(token), origin: 'https://evil.example' })).statusCode,
+    201,
+    'not by bearer',
+  )
+  const read = await app.inject({
+    url: '/api/auth/me',
+    headers: { host, cookie: `silo_session=${token}`, 'sec-fetch-site': 'cross-site' },
+  })
+  t.equal(read.statusCode, 200, 'reading changes nothing')
+})
+
+t.test('the last use of an API token is noted, at most once a minute', async (t) => {
+  const app = await startApp(t)
+  const token = await createToken(app.db, 'viewer')
+  const lastUse = async () => {
+    const [row] = await app.db<{ last_used_at: Date | null }[]>`select last_used_at from tokens`
+    return row?.last_used_at ?? undefined
+  }
+  const use = () => app.inject({ url: '/api/auth/me', headers: bearer(token) })
+  t.equal(await lastUse(), undefined)
+  await use()
+  const deadline = Date.now() + 5000
+  while ((await lastUse()) === undefined && Date.now() < deadline) await delay(10)
+  const noted = await lastUse()
+  t.ok(noted && Math.abs(noted.getTime() - Date.now()) < 60_000)
+  app.forgetPrincipals()
+  await use()
+  const other = await startApp(t, { databaseUrl: app.config.DATABASE_URL })
+  await other.inject({ url: '/api/auth/me', headers: bearer(token) })
+  await other.close()
+  t.strictSame(await lastUse(), noted, 'by another instance neither')
+})
+
+t.test('a use that can not be noted fails nothing and is in the log', async (t) => {
+  const lines: string[] = []
+  const config = testConfig(await createDatabase(t), { LOG_LEVEL: 'warn' })
+  const app = await buildApp(config, { write: (line: string) => lines.push(line) })
+  t.teardown(() => app.close())
+  const token = await createToken(app.db, 'viewer')
+  await app.db`create rule no_notes as on update to tokens do instead select pg_catalog.current_setting('silo.none')`
+  t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
+  const deadline = Date.now() + 5000
+  while (lines.length === 0 && Date.now() < deadline) await delay(10)
+  t.match(lines, [/the last use of a token was not noted/])
+  t.notMatch(lines.join(''), token)
+})

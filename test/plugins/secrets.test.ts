@@ -1,0 +1,79 @@
+import t from 'tap'
+import { buildApp } from '../../app.js'
+import { testConfig } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { PASSWORD, bearer, createPerson, signIn } from '../harness/people.js'
+
+t.test(
+  'no secret is ever in the log or in an error, even when everything is logged and breaks',
+  async (t) => {
+    const lines: string[] = []
+    const config = testConfig(await createDatabase(t), { LOG_LEVEL: 'trace' })
+    const app = await buildApp(config, { write: (line: string) => lines.push(line) })
+    t.teardown(() => app.close())
+    await createPerson(app.db, 'root', 'admin')
+    const errors: string[] = []
+    const keep = <Res extends { body: string; statusCode: number }>(res: Res): Res => {
+      if (res.statusCode >= 400) errors.push(res.body)
+      return res
+    }
+
+    const session = keep(await signIn(app, 'root')).json<{ token: string }>().token
+    const { token } = (
+      await app.inject({
+        method: 'POST',
+        url: '/api/auth/tokens',
+        headers: bearer(session),
+        payload: { name: 'x' },
+      })
+    ).json<{ token: string }>()
+    const wrong = 'a wrong but telling password'
+    const [{ password_hash } = { password_hash: '' }] = await app.db<{ password_hash: string }[]>`
+    select password_hash from users
+  `
+    const secrets = { session, token, PASSWORD, wrong, password_hash, key: config.JWT_SECRET }
+
+    const everything = async () => {
+      keep(await signIn(app, 'root'))
+      keep(await signIn(app, 'root', wrong))
+      keep(await signIn(app, wrong, `${wrong}\0`))
+      keep(await app.inject({ url: '/api/auth/me', headers: bearer(token) }))
+      keep(await app.inject({ url: '/api/auth/me', headers: bearer(`${session}x`) }))
+      keep(await app.inject({ url: '/api/auth/me', cookies: { silo_session: session } }))
+      keep(await app.inject({ method: 'POST', url: '/logout', cookies: { silo_session: `${session}x` } }))
+      const headers = { ...bearer(session), 'content-type': 'application/json' }
+      for (const payload of [
+        `{"password":"${wrong}"`,
+        `{"username":"a","password":"${wrong}","role":"${wrong}"}`,
+        `{"username":"${'b'.repeat(9)}","password":"${wrong}","role":"viewer"}`,
+      ]) {
+        keep(await app.inject({ method: 'POST', url: '/api/users', headers, payload }))
+        keep(await app.inject({ method: 'PATCH', url: '/api/users/root', headers, payload }))
+      }
+      const forms = { 'content-type': 'application/x-www-form-urlencoded' }
+      const payload = new URLSearchParams({ username: 'root', password: wrong }).toString()
+      keep(await app.inject({ method: 'POST', url: '/login', headers: forms, payload }))
+    }
+    await everything()
+    t.ok(errors.length > 5)
+    app.forgetPrincipals()
+    await app.db`alter table users rename column display_name to lost`
+    await everything()
+    t.ok(
+      lines.some((line) => line.includes('request failed')),
+      'what broke is in the log',
+    )
+    t.ok(errors.some((body) => body.includes('"internal"')))
+
+    for (const [name, secret] of Object.entries(secrets)) {
+      t.notOk(
+        lines.some((line) => line.includes(secret)),
+        `no ${name} in the log`,
+      )
+      t.notOk(
+        errors.some((body) => body.includes(secret)),
+        `no ${name} in an error`,
+      )
+    }
+  },
+)

@@ -1,0 +1,405 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import type { Role } from '../../schemas/auth.js'
+import { hashPassword } from '../../store/passwords.js'
+import { createUser } from '../../store/users.js'
+import { createToken, startApp } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { PASSWORD, bearer, createPerson, sessionOf, signIn } from '../harness/people.js'
+import { countScrypts } from '../harness/scrypt.js'
+
+const HOURS_12 = 12 * 60 * 60
+
+t.test('POST /api/auth/login', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'Mara', 'editor')
+
+  t.test('answers with a bearer, its end, the user, and the cookie', async (t) => {
+    const res = await signIn(app, 'mara')
+    t.equal(res.statusCode, 200)
+    t.equal(res.headers['cache-control'], 'no-store')
+    const body = res.json<{ token: string; expires_at: string; user: { id: string } }>()
+    t.strictSame(Object.keys(body), ['token', 'token_type', 'expires_at', 'user'])
+    t.match(body, {
+      token_type: 'Bearer',
+      user: { username: 'Mara', display_name: 'Mara', role: 'editor', auth_source: 'local' },
+    })
+    t.match(body.expires_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+    const seconds = (Date.parse(body.expires_at) - Date.now()) / 1000
+    t.ok(Math.abs(seconds - HOURS_12) < 60, 'a session is for twelve hours')
+    const [cookie, ...others] = res.cookies
+    t.match(cookie, {
+      name: 'silo_session',
+      value: body.token,
+      httpOnly: true,
+      sameSite: 'Strict',
+      path: '/',
+    })
+    t.ok(Math.abs(Number(cookie?.maxAge) - HOURS_12) < 60, 'the cookie ends with the session')
+    t.notOk(cookie?.secure, 'over plain HTTP a Secure cookie would be lost')
+    t.strictSame(others, [])
+
+    const [, payload = ''] = body.token.split('.')
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>
+    t.strictSame(Object.keys(claims).sort(), ['exp', 'jti'], 'the JWT says nothing about the person')
+
+    const me = await app.inject({ url: '/api/auth/me', headers: bearer(body.token) })
+    t.equal(me.statusCode, 200)
+    t.strictSame(me.json(), body.user)
+    t.strictSame(Object.keys(me.json<object>()), ['id', 'username', 'display_name', 'role', 'auth_source'])
+    const byCookie = await app.inject({ url: '/api/auth/me', cookies: { silo_session: body.token } })
+    t.strictSame(byCookie.json(), body.user)
+  })
+
+  t.test('takes a name in any case, and a password in any normal form', async (t) => {
+    const password = 'pässwörd-für-alle'
+    const password_hash = await hashPassword(password.normalize('NFC'))
+    await createUser(app.db, { username: 'jorg', display_name: 'Jörg', role: 'viewer', password_hash })
+    t.equal((await signIn(app, 'JORG', password.normalize('NFD'))).statusCode, 200)
+  })
+
+  t.test('refuses a wrong password, an unknown user and a disabled one in the same words', async (t) => {
+    await createPerson(app.db, 'gone', 'admin')
+    await app.db`update users set active = false where username = 'gone'`
+    const answers = await Promise.all([
+      signIn(app, 'mara', `${PASSWORD}!`),
+      signIn(app, 'nobody'),
+      signIn(app, 'gone'),
+      signIn(app, 'ma\u0301ra%'),
+    ])
+    for (const res of answers) {
+      t.equal(res.statusCode, 401)
+      t.match(res.headers['www-authenticate'], /^Bearer /)
+      t.strictSame(res.json(), {
+        error: 'invalid_credentials',
+        message: 'The username or the password is wrong.',
+        details: [],
+      })
+      t.equal(res.headers['set-cookie'], undefined)
+    }
+    const sessions = await app.db`select from tokens t join users u on u.id = t.user_id where not u.active`
+    t.equal(sessions.length, 0)
+  })
+
+  t.test('does the same work for an unknown user and a disabled one', async (t) => {
+    for (const username of ['mara', 'nobody', 'gone']) {
+      t.equal(await countScrypts(() => signIn(app, username, 'wrong')), 1, username)
+    }
+  })
+
+  t.test('names the wrong field and never its value', async (t) => {
+    const post = (payload: object) => app.inject({ method: 'POST', url: '/api/auth/login', payload })
+    const missing = await post({ username: 'mara' })
+    t.equal(missing.statusCode, 400)
+    t.match(missing.json(), {
+      error: 'invalid_request',
+      details: [{ field: 'password', message: 'is required' }],
+    })
+    const nul = await post({ username: 'mara', password: 'secret\0secret' })
+    t.match(nul.json(), {
+      details: [{ field: 'password', message: 'must not hold NUL or broken characters' }],
+    })
+    t.notMatch(nul.body, /secret/)
+    const more = await post({ username: 'mara', password: PASSWORD, role: 'admin' })
+    t.match(more.json(), { details: [{ field: 'role', message: 'is not known here' }] })
+  })
+
+  t.test('clears the ended sessions of the user away, and no others', async (t) => {
+    await createToken(app.db, 'editor', 'Mara')
+    const revoked = await sessionOf(app, 'mara')
+    await app.inject({ method: 'POST', url: '/logout', headers: bearer(revoked) })
+    await app.db`update tokens set expires_at = now() - interval '1 minute' where kind = 'api'`
+    const live = await sessionOf(app, 'mara')
+    const rows = await app.db<{ kind: string; ended: boolean }[]>`
+      select kind, revoked_at is not null as ended from tokens
+    `
+    t.ok(rows.some(({ kind }) => kind === 'api'))
+    t.notOk(rows.some(({ kind, ended }) => kind === 'session' && ended))
+    t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(live) })).statusCode, 200)
+  })
+})
+
+t.test('behind TLS the cookie is Secure', async (t) => {
+  const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'] })
+  await createPerson(app.db, 'mara', 'viewer')
+  const https = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'silo.example' }
+  const through = (remoteAddress: string) => signIn(app, 'mara', PASSWORD, { remoteAddress, headers: https })
+  const res = await through('10.0.0.1')
+  t.equal(res.cookies[0]?.secure, true)
+  const logout = await app.inject({
+    method: 'POST',
+    url: '/logout',
+    remoteAddress: '10.0.0.1',
+    headers: https,
+    cookies: { silo_session: res.cookies[0]?.value ?? '' },
+  })
+  t.match(logout.cookies, [{ name: 'silo_session', value: '', secure: true }])
+  t.notOk(
+    (await through('192.0.2.1')).cookies[0]?.secure,
+    'the word of a peer that is not trusted is ignored',
+  )
+})
+
+t.test('POST /login', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  let clients = 0
+  const post = (fields: Record<string, string>, headers = {}) =>
+    app.inject({
+      method: 'POST',
+      url: '/login',
+      remoteAddress: `192.0.2.${(clients += 1)}`,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      payload: new URLSearchParams(fields).toString(),
+    })
+  const good = { username: 'mara', password: PASSWORD }
+
+  t.test('lets a browser in with the cookie', async (t) => {
+    const res = await post(good)
+    t.equal(res.statusCode, 303)
+    t.equal(res.headers.location, '/')
+    t.equal(res.body, '')
+    t.match(res.cookies, [{ name: 'silo_session', httpOnly: true, sameSite: 'Strict', path: '/' }])
+    const cookies = { silo_session: res.cookies[0]?.value ?? '' }
+    t.match((await app.inject({ url: '/api/auth/me', cookies })).json(), { username: 'mara' })
+  })
+
+  t.test('sends who is refused back to the form, without a cookie', async (t) => {
+    const wrong = await post({ ...good, password: 'wrong' })
+    t.equal(wrong.statusCode, 303)
+    t.equal(wrong.headers.location, '/login?error=invalid_credentials')
+    t.strictSame(wrong.cookies, [])
+    const kept = await post({ ...good, password: 'wrong', next: '/items?q=1&a=2' })
+    t.equal(kept.headers.location, '/login?error=invalid_credentials&next=%2Fitems%3Fq%3D1%26a%3D2')
+    t.equal((await post({ username: 'mara' })).headers.location, '/login?error=invalid_request')
+  })
+
+  t.test('goes on to the page that was asked for, and never to another host', async (t) => {
+    const goesTo = async (next: string) => (await post({ ...good, next })).headers.location
+    const own = { '/items?q=1': '/items?q=1', '/': '/', items: '/items' }
+    for (const [next, location] of Object.entries(own)) t.equal(await goesTo(next), location, next)
+    const others = [
+      '//evil.example',
+      '/\\evil.example',
+      '/\t/evil.example',
+      '\\\\evil.example',
+      'https://evil.example/',
+      'https:evil.example',
+      'javascript:alert(1)',
+      '/.//evil.example',
+      '/..//evil.example',
+      'http://[',
+    ]
+    const locations = await Promise.all(others.map(goesTo))
+    locations.forEach((location, i) => t.equal(location, '/', JSON.stringify(others[i])))
+  })
+
+  t.test('is not for other sites', async (t) => {
+    for (const headers of [{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'cross-site' }]) {
+      const res = await post(good, headers)
+      t.equal(res.statusCode, 403)
+      t.match(res.json(), { error: 'cross_origin' })
+      t.strictSame(res.cookies, [])
+    }
+    t.equal((await post(good, { origin: 'http://localhost:80', host: 'localhost:80' })).statusCode, 303)
+  })
+
+  t.test('only it takes forms', async (t) => {
+    const res = await app.inject({
+      method: 'POST',
+      url: '/api/auth/login',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams(good).toString(),
+    })
+    t.equal(res.statusCode, 415)
+    t.match(res.json(), { error: 'unsupported_media_type' })
+  })
+})
+
+t.test('POST /logout', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+
+  t.test('ends the session of the cookie at once, and no other', async (t) => {
+    const [mine, other] = [await sessionOf(app, 'mara'), await sessionOf(app, 'mara')]
+    const me = async (token: string) =>
+      (await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
+    t.equal(await me(mine), 200)
+    const res = await app.inject({
+      method: 'POST',
+      url: '/logout',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      cookies: { silo_session: mine },
+    })
+    t.equal(res.statusCode, 303)
+    t.equal(res.headers.location, '/login')
+    t.match(res.cookies, [{ name: 'silo_session', value: '', maxAge: 0, path: '/' }])
+    t.equal(await me(mine), 401)
+    t.equal(await me(other), 200)
+  })
+
+  t.test('answers a stranger the same, and another site not at all', async (t) => {
+    const stranger = await app.inject({ method: 'POST', url: '/logout' })
+    t.equal(stranger.statusCode, 303)
+    const token = await sessionOf(app, 'mara')
+    const refused = await app.inject({
+      method: 'POST',
+      url: '/logout',
+      headers: { origin: 'https://evil.example' },
+      cookies: { silo_session: token },
+    })
+    t.equal(refused.statusCode, 403)
+    t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
+  })
+
+  t.test('does not end an API token', async (t) => {
+    const token = await createToken(app.db, 'viewer')
+    await app.inject({ method: 'POST', url: '/logout', headers: bearer(token) })
+    t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
+  })
+})
+
+t.test('API tokens', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const app = await startApp(t, { databaseUrl })
+  await createPerson(app.db, 'mara', 'editor')
+  await createPerson(app.db, 'theo', 'admin')
+  const session = await sessionOf(app, 'mara')
+
+  interface Created {
+    id: string
+    token: string
+    role: Role
+    expires_at: string
+    created_at: string
+  }
+  const create = (payload: object, as = session) =>
+    app.inject({ method: 'POST', url: '/api/auth/tokens', headers: bearer(as), payload })
+  const list = async (as = session) =>
+    (await app.inject({ url: '/api/auth/tokens', headers: bearer(as) })).json<{ tokens: Created[] }>().tokens
+  const revoke = (id: string, as = session) =>
+    app.inject({ method: 'DELETE', url: `/api/auth/tokens/${id}`, headers: bearer(as) })
+  const me = (token: string) => app.inject({ url: '/api/auth/me', headers: bearer(token) })
+
+  t.test('the secret is shown once and only its SHA-256 kept', async (t) => {
+    const res = await create({ name: 'CAD' })
+    t.equal(res.statusCode, 201)
+    t.equal(res.headers['cache-control'], 'no-store')
+    const created = res.json<Created>()
+    t.strictSame(Object.keys(created), [
+      'id',
+      'name',
+      'role',
+      'created_at',
+      'expires_at',
+      'last_used_at',
+      'token',
+    ])
+    t.match(created, { name: 'CAD', role: 'editor', last_used_at: null, token: /^silo_[\w-]{43}$/ })
+    const days = (Date.parse(created.expires_at) - Date.parse(created.created_at)) / 86_400_000
+    t.ok(Math.abs(days - 90) < 0.1, 'ninety days unless said')
+    const [row] = await app.db<{ hash: Buffer; row: string }[]>`
+      select hash, tokens::text as row from tokens where id = ${created.id}
+    `
+    t.strictSame(row?.hash, createHash('sha256').update(created.token).digest())
+    t.notMatch(row?.row, created.token)
+
+    t.match((await me(created.token)).json(), { username: 'mara', role: 'editor' })
+    const [listed] = await list()
+    t.equal(listed?.id, created.id)
+    t.strictSame(Object.keys(listed ?? {}), [
+      'id',
+      'name',
+      'role',
+      'created_at',
+      'expires_at',
+      'last_used_at',
+    ])
+  })
+
+  t.test('a token can do less than its owner, never more', async (t) => {
+    const refused = await create({ name: 'x', role: 'admin' })
+    t.equal(refused.statusCode, 403)
+    t.match(refused.json(), { error: 'forbidden' })
+    const viewer = (await create({ name: 'x', role: 'viewer' })).json<Created>()
+    t.match((await me(viewer.token)).json(), { role: 'viewer' })
+    t.equal((await create({ name: 'x', role: 'editor' }, viewer.token)).statusCode, 403, 'nor its own tokens')
+    t.equal((await create({ name: 'x' }, viewer.token)).json<Created>().role, 'viewer')
+
+    const theo = await sessionOf(app, 'theo')
+    const admin = (await create({ name: 'x' }, theo)).json<Created>()
+    t.match((await me(admin.token)).json(), { role: 'admin' })
+    const demoted = await app.inject({
+      method: 'PATCH',
+      url: '/api/users/mara',
+      headers: bearer(theo),
+      payload: { role: 'viewer' },
+    })
+    t.equal(demoted.statusCode, 200)
+    const [editors] = await list()
+    t.ok(editors)
+    t.match((await me(session)).json(), { role: 'viewer' }, 'the ceiling follows the owner')
+    await app.inject({
+      method: 'PATCH',
+      url: '/api/users/mara',
+      headers: bearer(theo),
+      payload: { role: 'editor' },
+    })
+  })
+
+  t.test('lasts for 1 to 3650 days', async (t) => {
+    for (const expires_in_days of [0, -1, 1.5, 3651, '7']) {
+      const res = await create({ name: 'x', expires_in_days })
+      t.equal(res.statusCode, 400)
+      t.match(res.json(), { details: [{ field: 'expires_in_days' }] })
+    }
+    t.equal((await create({ name: 'x', expires_in_days: 3650 })).statusCode, 201)
+    t.equal((await create({ expires_in_days: 1 })).statusCode, 400, 'and has a name')
+  })
+
+  t.test('a revoked token is refused at once', async (t) => {
+    const { id, token } = (await create({ name: 'x' })).json<Created>()
+    t.equal((await me(token)).statusCode, 200)
+    t.equal((await revoke(id)).statusCode, 204)
+    const res = await me(token)
+    t.equal(res.statusCode, 401)
+    t.match(res.json(), { error: 'unauthenticated' })
+    t.notOk((await list()).some((listed) => listed.id === id))
+    const again = await revoke(id)
+    t.equal(again.statusCode, 404)
+    t.match(again.json(), { error: 'token_not_found' })
+  })
+
+  t.test("nobody sees or revokes somebody else's", async (t) => {
+    const { id, token } = (await create({ name: 'mine' })).json<Created>()
+    const theo = await sessionOf(app, 'theo')
+    t.equal((await revoke(id, theo)).statusCode, 404)
+    t.equal((await revoke('00000000-0000-4000-8000-000000000000')).statusCode, 404)
+    t.equal((await revoke('urn:uuid:00000000-0000-4000-8000-000000000000')).statusCode, 400)
+    t.equal((await revoke('1')).statusCode, 400)
+    t.notOk((await list(theo)).some((listed) => listed.id === id))
+    t.equal((await me(token)).statusCode, 200)
+    const [own] = await app.db<{ id: string }[]>`
+      select id from tokens where kind = 'session' and revoked_at is null and user_id = (
+        select id from users where username = 'mara'
+      ) limit 1
+    `
+    t.equal((await revoke(own?.id ?? '')).statusCode, 404, 'nor a session by way of it')
+  })
+
+  t.test('what another instance has revoked makes no more tokens', async (t) => {
+    const other = await startApp(t, { databaseUrl })
+    const { id, token } = (await create({ name: 'x' })).json<Created>()
+    t.equal((await other.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
+    await revoke(id)
+    const before = (await list()).length
+    const res = await other.inject({
+      method: 'POST',
+      url: '/api/auth/tokens',
+      headers: bearer(token),
+      payload: { name: 'escaped' },
+    })
+    t.equal(res.statusCode, 401)
+    t.equal((await list()).length, before)
+  })
+})

@@ -1,0 +1,61 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { startApp } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { createGate } from '../harness/gate.js'
+
+t.test('GET /health and GET /ready', async (t) => {
+  const app = await startApp(t)
+  const health = await app.inject('/health')
+  t.equal(health.statusCode, 200)
+  t.strictSame(health.json(), { status: 'ok', mode: 'normal' })
+  const ready = await app.inject('/ready')
+  t.equal(ready.statusCode, 200)
+  t.strictSame(ready.json(), { status: 'ok', mode: 'normal', database: 'ok' })
+})
+
+t.test('a read-only instance is ready', async (t) => {
+  const app = await startApp(t, { READ_ONLY: true })
+  t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'read-only' })
+  t.equal((await app.inject('/ready')).statusCode, 200)
+})
+
+t.test('from the moment a shutdown begins, it is not', async (t) => {
+  const app = await startApp(t)
+  app.mode.drain()
+  t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'draining' })
+  const ready = await app.inject('/ready')
+  t.equal(ready.statusCode, 503)
+  t.strictSame(ready.json(), { status: 'unavailable', mode: 'draining', database: 'ok' })
+})
+
+t.test('while the database hangs', async (t) => {
+  const gate = await createGate(t, await createDatabase(t))
+  const app = await startApp(t, { databaseUrl: gate.databaseUrl })
+  gate.block()
+
+  t.test('GET /ready answers 503 within its second', async (t) => {
+    const start = Date.now()
+    const ready = await app.inject('/ready')
+    t.ok(Date.now() - start < 1500)
+    t.equal(ready.statusCode, 503)
+    t.strictSame(ready.json(), { status: 'unavailable', mode: 'degraded', database: 'lost' })
+  })
+
+  t.test('GET /health answers without it, and everything else 503 in the one error form', async (t) => {
+    const start = Date.now()
+    t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'degraded' })
+    const refused = await app.inject({ url: '/api/auth/me', headers: { authorization: 'Bearer silo_x' } })
+    t.equal(refused.statusCode, 503)
+    t.match(refused.json(), { error: 'database_unavailable' })
+    t.ok(Date.now() - start < 500)
+  })
+
+  t.test('and once it is back, both say so', async (t) => {
+    gate.open()
+    const deadline = Date.now() + 10_000
+    while ((await app.inject('/ready')).statusCode !== 200 && Date.now() < deadline) await delay(50)
+    t.strictSame((await app.inject('/ready')).json(), { status: 'ok', mode: 'normal', database: 'ok' })
+    t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'normal' })
+  })
+})

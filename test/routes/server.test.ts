@@ -1,0 +1,74 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { buildApp } from '../../app.js'
+import { createToken, startApp, testConfig } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { bearer } from '../harness/people.js'
+
+const put = (app: FastifyInstance, token: string, payload: object) =>
+  app.inject({ method: 'PUT', url: '/api/server/mode', headers: bearer(token), payload })
+
+t.test('the mode that an admin chooses', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const one = await buildApp(testConfig(databaseUrl))
+  t.teardown(() => one.close())
+  one.post('/write', { onRequest: one.requireWritable }, () => 'written')
+  const two = await startApp(t, { databaseUrl })
+  const admin = await createToken(one.db, 'admin')
+  const write = () => one.inject({ method: 'POST', url: '/write' })
+
+  t.test('holds here at once, and refuses writes', async (t) => {
+    for (let round = 0; round < 20; round += 1) {
+      const res = await put(one, admin, { mode: 'read-only' })
+      t.equal(res.statusCode, 200)
+      t.strictSame(res.json(), { mode: 'read-only' })
+      const refused = await write()
+      t.equal(refused.statusCode, 503)
+      t.match(refused.json(), { error: 'server_read_only' })
+      t.strictSame((await put(one, admin, { mode: 'normal' })).json(), { mode: 'normal' })
+      t.equal((await write()).statusCode, 200)
+    }
+  })
+
+  t.test('holds on every other instance within a second', async (t) => {
+    await put(one, admin, { mode: 'read-only' })
+    const viewer = await createToken(one.db, 'viewer')
+    const start = Date.now()
+    const modeThere = async () =>
+      (await two.inject({ url: '/api/server/mode', headers: bearer(viewer) })).json<{ mode: string }>().mode
+    while ((await modeThere()) !== 'read-only' && Date.now() - start < 5000) await delay(10)
+    t.ok(Date.now() - start < 1000)
+    t.match((await two.inject('/health')).json(), { mode: 'read-only' })
+  })
+
+  t.test('is kept for those who start later, and can be changed from read-only', async (t) => {
+    const three = await startApp(t, { databaseUrl })
+    t.equal(three.mode.current, 'read-only')
+    t.strictSame((await put(three, admin, { mode: 'normal' })).json(), { mode: 'normal' })
+  })
+})
+
+t.test('READ_ONLY holds for its instance, whatever is chosen for all', async (t) => {
+  const app = await startApp(t, { READ_ONLY: true })
+  const admin = await createToken(app.db, 'admin')
+  t.strictSame((await put(app, admin, { mode: 'normal' })).json(), { mode: 'read-only' })
+})
+
+t.test('admins choose, viewers look, and only these two modes can be chosen', async (t) => {
+  const app = await startApp(t)
+  for (const role of ['viewer', 'editor'] as const) {
+    const token = await createToken(app.db, role)
+    t.equal((await put(app, token, { mode: 'read-only' })).statusCode, 403)
+    const res = await app.inject({ url: '/api/server/mode', headers: bearer(token) })
+    t.strictSame(res.json(), { mode: 'normal' })
+  }
+  t.equal((await app.inject('/api/server/mode')).statusCode, 401)
+  const admin = await createToken(app.db, 'admin')
+  for (const payload of [{ mode: 'draining' }, { mode: 'degraded' }, {}, { mode: 'normal', now: true }]) {
+    const res = await put(app, admin, payload)
+    t.equal(res.statusCode, 400)
+    t.match(res.json(), { error: 'invalid_request', details: [{ message: String }] })
+  }
+  t.equal(app.mode.current, 'normal')
+})
