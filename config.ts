@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { StartError } from './errors.js'
 
 /** The names that proxy-addr knows for well-known ranges; everything else is an address or a CIDR network. */
 const NAMED_NETWORKS = ['loopback', 'linklocal', 'uniquelocal']
@@ -82,7 +83,7 @@ export type Config = Static<typeof Environment>
 export type AppConfig = Config & { DATABASE_URL: string; JWT_SECRET: string }
 
 /** A variable of the environment that can't be used. The message names it and says what it must be, never its value. */
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override readonly name = 'ConfigError'
 }
 

@@ -53,3 +53,8 @@ export class ApiError extends Error {
     return { error: this.code, message: this.message, details: this.options.details ?? [] }
   }
 }
+
+/** Why the service can't start, in words that are all a person needs: printed without a stack. */
+export class StartError extends Error {
+  override readonly name: string = 'StartError'
+}

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { StartError } from '../errors.js'
 import type { Sql } from './connect.js'
 
 const MIGRATIONS = new URL('migrations/', import.meta.resolve('#root'))
@@ -20,7 +21,7 @@ async function migrationFiles(): Promise<{ version: number; name: string; text: 
 /**
  * Brings the database to the newest schema, forward only, in one transaction. Several instances may start at once: one
  * applies, the others wait for the lock and find nothing left to do.
- * @throws when the database is newer than this program, or its server older than PostgreSQL 15
+ * @throws {StartError} when the database is newer than this program, or its server older than PostgreSQL 15
  */
 export async function migrate(sql: Sql): Promise<void> {
   const files = await migrationFiles()
@@ -29,7 +30,7 @@ export async function migrate(sql: Sql): Promise<void> {
       select current_setting('server_version_num')::integer as version
     `
     if (server && server.version < 150000) {
-      throw new Error(
+      throw new StartError(
         `PostgreSQL 15 or newer is needed; this server is ${Math.floor(server.version / 10000)}`,
       )
     }
@@ -47,7 +48,7 @@ export async function migrate(sql: Sql): Promise<void> {
     const current = applied?.version ?? 0
     const newest = files.at(-1)?.version ?? 0
     if (current > newest) {
-      throw new Error(
+      throw new StartError(
         `the database is at schema ${current}, this program knows up to ${newest}: run a newer Silo`,
       )
     }

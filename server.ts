@@ -1,0 +1,133 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from './app.js'
+import { type Config, readConfig } from './config.js'
+import { startEmbedded } from './embedded-postgres.js'
+import { StartError } from './errors.js'
+import { createFirstAdmin } from './store/users.js'
+import { waitForDatabase } from './store/wait.js'
+
+/** Of the time that a shutdown may take, what is left for the database after the last request was cut, in ms. */
+const reserveOf = ({ SHUTDOWN_TIMEOUT_MS }: Config): number => Math.min(3000, SHUTDOWN_TIMEOUT_MS / 2)
+
+const say = (line: string): void => console.error(`silo: ${line}`)
+
+async function openDatabase(config: Config, signal: AbortSignal) {
+  const { DATABASE_URL, JWT_SECRET, SILO_DATA_DIR } = config
+  if (DATABASE_URL !== undefined && JWT_SECRET !== undefined) {
+    await waitForDatabase(DATABASE_URL, say, signal)
+    return { url: DATABASE_URL, jwtSecret: JWT_SECRET, stop: async () => undefined }
+  }
+  const embedded = await startEmbedded(SILO_DATA_DIR, say)
+  return { ...embedded, jwtSecret: JWT_SECRET ?? embedded.jwtSecret }
+}
+
+async function listen(app: FastifyInstance, { HOST, PORT }: Config): Promise<string> {
+  try {
+    return await app.listen({ host: HOST, port: PORT })
+  } catch (err) {
+    if (!(err instanceof Error && 'syscall' in err && 'code' in err)) throw err
+    throw new StartError(
+      err.code === 'EADDRINUSE'
+        ? `port ${PORT} of ${HOST} is in use: stop what runs there, or set another PORT`
+        : `can't listen on port ${PORT} of ${HOST} (${err.message}): set another PORT or HOST`,
+    )
+  }
+}
+
+/** What a person reads at the first start, and never again. The two lines work when pasted into a shell. */
+function welcome(address: string, { username, password }: { username: string; password: string }): string {
+  return `
+  user      ${username}
+  password  ${password}
+
+This password is shown once. Sign in, then watch every change as it happens:
+
+  TOKEN=$(curl -s ${address}/api/auth/login -H 'Content-Type: application/json' -d '${JSON.stringify({ username, password })}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
+  curl -N -H "Authorization: Bearer $TOKEN" ${address}/api/events
+
+`
+}
+
+class Service {
+  #app: FastifyInstance | undefined
+  #database: { stop(): Promise<void> } | undefined
+  readonly #stopping = new AbortController()
+  #started: Promise<void> | undefined
+
+  constructor(readonly config: Config) {}
+
+  start(): Promise<void> {
+    this.#started = this.#start(this.#stopping.signal)
+    return this.#started
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
+    const { config } = this
+    const database = await openDatabase(config, signal)
+    this.#database = database
+    signal.throwIfAborted()
+    const app = await buildApp({ ...config, DATABASE_URL: database.url, JWT_SECRET: database.jwtSecret })
+    this.#app = app
+    signal.throwIfAborted()
+    const address = await listen(app, config)
+    // After the listening: a start that fails there must not have used up the one time the password is shown.
+    const admin = await createFirstAdmin(app.db, config.SILO_ADMIN_USERNAME, config.SILO_ADMIN_PASSWORD)
+    process.stdout.write(`Silo is listening at ${address}\n`)
+    if (admin && config.SILO_ADMIN_PASSWORD === undefined) process.stdout.write(welcome(address, admin))
+  }
+
+  /** Ends what has been started, whatever that is, in time for an exit within SHUTDOWN_TIMEOUT_MS. */
+  async stop(): Promise<void> {
+    const reserve = reserveOf(this.config)
+    const until = Date.now() + this.config.SHUTDOWN_TIMEOUT_MS - reserve
+    this.#stopping.abort()
+    // Why a start failed has been told, or it was this stop.
+    await this.#started?.catch(() => undefined)
+    const app = this.#app
+    if (app) {
+      const cut = setTimeout(() => app.server.closeAllConnections(), until - Date.now())
+      // A pool that hangs on a dead server must not keep ours from being stopped.
+      await Promise.race([app.close(), delay(until - Date.now() + reserve / 2)])
+      clearTimeout(cut)
+    }
+    await this.#database?.stop()
+  }
+
+  /** Tells why the process ends, in the log where there is one. */
+  report(err: Error): void {
+    if (err instanceof StartError) say(err.message)
+    else if (this.#app) this.#app.log.fatal({ err }, 'an error that nobody caught')
+    else console.error(err)
+  }
+}
+
+function run(config: Config): void {
+  const service = new Service(config)
+  const { close } = closeWithGrace(
+    { delay: config.SHUTDOWN_TIMEOUT_MS, skip: ['SIGINT', 'SIGTERM'] },
+    async ({ err }) => {
+      if (err) service.report(err)
+      await service.stop()
+    },
+  )
+  // Ctrl-C under npm comes twice, from the terminal and from npm, so a second signal must not cut the first one's work.
+  let asked = false
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.on(signal, () => {
+      if (!asked) close()
+      asked = true
+    })
+  }
+  // Where the start fails, that is an unhandled rejection: reported and ended above, with exit code 1.
+  void service.start()
+}
+
+try {
+  run(readConfig(process.env))
+} catch (err) {
+  if (!(err instanceof StartError)) throw err
+  say(err.message)
+  process.exitCode = 1
+}
