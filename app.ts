@@ -5,7 +5,10 @@ import auth from './plugins/auth.js'
 import database from './plugins/database.js'
 import errors from './plugins/errors.js'
 import mode from './plugins/mode.js'
+import sse from './plugins/sse.js'
 import validation from './plugins/validation.js'
+import items from './routes/items.js'
+import revisions from './routes/revisions.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -31,5 +34,8 @@ export async function buildApp(config: AppConfig): Promise<FastifyInstance> {
   await app.register(database)
   await app.register(mode)
   await app.register(auth)
+  await app.register(sse)
+  await app.register(items)
+  await app.register(revisions)
   return app
 }

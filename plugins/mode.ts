@@ -66,7 +66,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     readonly mode: ServerMode
     /** A hook for routes that write items: refuses them while the server is read-only. */
-    requireWritable(): Promise<void>
+    readonly requireWritable: () => Promise<void>
   }
   interface FastifyContextConfig {
     /** The route answers without the database, so also while it is lost. */
