@@ -15,6 +15,8 @@ import validation from './plugins/validation.js'
 import authRoutes from './routes/auth.js'
 import eventRoutes from './routes/events.js'
 import healthRoutes from './routes/health.js'
+import itemRoutes from './routes/items.js'
+import revisionRoutes from './routes/revisions.js'
 import serverRoutes from './routes/server.js'
 import userRoutes from './routes/users.js'
 
@@ -58,6 +60,8 @@ export async function buildApp(
   await app.register(authRoutes)
   await app.register(userRoutes)
   await app.register(serverRoutes)
+  await app.register(itemRoutes)
+  await app.register(revisionRoutes)
   await app.register(eventRoutes)
   return app
 }

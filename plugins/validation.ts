@@ -1,10 +1,31 @@
-import { Ajv, type ErrorObject } from 'ajv'
+import type { TSchema } from '@sinclair/typebox'
+import { Ajv, type ErrorObject, type SchemaValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import fp from 'fastify-plugin'
 import { ApiError, type ErrorDetail } from '../errors.js'
+import { findUnstorable, isText } from '../schemas/properties.js'
 
-/** Text that PostgreSQL and JSON can both hold: no NUL and no half of a surrogate pair. */
-const isText = (text: string): boolean => text.isWellFormed() && !text.includes('\0')
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Compiles a check of one value by the rules of a body: what is wrong with it, one detail a field. */
+    compileCheck(schema: TSchema): (value: unknown) => ErrorDetail[]
+  }
+}
+
+/** A segment of a JSON pointer (RFC 6901 section 3), written and read. */
+const escapeSegment = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
+const readSegment = (segment: string): string => segment.replaceAll('~1', '/').replaceAll('~0', '~')
+
+/** The check behind the keyword `storable`. */
+const checkStorable: SchemaValidateFunction = (_, properties: unknown, __, context): boolean => {
+  const found = findUnstorable(properties)
+  if (!found) return true
+  const path = found.path.map((name) => `/${escapeSegment(name)}`).join('')
+  checkStorable.errors = [
+    { instancePath: `${context?.instancePath ?? ''}${path}`, message: found.reason, params: {} },
+  ]
+  return false
+}
 
 function validator(coerceTypes: false | 'array'): Ajv {
   const ajv = new Ajv({
@@ -16,12 +37,13 @@ function validator(coerceTypes: false | 'array'): Ajv {
   })
   addFormats.default(ajv)
   ajv.addFormat('text', isText)
+  ajv.addKeyword({ keyword: 'storable', type: 'object', validate: checkStorable })
   return ajv
 }
 
 /** Where in the request an error stands, as the client wrote it: `properties.weight`, `limit`; the part itself if none. */
 function fieldOf(error: ErrorObject, part: string): string {
-  const path = error.instancePath.split('/').slice(1)
+  const path = error.instancePath.split('/').slice(1).map(readSegment)
   const { missingProperty, additionalProperty } = error.params as Record<string, string | undefined>
   const name = missingProperty ?? additionalProperty
   return [...path, ...(name === undefined ? [] : [name])].join('.') || part
@@ -34,7 +56,7 @@ function reasonOf(error: ErrorObject): string {
     case 'additionalProperties':
       return 'is not known here'
     case 'enum':
-      return `must be one of ${(error.params.allowedValues as unknown[]).join(', ')}`
+      return `must be one of ${(error.params.allowedValues as unknown[]).map(String).join(', ')}`
     case 'format':
       return error.params.format === 'text'
         ? 'must not hold NUL or broken characters'
@@ -44,14 +66,19 @@ function reasonOf(error: ErrorObject): string {
   }
 }
 
-/** The error of a request that its schema refuses: one detail a field. */
-export function invalidRequest(errors: ErrorObject[], part: string): ApiError {
+/** What a schema refuses, one detail a field. */
+function detailsOf(errors: ErrorObject[], part: string): ErrorDetail[] {
   const details = new Map<string, ErrorDetail>()
   for (const error of errors) {
     const field = fieldOf(error, part)
     if (!details.has(field)) details.set(field, { field, message: reasonOf(error) })
   }
-  return new ApiError('invalid_request', { details: [...details.values()] })
+  return [...details.values()]
+}
+
+/** The error of a request that its schema refuses. */
+export function invalidRequest(errors: ErrorObject[], part: string): ApiError {
+  return new ApiError('invalid_request', { details: detailsOf(errors, part) })
 }
 
 /**
@@ -64,6 +91,10 @@ export default fp(
     const address = validator('array')
     app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : address).compile(schema))
     app.setSchemaErrorFormatter((errors, part) => invalidRequest(errors as ErrorObject[], part))
+    app.decorate('compileCheck', (schema: TSchema) => {
+      const check = body.compile(schema)
+      return (value: unknown) => (check(value) ? [] : detailsOf(check.errors ?? [], 'body'))
+    })
   },
   { name: 'validation' },
 )

@@ -36,6 +36,8 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
         status: ready ? ('ok' as const) : ('unavailable' as const),
         mode,
         database: databaseLost ? ('lost' as const) : ('ok' as const),
+        sse_clients: app.sse.clients,
+        event_log: { head: app.sse.head, lag_ms: app.sse.lagMs },
       })
     },
   )

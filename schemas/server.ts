@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { Cursor } from './events.js'
 
 export const MODES = ['normal', 'read-only', 'degraded', 'draining'] as const
 
@@ -22,4 +23,9 @@ export const Readiness = Type.Object({
   status: Type.Unsafe<'ok' | 'unavailable'>({ type: 'string', enum: ['ok', 'unavailable'] }),
   mode: Mode,
   database: Type.Unsafe<'ok' | 'lost'>({ type: 'string', enum: ['ok', 'lost'] }),
+  sse_clients: Type.Integer({ description: 'Streams that are open on this instance' }),
+  event_log: Type.Object({
+    head: Cursor,
+    lag_ms: Type.Integer({ description: 'For how long a visible event has been held up by one that is not' }),
+  }),
 })

@@ -1,0 +1,210 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyReply } from 'fastify'
+import { ApiError } from '../errors.js'
+import { IfMatch, IfNoneMatch, allowedRevisions, etagOf, isHeld } from '../schemas/conditions.js'
+import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
+import { ErrorBody } from '../schemas/errors.js'
+import {
+  Item,
+  ItemChange,
+  ItemIdParams,
+  ItemPage,
+  ItemParams,
+  ItemPlace,
+  ItemQuery,
+  NewItem,
+} from '../schemas/items.js'
+import { archiveItem, changeItem, createItem, findItem, findItemById, listItems } from '../store/items.js'
+
+const invalid = (field: string, message: string): ApiError =>
+  new ApiError('invalid_request', { details: [{ field, message }] })
+
+/** The place of an item in a list, from which the next page goes on. */
+function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
+  if (sort === 'part_number' || sort === '-part_number') return { sort, part_number: item.part_number }
+  const at = sort.endsWith('updated_at') ? item.updated_at : item.created_at
+  return { sort, at: at.getTime(), id: item.id }
+}
+
+function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | undefined {
+  if (cursor === undefined) return undefined
+  const place = decodeCursor(ItemPlace, cursor)
+  if (!place) throw invalid('cursor', 'is not a cursor of this list')
+  if (place.sort !== sort) throw invalid('cursor', `belongs to a list with sort=${place.sort}`)
+  return place
+}
+
+/** What the schema lets through and no clock shows, like a leap second, is refused; nothing is older than 1970. */
+function readTime(field: string, text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined
+  const time = Date.parse(text)
+  if (Number.isNaN(time)) throw invalid(field, 'must be a valid date-time')
+  return new Date(Math.max(0, time))
+}
+
+function sendItem(reply: FastifyReply, item: Item, ifNoneMatch: string | undefined): FastifyReply {
+  const etag = etagOf(item)
+  reply.header('etag', etag)
+  return isHeld(ifNoneMatch, etag) ? reply.code(304).send() : reply.send(item)
+}
+
+/** Items: made, listed, read, changed and archived. */
+const items: FastifyPluginAsyncTypebox = async (app) => {
+  const read = { onRequest: app.requireRole('viewer') }
+  const write = {
+    onRequest: app.requireRole('editor'),
+    preHandler: app.requireWritable,
+    onResponse: async () => app.sse.look(),
+  }
+  const errors = { '4xx': ErrorBody, '5xx': ErrorBody }
+  const tags = ['items']
+
+  app.post(
+    '/api/items',
+    {
+      ...write,
+      schema: {
+        tags,
+        summary: 'Create an item, with a part number or in a category',
+        body: NewItem,
+        response: { 201: Item, ...errors },
+      },
+    },
+    async (request, reply) => {
+      const { comment, ...given } = request.body
+      if ((given.part_number === undefined) === (given.category === undefined)) {
+        const message = 'exactly one of part_number and category is required'
+        throw new ApiError('invalid_request', {
+          details: ['part_number', 'category'].map((field) => ({ field, message })),
+        })
+      }
+      const item = await createItem(app.db, given, { actor: request.principal.username, comment })
+      return reply
+        .code(201)
+        .headers({ location: `/api/items/${item.part_number}`, etag: etagOf(item) })
+        .send(item)
+    },
+  )
+
+  app.get(
+    '/api/items',
+    {
+      ...read,
+      schema: {
+        tags,
+        summary: 'List and search items, page by page',
+        querystring: ItemQuery,
+        response: { 200: ItemPage, ...errors },
+      },
+    },
+    async (request) => {
+      const { search, item_type, sort, limit } = request.query
+      // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
+      const event_cursor = app.sse.head
+      const found = await listItems(app.db, {
+        search,
+        item_type,
+        updated_since: readTime('updated_since', request.query.updated_since),
+        sort,
+        limit: limit + 1,
+        place: readPlace(request.query),
+      })
+      const page = found.slice(0, limit)
+      const last = page.at(-1)
+      const next_cursor = found.length > limit && last ? encodeCursor(placeOf(last, sort)) : null
+      return { items: page, next_cursor, event_cursor }
+    },
+  )
+
+  app.get(
+    '/api/items/:part_number',
+    {
+      ...read,
+      schema: {
+        tags,
+        summary: 'Read an item',
+        params: ItemParams,
+        headers: IfNoneMatch,
+        response: { 200: Item, 304: Type.Null(), ...errors },
+      },
+    },
+    async (request, reply) => {
+      const item = await findItem(app.db, request.params.part_number)
+      return sendItem(reply, item, request.headers['if-none-match'])
+    },
+  )
+
+  app.get(
+    '/api/items/by-uuid/:id',
+    {
+      ...read,
+      schema: {
+        tags,
+        summary: 'Read an item by its id',
+        params: ItemIdParams,
+        headers: IfNoneMatch,
+        response: { 200: Item, 304: Type.Null(), ...errors },
+      },
+    },
+    async (request, reply) => {
+      const item = await findItemById(app.db, request.params.id)
+      return sendItem(reply, item, request.headers['if-none-match'])
+    },
+  )
+
+  app.put(
+    '/api/items/:part_number',
+    {
+      ...write,
+      schema: {
+        tags,
+        summary: 'Change the fields that are given',
+        params: ItemParams,
+        headers: IfMatch,
+        body: ItemChange,
+        response: { 200: Item, ...errors },
+      },
+    },
+    async (request, reply) => {
+      const { part_number } = request.params
+      const { part_number: named, comment, ...content } = request.body
+      if (named !== undefined && named.toLowerCase() !== part_number.toLowerCase()) {
+        throw invalid('part_number', 'never changes: leave it out')
+      }
+      const item = await changeItem(
+        app.db,
+        part_number,
+        content,
+        { actor: request.principal.username, comment },
+        { revisions: allowedRevisions(request.headers['if-match']) },
+      )
+      return reply.header('etag', etagOf(item)).send(item)
+    },
+  )
+
+  app.delete(
+    '/api/items/:part_number',
+    {
+      ...write,
+      schema: {
+        tags,
+        summary: 'Archive an item; its number stays taken',
+        params: ItemParams,
+        headers: IfMatch,
+        response: { 204: Type.Null(), ...errors },
+      },
+    },
+    async (request, reply) => {
+      await archiveItem(
+        app.db,
+        request.params.part_number,
+        { actor: request.principal.username },
+        { revisions: allowedRevisions(request.headers['if-match']) },
+      )
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+export default items

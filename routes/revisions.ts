@@ -1,0 +1,135 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { ApiError } from '../errors.js'
+import { IfMatch, allowedRevisions, etagOf } from '../schemas/conditions.js'
+import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
+import { ErrorBody } from '../schemas/errors.js'
+import { type Item, ItemParams } from '../schemas/items.js'
+import {
+  NewRevision,
+  Revision,
+  RevisionPage,
+  RevisionParams,
+  RevisionPlace,
+  RevisionQuery,
+} from '../schemas/revisions.js'
+import { reviseItem } from '../store/items.js'
+import { findRevision, listRevisions } from '../store/revisions.js'
+
+function readPlace(cursor: string | undefined): number | undefined {
+  if (cursor === undefined) return undefined
+  const place = decodeCursor(RevisionPlace, cursor)
+  if (!place) {
+    throw new ApiError('invalid_request', {
+      details: [{ field: 'cursor', message: 'is not a cursor of this list' }],
+    })
+  }
+  return place.revision_number
+}
+
+/** The revision that has just made an item what it is. */
+function newest(item: Item, comment: string): Revision {
+  return {
+    part_number: item.part_number,
+    revision_number: item.revision,
+    item_type: item.item_type,
+    description: item.description,
+    long_description: item.long_description,
+    sourcing_type: item.sourcing_type,
+    properties: item.properties,
+    comment,
+    created_at: item.updated_at,
+    created_by: item.updated_by,
+  }
+}
+
+/** The revisions of an item, which outlive its archiving. */
+const revisions: FastifyPluginAsyncTypebox = async (app) => {
+  const errors = { '4xx': ErrorBody, '5xx': ErrorBody }
+  const tags = ['revisions']
+
+  /** Whether there is, or was, such an item: each has its first revision. */
+  async function hasRevisions(partNumber: string): Promise<boolean> {
+    return (await listRevisions(app.db, partNumber, { before: undefined, limit: 1 })).length > 0
+  }
+
+  app.get(
+    '/api/items/:part_number/revisions',
+    {
+      onRequest: app.requireRole('viewer'),
+      schema: {
+        tags,
+        summary: "List an item's revisions, the newest first",
+        params: ItemParams,
+        querystring: RevisionQuery,
+        response: { 200: RevisionPage, ...errors },
+      },
+    },
+    async (request) => {
+      const { part_number } = request.params
+      const { limit, cursor } = request.query
+      const before = readPlace(cursor)
+      const found = await listRevisions(app.db, part_number, { before, limit: limit + 1 })
+      if (found.length === 0 && !(await hasRevisions(part_number))) throw new ApiError('item_not_found')
+      const page = found.slice(0, limit)
+      const last = page.at(-1)
+      const next_cursor =
+        found.length > limit && last ? encodeCursor({ revision_number: last.revision_number }) : null
+      return { revisions: page, next_cursor }
+    },
+  )
+
+  app.get(
+    '/api/items/:part_number/revisions/:revision_number',
+    {
+      onRequest: app.requireRole('viewer'),
+      schema: {
+        tags,
+        summary: 'Read a revision',
+        params: RevisionParams,
+        response: { 200: Revision, ...errors },
+      },
+    },
+    async (request) => {
+      const { part_number, revision_number } = request.params
+      const revision = await findRevision(app.db, part_number, revision_number)
+      if (revision) return revision
+      throw new ApiError((await hasRevisions(part_number)) ? 'revision_not_found' : 'item_not_found')
+    },
+  )
+
+  app.post(
+    '/api/items/:part_number/revisions',
+    {
+      onRequest: app.requireRole('editor'),
+      preHandler: app.requireWritable,
+      onResponse: async () => app.sse.look(),
+      schema: {
+        tags,
+        summary: 'Post a revision, with or without changes to the item',
+        params: ItemParams,
+        headers: IfMatch,
+        body: NewRevision,
+        response: { 201: Revision, ...errors },
+      },
+    },
+    async (request, reply) => {
+      const { comment, ...content } = request.body
+      const item = await reviseItem(
+        app.db,
+        request.params.part_number,
+        content,
+        { actor: request.principal.username, comment },
+        { revisions: allowedRevisions(request.headers['if-match']) },
+      )
+      return reply
+        .code(201)
+        .headers({
+          location: `/api/items/${item.part_number}/revisions/${item.revision}`,
+          etag: etagOf(item),
+        })
+        .send(newest(item, comment))
+    },
+  )
+}
+
+export default revisions

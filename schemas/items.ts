@@ -1,0 +1,139 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Cursor, NextCursor, PageSize } from './cursor.js'
+import { Properties } from './properties.js'
+
+export const PART_NUMBER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
+const UUID = '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
+
+export const PartNumber = Type.String({
+  pattern: PART_NUMBER,
+  description:
+    '1 to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit; case does not matter.',
+})
+const Category = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._]{0,31}$',
+  description: 'Gives the item the next free number of this category: "A01" makes "A01-0001".',
+})
+
+export const ItemType = Type.Unsafe<'part' | 'assembly' | 'drawing' | 'document' | 'tool' | 'consumable'>({
+  type: 'string',
+  enum: ['part', 'assembly', 'drawing', 'document', 'tool', 'consumable'],
+})
+export const SourcingType = Type.Unsafe<'manufactured' | 'purchased' | null>({
+  type: ['string', 'null'],
+  enum: ['manufactured', 'purchased', null],
+})
+export const Comment = Type.Unsafe<string | null>({
+  type: ['string', 'null'],
+  maxLength: 4000,
+  format: 'text',
+})
+
+/** A time from the database, written as RFC 3339 in UTC with milliseconds. */
+export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
+
+const content = {
+  item_type: ItemType,
+  description: Type.String({ maxLength: 2000, format: 'text' }),
+  long_description: Type.String({ maxLength: 65_536, format: 'text' }),
+  sourcing_type: SourcingType,
+  properties: Properties,
+}
+
+/** What can be given of an item's content; what is not given stays, or is empty in a new item. */
+export const Content = Type.Partial(Type.Object(content), { additionalProperties: false })
+export type Content = Static<typeof Content>
+
+export const Item = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  part_number: PartNumber,
+  ...content,
+  revision: Type.Integer({ minimum: 1 }),
+  created_at: Timestamp,
+  created_by: Type.String(),
+  updated_at: Timestamp,
+  updated_by: Type.String(),
+})
+export type Item = Static<typeof Item>
+
+export const NewItem = Type.Object(
+  {
+    part_number: Type.Optional(PartNumber),
+    category: Type.Optional(Category),
+    ...Content.properties,
+    comment: Type.Optional(Comment),
+  },
+  { additionalProperties: false, description: 'With either `part_number` or `category`.' },
+)
+export type NewItem = Static<typeof NewItem>
+
+export const ItemChange = Type.Object(
+  { part_number: Type.Optional(PartNumber), ...Content.properties, comment: Type.Optional(Comment) },
+  { additionalProperties: false },
+)
+
+export const ItemParams = Type.Object({ part_number: PartNumber })
+export const ItemIdParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
+
+const SORTS = [
+  'part_number',
+  '-part_number',
+  'updated_at',
+  '-updated_at',
+  'created_at',
+  '-created_at',
+] as const
+
+export const ItemFilter = Type.Object(
+  {
+    search: Type.Optional(
+      Type.String({
+        maxLength: 200,
+        format: 'text',
+        description:
+          'Words, all of which must stand in the part number or the description, also inside a word.',
+      }),
+    ),
+    item_type: Type.Optional(Type.Array(ItemType, { maxItems: 6 })),
+    updated_since: Type.Optional(
+      Type.String({ format: 'date-time', description: 'Only what changed at this time or later.' }),
+    ),
+    sort: Type.Unsafe<(typeof SORTS)[number]>({
+      type: 'string',
+      enum: [...SORTS],
+      default: 'part_number',
+      description: 'A leading "-" is descending.',
+    }),
+  },
+  { additionalProperties: false },
+)
+export type Sort = Static<typeof ItemFilter>['sort']
+
+export const ItemQuery = Type.Object(
+  { ...ItemFilter.properties, limit: PageSize, cursor: Type.Optional(Cursor) },
+  { additionalProperties: false },
+)
+
+/** Where a page of items ended, in the order that it was read in. Times are in ms since 1970. */
+export const ItemPlace = Type.Union([
+  Type.Object({
+    sort: Type.Union([Type.Literal('part_number'), Type.Literal('-part_number')]),
+    part_number: Type.String({ pattern: PART_NUMBER }),
+  }),
+  Type.Object({
+    sort: Type.Union(
+      (['updated_at', '-updated_at', 'created_at', '-created_at'] as const).map((sort) => Type.Literal(sort)),
+    ),
+    at: Type.Integer({ minimum: 0, maximum: 253_402_300_799_999 }),
+    id: Type.String({ pattern: UUID }),
+  }),
+])
+export type ItemPlace = Static<typeof ItemPlace>
+
+export const ItemPage = Type.Object({
+  items: Type.Array(Item),
+  next_cursor: NextCursor,
+  event_cursor: Type.String({
+    description: 'Where to join the feed (`since`): nothing between this list and the feed is missed.',
+  }),
+})

@@ -1,0 +1,54 @@
+import { Type } from '@sinclair/typebox'
+
+/** What JSON can hold. */
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json }
+
+const MAX_BYTES = 65_536
+const MAX_DEPTH = 32
+
+/** What a check finds: where (names and indexes from the object down) and why. */
+export interface Unstorable {
+  path: string[]
+  reason: string
+}
+
+/** Text that PostgreSQL and JSON can both hold: no NUL and no half of a surrogate pair. */
+export const isText = (text: string): boolean => text.isWellFormed() && !text.includes('\0')
+
+function findIn(value: unknown, path: string[], depth: number): Unstorable | undefined {
+  if (typeof value === 'string') {
+    return isText(value) ? undefined : { path, reason: 'must not hold NUL or broken characters' }
+  }
+  // JSON.parse makes 1e999 infinite, and writing it back would make it null.
+  if (typeof value === 'number') {
+    return Number.isFinite(value)
+      ? undefined
+      : { path, reason: 'must be a number within the range of a double' }
+  }
+  if (typeof value !== 'object' || value === null) return undefined
+  if (depth > MAX_DEPTH) return { path, reason: `must not be nested more than ${MAX_DEPTH} deep` }
+  for (const [name, inner] of Object.entries(value)) {
+    if (!isText(name)) return { path, reason: 'must not have NUL or broken characters in a name' }
+    if (name === '__proto__') return { path: [...path, name], reason: 'is not allowed as a name' }
+    const found = findIn(inner, [...path, name], depth + 1)
+    if (found) return found
+  }
+  return undefined
+}
+
+/** The first thing that keeps a JSON object from being an item's properties; nothing when there is none. */
+export function findUnstorable(properties: unknown): Unstorable | undefined {
+  const found = findIn(properties, [], 1)
+  if (found) return found
+  return Buffer.byteLength(JSON.stringify(properties)) > MAX_BYTES
+    ? { path: [], reason: `must not be larger than ${MAX_BYTES / 1024} KiB as JSON` }
+    : undefined
+}
+
+/** The free part of an item. `storable` is a keyword of our own: see `findUnstorable`. */
+export const Properties = Type.Unsafe<{ [name: string]: Json }>({
+  type: 'object',
+  additionalProperties: true,
+  storable: true,
+  description: `Any JSON object of at most ${MAX_BYTES / 1024} KiB, at most ${MAX_DEPTH} deep.`,
+})

@@ -1,0 +1,40 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Cursor, NextCursor, PageSize } from './cursor.js'
+import { Comment, Content, Item, PartNumber, Timestamp } from './items.js'
+
+/** The whole state of an item after one of its changes. */
+export const Revision = Type.Object({
+  part_number: PartNumber,
+  revision_number: Item.properties.revision,
+  item_type: Item.properties.item_type,
+  description: Item.properties.description,
+  long_description: Item.properties.long_description,
+  sourcing_type: Item.properties.sourcing_type,
+  properties: Item.properties.properties,
+  comment: Comment,
+  created_at: Timestamp,
+  created_by: Type.String(),
+})
+export type Revision = Static<typeof Revision>
+
+export const NewRevision = Type.Object(
+  { comment: Type.String({ minLength: 1, maxLength: 4000, format: 'text' }), ...Content.properties },
+  { additionalProperties: false },
+)
+
+export const RevisionParams = Type.Object({
+  part_number: PartNumber,
+  revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
+})
+
+export const RevisionQuery = Type.Object(
+  { limit: PageSize, cursor: Type.Optional(Cursor) },
+  { additionalProperties: false },
+)
+
+/** Where a page of revisions ended. */
+export const RevisionPlace = Type.Object({
+  revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
+})
+
+export const RevisionPage = Type.Object({ revisions: Type.Array(Revision), next_cursor: NextCursor })

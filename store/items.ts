@@ -1,0 +1,270 @@
+import postgres from 'postgres'
+import { ApiError } from '../errors.js'
+import type { Content, Item, ItemPlace, NewItem, Sort } from '../schemas/items.js'
+import { type Author, context } from './author.js'
+import type { Sql } from './connect.js'
+
+/** How often a number drawn for a category may be lost to someone who names that very number. */
+const CREATE_ATTEMPTS = 5
+
+/** What the list and the export leave out. */
+export interface Filter {
+  search?: string | undefined
+  item_type?: Item['item_type'][] | undefined
+  updated_since?: Date | undefined
+}
+
+const columns = (sql: Sql) => sql`
+  id, part_number, item_type, description, long_description, sourcing_type, properties,
+  revision, created_at, created_by, updated_at, updated_by
+`
+
+/** A part number has only ASCII letters: their lower case must not depend on the database's language. */
+const hasNumber = (sql: Sql, partNumber: string) => sql`lower(part_number) = lower(${partNumber} collate "C")`
+
+interface Stored extends Item {
+  archived_at: Date | null
+}
+
+/** The item, unless there is none or it is archived. */
+function present({ archived_at, ...item }: Stored): Item {
+  if (archived_at !== null) {
+    throw new ApiError('item_not_found', { message: `The item ${item.part_number} is archived.` })
+  }
+  return item
+}
+
+/** @throws {ApiError} item_not_found, also for an archived item */
+export async function findItem(sql: Sql, partNumber: string): Promise<Item> {
+  const [item] = await sql<Stored[]>`
+    select ${columns(sql)}, archived_at
+      from items
+     where ${hasNumber(sql, partNumber)}
+  `
+  if (!item) throw new ApiError('item_not_found')
+  return present(item)
+}
+
+/** @throws {ApiError} item_not_found, also for an archived item */
+export async function findItemById(sql: Sql, id: string): Promise<Item> {
+  const [item] = await sql<Stored[]>`
+    select ${columns(sql)}, archived_at
+      from items
+     where id = ${id}
+  `
+  if (!item) throw new ApiError('item_not_found')
+  return present(item)
+}
+
+/** The word as a LIKE pattern that finds it anywhere. */
+const anywhere = (word: string): string => `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`
+
+/** The conditions of a list: one LIKE a word, because `like all (array)` can't use the trigram index. */
+export function matching(sql: Sql, { search, item_type, updated_since }: Filter) {
+  const words = search?.split(/\s+/u).filter((word) => word !== '') ?? []
+  return sql`
+    archived_at is null
+    ${item_type ? sql`and item_type = any(${item_type})` : sql``}
+    ${updated_since ? sql`and updated_at >= ${updated_since}` : sql``}
+    ${words.reduce(
+      (conditions, word) => sql`
+        ${conditions} and lower(part_number || ' ' || description) like lower(${anywhere(word)})
+      `,
+      sql``,
+    )}
+  `
+}
+
+const direction = (sql: Sql, sort: Sort) => (sort.startsWith('-') ? sql`desc` : sql`asc`)
+
+export function order(sql: Sql, sort: Sort) {
+  const column = sort.replace('-', '')
+  return column === 'part_number'
+    ? sql`lower(part_number) ${direction(sql, sort)}`
+    : sql`${sql(column)} ${direction(sql, sort)}, id ${direction(sql, sort)}`
+}
+
+function after(sql: Sql, place: ItemPlace) {
+  const beyond = place.sort.startsWith('-') ? sql`<` : sql`>`
+  return 'part_number' in place
+    ? sql`lower(part_number) ${beyond} lower(${place.part_number} collate "C")`
+    : sql`(${sql(place.sort.replace('-', ''))}, id) ${beyond} (${new Date(place.at)}, ${place.id})`
+}
+
+/** At most `limit` items that match, in the order of `sort`, from `place` on. */
+export async function listItems(
+  sql: Sql,
+  filter: Filter & { sort: Sort; limit: number; place?: ItemPlace | undefined },
+): Promise<Item[]> {
+  return sql<Item[]>`
+    select ${columns(sql)}
+      from items
+     where ${matching(sql, filter)}
+           ${filter.place ? sql`and ${after(sql, filter.place)}` : sql``}
+     order by ${order(sql, filter.sort)}
+     limit ${filter.limit}
+  `
+}
+
+async function insertItem(sql: Sql, item: NewItem, author: Author): Promise<Item> {
+  const number =
+    item.category === undefined ? sql`${item.part_number ?? null}` : sql`next_part_number(${item.category})`
+  const [created] = await sql<Item[]>`
+    with ${context(sql, author)}
+    insert into items (part_number, item_type, description, long_description, sourcing_type, properties)
+    select ${number}, ${item.item_type ?? 'part'}, ${item.description ?? ''}, ${item.long_description ?? ''},
+           ${item.sourcing_type ?? null}, ${sql.json(item.properties ?? {})}
+      from context
+    returning ${columns(sql)}
+  `
+  if (!created) throw new Error('an insert returned no row')
+  return created
+}
+
+/** Whether a write failed because another item has the part number. */
+export function isNumberTaken(error: unknown): boolean {
+  return (
+    error instanceof postgres.PostgresError &&
+    error.code === '23505' &&
+    error.constraint_name === 'items_part_number'
+  )
+}
+
+async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
+  const [item] = await sql<{ part_number: string; archived: boolean }[]>`
+    select part_number, archived_at is not null as archived
+      from items
+     where ${hasNumber(sql, partNumber)}
+  `
+  return new ApiError('part_number_taken', {
+    ...(item?.archived && {
+      message: `The part number ${item.part_number} belongs to an archived item and stays taken.`,
+    }),
+    details: [{ field: 'part_number', message: item?.archived ? 'belongs to an archived item' : 'is taken' }],
+  })
+}
+
+/**
+ * Creates an item with the number that is given, or with the next free one of its category.
+ * @throws {ApiError} part_number_taken
+ */
+export async function createItem(sql: Sql, item: NewItem, author: Author): Promise<Item> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await insertItem(sql, item, author)
+    } catch (error) {
+      if (!isNumberTaken(error)) throw error
+      if (item.part_number !== undefined) throw await taken(sql, item.part_number)
+      // Someone named the number between its drawing and the insert: the next draw sees that it is taken.
+      if (attempt === CREATE_ATTEMPTS) throw new ApiError('part_number_taken')
+    }
+  }
+}
+
+/** What a change builds on: the revisions, as text, that it may replace; any when there are none. */
+export interface Condition {
+  revisions: string[] | undefined
+}
+
+type Outcome = 'archived' | 'mismatch' | 'unchanged' | 'written'
+
+/**
+ * Applies `assignments` to an item where the condition holds. The row is locked before it is judged, and what is judged
+ * is its newest version: two writers with the same condition can't both find it true.
+ */
+async function write(
+  sql: Sql,
+  partNumber: string,
+  assignments: ReturnType<typeof columns>,
+  author: Author,
+  { revisions }: Condition,
+): Promise<Item> {
+  const [result] = await sql<(Item & { outcome: Outcome })[]>`
+    with ${context(sql, author)},
+    target as materialized (
+      select items.*, ${revisions ?? null}::text[] is null or revision::text = any(${revisions ?? null}::text[]) as matches
+        from items
+       where ${hasNumber(sql, partNumber)}
+         for update
+    ),
+    written as (
+      update items
+         set ${assignments}
+        from context, target
+       where items.id = target.id
+         and target.archived_at is null
+         and target.matches
+      returning items.*
+    )
+    select 'written' as outcome, ${columns(sql)}
+      from written
+     union all
+    select case when archived_at is not null then 'archived'
+                when not matches then 'mismatch'
+                else 'unchanged'
+           end as outcome, ${columns(sql)}
+      from target
+     where not exists (select from written)
+  `
+  if (!result) throw new ApiError('item_not_found')
+  const { outcome, ...item } = result
+  if (outcome === 'archived') {
+    throw new ApiError('item_not_found', { message: `The item ${item.part_number} is archived.` })
+  }
+  if (outcome === 'mismatch') {
+    throw new ApiError('revision_mismatch', { message: `The item is at revision ${item.revision} by now.` })
+  }
+  return item
+}
+
+const given = (sql: Sql, content: Content) => sql`
+  item_type        = coalesce(${content.item_type ?? null}, items.item_type),
+  description      = coalesce(${content.description ?? null}, items.description),
+  long_description = coalesce(${content.long_description ?? null}, items.long_description),
+  sourcing_type    = case when ${content.sourcing_type !== undefined} then ${content.sourcing_type ?? null}
+                          else items.sourcing_type
+                     end,
+  properties       = coalesce(${content.properties ? sql.json(content.properties) : null}, items.properties)
+`
+
+/**
+ * Changes what is given and keeps the rest; an item that this leaves as it was has no new revision.
+ * @returns the item as it is now
+ * @throws {ApiError} item_not_found, revision_mismatch
+ */
+export async function changeItem(
+  sql: Sql,
+  partNumber: string,
+  content: Content,
+  author: Author,
+  condition: Condition,
+): Promise<Item> {
+  return write(sql, partNumber, given(sql, content), author, condition)
+}
+
+/**
+ * Like `changeItem`, but always makes a revision.
+ * @throws {ApiError} item_not_found, revision_mismatch
+ */
+export async function reviseItem(
+  sql: Sql,
+  partNumber: string,
+  content: Content,
+  author: Author,
+  condition: Condition,
+): Promise<Item> {
+  return write(sql, partNumber, sql`${given(sql, content)}, revision = items.revision + 1`, author, condition)
+}
+
+/**
+ * Archives an item: it is gone from the lists, its revisions stay, and its number stays taken.
+ * @throws {ApiError} item_not_found, revision_mismatch
+ */
+export async function archiveItem(
+  sql: Sql,
+  partNumber: string,
+  author: Author,
+  condition: Condition,
+): Promise<void> {
+  await write(sql, partNumber, sql`archived_at = now()`, author, condition)
+}
