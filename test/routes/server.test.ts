@@ -49,6 +49,24 @@ t.test('the mode that an admin chooses', async (t) => {
   })
 })
 
+t.test('holds here at once also when a slow look at the old mode is under way', async (t) => {
+  const app = await startApp(t)
+  const admin = await createToken(app.db, 'admin')
+  await app.db.unsafe(`
+    alter table server_settings rename to settings;
+    create view server_settings as
+      select mode
+        from settings
+       where pg_sleep(case when current_query() like 'select mode%' then 0.3 else 0 end) is not null;
+    create rule write as on update to server_settings do instead update settings set mode = new.mode;
+  `)
+  await app.pulse()
+  const slow = app.pulse()
+  t.strictSame((await put(app, admin, { mode: 'read-only' })).json(), { mode: 'read-only' })
+  await slow
+  t.equal(app.mode.current, 'read-only')
+})
+
 t.test('READ_ONLY holds for its instance, whatever is chosen for all', async (t) => {
   const app = await startApp(t, { READ_ONLY: true })
   const admin = await createToken(app.db, 'admin')
