@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
+import fastifyAuth from '@fastify/auth'
 import fastifyCookie from '@fastify/cookie'
 import fastifyJwt from '@fastify/jwt'
-import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { ApiError } from '../errors.js'
@@ -37,7 +38,7 @@ declare module 'fastify' {
   }
   interface FastifyInstance {
     /** The hook (for `onRequest`) that lets only people with at least this role in. */
-    requireRole(role: Role): onRequestAsyncHookHandler
+    requireRole(role: Role): onRequestHookHandler
     /** The hook (for `onRequest`) that refuses what another site's page sends. */
     readonly requireSameOrigin: onRequestAsyncHookHandler
     /** Who asks, if anybody: for routes that serve strangers too. Guards nothing. */
@@ -64,6 +65,7 @@ const isWrite = (request: FastifyRequest): boolean => !['GET', 'HEAD', 'OPTIONS'
  */
 export default fp(
   async (app) => {
+    await app.register(fastifyAuth)
     await app.register(fastifyCookie)
     await app.register(fastifyJwt, {
       secret: app.config.JWT_SECRET,
@@ -134,14 +136,18 @@ export default fp(
     const isCookieBorne = (request: FastifyRequest): boolean =>
       request.headers.authorization === undefined && request.cookies[SESSION_COOKIE] !== undefined
 
-    function requireRole(role: Role) {
-      return async (request: FastifyRequest): Promise<void> => {
-        if (isWrite(request) && isCookieBorne(request)) await requireSameOrigin(request)
-        const principal = await findPrincipal(request)
-        if (!principal) throw new ApiError('unauthenticated')
-        if (ROLES.indexOf(principal.role) < ROLES.indexOf(role)) throw new ApiError('forbidden')
-        Object.defineProperty(request, 'principal', { value: principal })
-      }
+    async function refuseForeignCookieWrite(request: FastifyRequest): Promise<void> {
+      if (isWrite(request) && isCookieBorne(request)) await requireSameOrigin(request)
+    }
+
+    async function authenticate(request: FastifyRequest): Promise<void> {
+      const principal = await findPrincipal(request)
+      if (!principal) throw new ApiError('unauthenticated')
+      Object.defineProperty(request, 'principal', { value: principal })
+    }
+
+    const hasRole = (role: Role) => async (request: FastifyRequest) => {
+      if (ROLES.indexOf(request.principal.role) < ROLES.indexOf(role)) throw new ApiError('forbidden')
     }
 
     const cookieOptions = (request: FastifyRequest) => ({
@@ -166,7 +172,9 @@ export default fp(
     app.decorateReply('endSession', function (this: FastifyReply) {
       this.clearCookie(SESSION_COOKIE, cookieOptions(this.request))
     })
-    app.decorate('requireRole', requireRole)
+    app.decorate('requireRole', (role: Role) =>
+      app.auth([refuseForeignCookieWrite, authenticate, hasRole(role)], { relation: 'and' }),
+    )
     app.decorate('requireSameOrigin', requireSameOrigin)
     app.decorate('findPrincipal', findPrincipal)
     app.decorate('forgetPrincipals', () => {
