@@ -7,6 +7,7 @@ import errors from './plugins/errors.js'
 import mode from './plugins/mode.js'
 import sse from './plugins/sse.js'
 import validation from './plugins/validation.js'
+import importItems from './routes/import.js'
 import items from './routes/items.js'
 import revisions from './routes/revisions.js'
 
@@ -36,6 +37,7 @@ export async function buildApp(config: AppConfig): Promise<FastifyInstance> {
   await app.register(auth)
   await app.register(sse)
   await app.register(items)
+  await app.register(importItems)
   await app.register(revisions)
   return app
 }
