@@ -32,7 +32,11 @@ export function readTruth(sql: Sql): Promise<TruthEvent[]> {
 }
 
 /** Judges what every watcher saw and what every writer was told, by what the database knows. */
-export async function judge(sql: Sql, histories: readonly History[], writes: readonly Write[]): Promise<Verdict> {
+export async function judge(
+  sql: Sql,
+  histories: readonly History[],
+  writes: readonly Write[],
+): Promise<Verdict> {
   const truth = await readTruth(sql)
   const problems = [
     ...judgeIds(truth),
@@ -50,12 +54,14 @@ export async function judge(sql: Sql, histories: readonly History[], writes: rea
       problems.push(`${history.name} lost ${missing.length} events: ${some.join(', ')}`)
     }
     const invented = history.invented(truth)
-    if (invented > 0) problems.push(`${history.name} saw ${invented} events that are not in the log, or not for it`)
+    if (invented > 0)
+      problems.push(`${history.name} saw ${invented} events that are not in the log, or not for it`)
     if (history.repeated > 0) problems.push(`${history.name} saw ${history.repeated} events again`)
     if (history.outOfOrder > 0) problems.push(`${history.name} saw ${history.outOfOrder} events out of order`)
     problems.push(...history.problems.map((problem) => `${history.name}: ${problem}`))
   }
-  const sum = (count: (history: History) => number) => histories.reduce((total, each) => total + count(each), 0)
+  const sum = (count: (history: History) => number) =>
+    histories.reduce((total, each) => total + count(each), 0)
   const outcomes = { acknowledged: 0, refused: 0, unknown: 0 }
   for (const { outcome } of writes) outcomes[outcome]++
   return {
@@ -103,7 +109,9 @@ async function judgeItems(sql: Sql, truth: readonly TruthEvent[]): Promise<strin
   return items.flatMap(({ part_number, revision, archived }) => {
     const item = told.get(part_number)
     const right = item?.created === 1 && item.revision === revision && item.deleted === Number(archived)
-    return right ? [] : [`the log does not explain ${part_number} at revision ${revision}: ${JSON.stringify(item)}`]
+    return right
+      ? []
+      : [`the log does not explain ${part_number} at revision ${revision}: ${JSON.stringify(item)}`]
   })
 }
 
@@ -130,7 +138,12 @@ function judgeOrder(truth: readonly TruthEvent[], writes: readonly Write[]): str
   }
   const placed = writes
     .filter(({ outcome }) => outcome === 'acknowledged')
-    .map(({ began, ended, marks }) => ({ began, ended, ids: marks.map((mark) => idOf.get(mark) ?? NaN), marks }))
+    .map(({ began, ended, marks }) => ({
+      began,
+      ended,
+      ids: marks.map((mark) => idOf.get(mark) ?? NaN),
+      marks,
+    }))
   const byEnd = [...placed].sort((a, b) => a.ended - b.ended)
   const byBegin = [...placed].sort((a, b) => a.began - b.began)
   const problems: string[] = []

@@ -10,7 +10,9 @@ process.on('SIGUSR2', () => {
 })
 
 globalThis.Date = class extends Date {
-  constructor(...args: [] | [number | string | Date] | [number, number, number?, number?, number?, number?, number?]) {
+  constructor(
+    ...args: [] | [number | string | Date] | [number, number, number?, number?, number?, number?, number?]
+  ) {
     if (args.length === 0) super(read() + offset)
     else if (args.length === 1) super(args[0])
     else super(...args)

@@ -25,7 +25,8 @@ export interface Fault {
 
 async function restartInstance(instance: Instance, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
   const code = await instance.end(signal)
-  if (signal === 'SIGTERM' && code !== 0) throw new Error(`${instance.name} ended with ${String(code)}:\n${instance.log}`)
+  if (signal === 'SIGTERM' && code !== 0)
+    throw new Error(`${instance.name} ended with ${String(code)}:\n${instance.log}`)
   await instance.start()
 }
 

@@ -21,7 +21,9 @@ export class Nginx {
   static async start(upstreamPorts: readonly number[]): Promise<Nginx | undefined> {
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'silo-nginx-'))
-    const servers = upstreamPorts.map((upstream) => `server 127.0.0.1:${upstream} max_fails=0;`).join('\n    ')
+    const servers = upstreamPorts
+      .map((upstream) => `server 127.0.0.1:${upstream} max_fails=0;`)
+      .join('\n    ')
     const text = (await readFile(CONFIGURATION, 'utf8'))
       .replace(/(upstream \w+ \{\n)(?:\s*server [^;]+;\n)+/, `$1    ${servers}\n`)
       .replace(/listen [^;]+;/g, `listen 127.0.0.1:${port};`)
@@ -29,7 +31,9 @@ export class Nginx {
       .replace(/^pid [^;]+;$/m, '')
     await writeFile(join(folder, 'nginx.conf'), text)
     const globals = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`
-    const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', globals], { stdio: 'ignore' })
+    const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', globals], {
+      stdio: 'ignore',
+    })
     const started = await Promise.race([once(child, 'error').then(() => false), isListening(port)])
     if (started) return new Nginx(port, folder, child)
     await rm(folder, { recursive: true })

@@ -26,11 +26,31 @@ export class Postgres {
     const run = await findRunner(account, programs.initdb, folder)
     const postgres = new Postgres(folder, await freePort(), programs, run)
     const data = postgres.#data
-    await run(programs.initdb, [`--pgdata=${data}`, '--username=silo', '--auth=trust', '--encoding=UTF8', '--no-sync'])
+    await run(programs.initdb, [
+      `--pgdata=${data}`,
+      '--username=silo',
+      '--auth=trust',
+      '--encoding=UTF8',
+      '--no-sync',
+    ])
     // Crashes here are of the server, not of the machine; what it wrote is in the page cache and survives them.
-    const settings = { port: postgres.port, listen_addresses: '127.0.0.1', unix_socket_directories: '', fsync: 'off' }
+    const settings = {
+      port: postgres.port,
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      fsync: 'off',
+    }
     const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`)
-    await run(programs.pg_ctl, ['start', '-w', '-D', data, '-l', join(folder, 'log'), '-o', options.join(' ')])
+    await run(programs.pg_ctl, [
+      'start',
+      '-w',
+      '-D',
+      data,
+      '-l',
+      join(folder, 'log'),
+      '-o',
+      options.join(' '),
+    ])
     return postgres
   }
 
@@ -43,7 +63,16 @@ export class Postgres {
   }
 
   async restart(mode: 'fast' | 'immediate'): Promise<void> {
-    await this.run(this.programs.pg_ctl, ['restart', '-w', '-m', mode, '-D', this.#data, '-l', join(this.folder, 'log')])
+    await this.run(this.programs.pg_ctl, [
+      'restart',
+      '-w',
+      '-m',
+      mode,
+      '-D',
+      this.#data,
+      '-l',
+      join(this.folder, 'log'),
+    ])
   }
 
   /** Stops every process of the server in its tracks for `ms`, as a machine that swaps or a hypervisor that pauses. */

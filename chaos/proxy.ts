@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type Server, type Socket, connect, createServer } from 'node:net'
+import { freePort } from './ports.js'
 
 /** A small TCP proxy that does to connections what networks do. */
 export class Proxy {
@@ -7,7 +8,10 @@ export class Proxy {
   readonly #sockets = new Set<Socket>()
   #swallowing = false
 
-  private constructor(targetPort: () => number) {
+  private constructor(
+    readonly port: number,
+    targetPort: () => number,
+  ) {
     this.#server = createServer((client) => {
       const server = connect(targetPort(), '127.0.0.1')
       for (const [from, to] of [
@@ -32,16 +36,10 @@ export class Proxy {
   }
 
   static async open(targetPort: () => number): Promise<Proxy> {
-    const proxy = new Proxy(targetPort)
-    proxy.#server.listen(0, '127.0.0.1')
+    const proxy = new Proxy(await freePort(), targetPort)
+    proxy.#server.listen(proxy.port, '127.0.0.1')
     await once(proxy.#server, 'listening')
     return proxy
-  }
-
-  get port(): number {
-    const address = this.#server.address()
-    if (address === null || typeof address === 'string') throw new Error('the proxy is closed')
-    return address.port
   }
 
   /** Ends every connection, wherever in a frame it is. */

@@ -64,7 +64,13 @@ async function createToken(sql: Sql): Promise<string> {
   return secret
 }
 
-function openWatchers(instances: readonly Instance[], proxies: readonly Proxy[], nginx: Nginx | undefined, token: string, random: Random) {
+function openWatchers(
+  instances: readonly Instance[],
+  proxies: readonly Proxy[],
+  nginx: Nginx | undefined,
+  token: string,
+  random: Random,
+) {
   const direct: Route[] = instances.map((instance) => ({ origin: () => instance.origin, direct: instance }))
   const proxied: Route[] = proxies.map((proxy) => ({ origin: () => `http://127.0.0.1:${proxy.port}` }))
   const fronted: Route[] = nginx ? [{ origin: () => nginx.origin }] : direct
@@ -73,7 +79,14 @@ function openWatchers(instances: readonly Instance[], proxies: readonly Proxy[],
     for (let i = 0; i < count; i++) {
       const filter = filters[i % filters.length] ?? EVERYTHING
       streams.push(
-        new StreamWatcher(`${name} ${i}`, routes, { name, ...rest }, filter, token, new Random(random.between(0, 2 ** 31))),
+        new StreamWatcher(
+          `${name} ${i}`,
+          routes,
+          { name, ...rest },
+          filter,
+          token,
+          new Random(random.between(0, 2 ** 31)),
+        ),
       )
     }
   }
@@ -81,11 +94,21 @@ function openWatchers(instances: readonly Instance[], proxies: readonly Proxy[],
   stream(4, 'plain by nginx', fronted, {})
   stream(6, 'filtered', direct, {}, [...FILTERS])
   stream(4, 'slow', direct, { restMs: () => random.between(0, 40), mayBeCut: true })
-  stream(3, 'stalled', direct, { restMs: () => (random.chance(0.02) ? random.between(3000, 15_000) : 0), mayBeCut: true })
+  stream(3, 'stalled', direct, {
+    restMs: () => (random.chance(0.02) ? random.between(3000, 15_000) : 0),
+    mayBeCut: true,
+  })
   stream(6, 'hopping', [...direct, ...fronted], { stayMs: () => random.between(100, 4000) })
   stream(6, 'by a broken network', proxied, {})
   const pages = [EVERYTHING, ...FILTERS].map(
-    (filter, i) => new PageWatcher(`pages ${i}`, [...direct, ...proxied], filter, token, new Random(random.between(0, 2 ** 31))),
+    (filter, i) =>
+      new PageWatcher(
+        `pages ${i}`,
+        [...direct, ...proxied],
+        filter,
+        token,
+        new Random(random.between(0, 2 ** 31)),
+      ),
   )
   return { streams, pages }
 }
@@ -93,7 +116,9 @@ function openWatchers(instances: readonly Instance[], proxies: readonly Proxy[],
 /** One run. It starts everything it needs, and ends everything it started. */
 export async function runChaos(options: Options): Promise<Report> {
   const log = options.log ?? (() => undefined)
-  const random = new Random(options.seed)
+  // The plan has dice of its own: what clients throw depends on the machine's timing.
+  const plan = new Random(options.seed)
+  const random = new Random(options.seed + 1)
   const postgres = await Postgres.start()
   const sql = connect(postgres.url, 1)
   const entry = options.entry ?? fileURLToPath(new URL('dist/server.js', import.meta.resolve('#root')))
@@ -120,31 +145,49 @@ export async function runChaos(options: Options): Promise<Report> {
 
     const { streams, pages } = openWatchers(instances, proxies, nginx, token, random)
     const watchers = [...streams, ...pages]
-    const reachable = () => random.pick([...instances.map(({ origin }) => origin), ...(nginx ? [nginx.origin] : [])])
+    const reachable = () =>
+      random.pick([...instances.map(({ origin }) => origin), ...(nginx ? [nginx.origin] : [])])
     const sqlForWriter = connect(postgres.url, 1)
     const writers = [
-      ...Array.from({ length: 6 }, (_, i) => new ApiWriter(`api-${i}`, new Random(random.between(0, 2 ** 31)), reachable, token).start()),
+      ...Array.from({ length: 6 }, (_, i) =>
+        new ApiWriter(`api-${i}`, new Random(random.between(0, 2 ** 31)), reachable, token).start(),
+      ),
       new SqlWriter('sql', new Random(random.between(0, 2 ** 31)), sqlForWriter).start(),
     ]
 
-    const faults = await breakThings(options, random, { instances, postgres, sql, nginx, proxies }, log)
+    const faults = await breakThings(options, plan, { instances, postgres, sql, nginx, proxies }, log)
 
     await Promise.all(writers.map((writer) => writer.stop()))
     await sqlForWriter.end()
     await sayLastWord(sql, instances, token)
+    for (const stream of streams) stream.hurry()
     const histories = watchers.map(({ history }) => history)
     const late = await settle(sql, histories)
     await Promise.all(watchers.map((watcher) => watcher.stop()))
 
-    const verdict = await judge(sql, histories, writers.flatMap(({ writes }) => writes))
+    const verdict = await judge(
+      sql,
+      histories,
+      writers.flatMap(({ writes }) => writes),
+    )
     const cut = streams.filter(({ cutAtShutdown }) => cutAtShutdown > 0)
     return {
       ...verdict,
-      problems: [...verdict.problems, ...late, ...cut.map(({ name, cutAtShutdown }) => `${name} was cut at ${cutAtShutdown} shutdowns`)],
+      problems: [
+        ...verdict.problems,
+        ...late,
+        ...cut.map(({ name, cutAtShutdown }) => `${name} was cut at ${cutAtShutdown} shutdowns`),
+      ],
       seed: options.seed,
       seconds: options.seconds,
       faults,
-      longestSilenceMs: Math.round(Math.max(...streams.filter(({ manner }) => manner.name.startsWith('plain at')).map((w) => w.longestSilenceMs))),
+      longestSilenceMs: Math.round(
+        Math.max(
+          ...streams
+            .filter(({ manner }) => manner.name.startsWith('plain at'))
+            .map((w) => w.longestSilenceMs),
+        ),
+      ),
       withNginx: nginx !== undefined,
     }
   } finally {
@@ -158,7 +201,12 @@ export async function runChaos(options: Options): Promise<Report> {
 
 type Target = Parameters<(typeof FAULTS)[number]['run']>[0]
 
-async function breakThings({ seconds }: Options, random: Random, target: Target, log: (line: string) => void) {
+async function breakThings(
+  { seconds }: Options,
+  random: Random,
+  target: Target,
+  log: (line: string) => void,
+) {
   const counts: Record<string, number> = {}
   const until = performance.now() + seconds * 1000
   const available = FAULTS.filter(({ name }) => target.nginx ?? !name.startsWith('nginx'))

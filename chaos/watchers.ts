@@ -40,6 +40,7 @@ export class StreamWatcher {
   connections = 0
   cutAtShutdown = 0
   #response: IncomingMessage | undefined
+  #hurries = false
   #stopped = false
   #done: Promise<void>
 
@@ -53,6 +54,12 @@ export class StreamWatcher {
   ) {
     this.history = new History(name, filter.wants)
     this.#done = this.#live()
+  }
+
+  /** From now on it reads as fast as it can. */
+  hurry(): void {
+    this.#hurries = true
+    this.#response?.resume()
   }
 
   async stop(): Promise<void> {
@@ -103,7 +110,7 @@ export class StreamWatcher {
       tail = (tail + text).slice(-2)
       parser.feed(text)
       const rest = this.manner.restMs?.() ?? 0
-      if (rest === 0) return
+      if (rest === 0 || this.#hurries) return
       response.pause()
       setTimeout(() => {
         heard = performance.now()
@@ -122,7 +129,8 @@ export class StreamWatcher {
   #judgeEnd({ direct }: Route, whole: boolean, complete: boolean): void {
     if (complete && !whole) this.history.problems.push('a complete end in the middle of a frame')
     if (!direct || this.manner.mayBeCut || this.manner.stayMs || this.#stopped || complete) return
-    const endedOnPurpose = performance.now() - direct.askedToEndAt < 1000 && direct.killedAt < direct.askedToEndAt
+    const endedOnPurpose =
+      performance.now() - direct.askedToEndAt < 1000 && direct.killedAt < direct.askedToEndAt
     if (endedOnPurpose) this.cutAtShutdown++
   }
 }
@@ -160,7 +168,10 @@ export class PageWatcher {
     const { cursor } = this.history
     const place = cursor === undefined ? 'last=1' : `since=${cursor}&wait=2`
     const query = `?${place}&limit=${this.random.between(1, 300)}${this.filter.query.replace('?', '&')}`
-    const page = await readJson<{ events: Seen[]; next: string }>(`${origin()}/api/events${query}`, this.token)
+    const page = await readJson<{ events: Seen[]; next: string }>(
+      `${origin()}/api/events${query}`,
+      this.token,
+    )
     if (!page) return false
     if (cursor !== undefined) for (const event of page.events) this.history.saw(event)
     this.history.moved(page.next)
@@ -176,12 +187,16 @@ function open(
   headers: Record<string, string>,
 ): Promise<IncomingMessage | undefined> {
   return new Promise((resolve) => {
-    const request = get(url, { agent: false, headers: { authorization: `Bearer ${token}`, ...headers } }, (response) => {
-      request.setTimeout(0)
-      if (response.statusCode === 200) return resolve(response)
-      response.destroy()
-      resolve(undefined)
-    })
+    const request = get(
+      url,
+      { agent: false, headers: { authorization: `Bearer ${token}`, ...headers } },
+      (response) => {
+        request.setTimeout(0)
+        if (response.statusCode === 200) return resolve(response)
+        response.destroy()
+        resolve(undefined)
+      },
+    )
     request.setTimeout(DEAF_MS, () => request.destroy())
     request.on('error', () => resolve(undefined))
   })
