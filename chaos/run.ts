@@ -163,6 +163,7 @@ export async function runChaos(options: Options): Promise<Report> {
     for (const stream of streams) stream.hurry()
     const histories = watchers.map(({ history }) => history)
     const late = await settle(sql, histories)
+    if (late.length > 0) late.push(...(await Promise.all(instances.map(describe))))
     await Promise.all(watchers.map((watcher) => watcher.stop()))
 
     const verdict = await judge(
@@ -236,6 +237,13 @@ async function sayLastWord(sql: Sql, [first]: readonly Instance[], token: string
     if (response.status === 201) return
     await delay(200)
   }
+}
+
+/** What an instance says of itself, for when something is wrong. */
+async function describe({ name, origin, log }: Instance): Promise<string> {
+  const response = await fetch(`${origin}/ready`).catch((err: unknown) => err)
+  const ready = response instanceof Response ? await response.text() : String(response)
+  return `${name}: ${ready}\n${log.split('\n').slice(-15).join('\n')}`
 }
 
 /** Waits until every watcher stands at the end of the log. */
