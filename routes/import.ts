@@ -18,6 +18,8 @@ import {
   MAX_ROWS,
   type RowError,
 } from '../schemas/import.js'
+import type { Author } from '../store/author.js'
+import type { Sql } from '../store/connect.js'
 import { type NumberedRow, importRows } from '../store/import.js'
 import { slots } from './slots.js'
 
@@ -35,10 +37,12 @@ const Body = Type.Unsafe<Readable>({ description: 'UTF-8 text, at most 64 MiB an
 const compile = (app: FastifyInstance) => app.compileCheck(ImportRow)
 
 /** The rows that can be imported as far as can be told without the database, and what is wrong with the others. */
-async function collect(
-  reading: AsyncIterable<Row>,
-  check: ReturnType<typeof compile>,
-): Promise<{ rows: NumberedRow[]; errors: RowError[] }> {
+interface Collected {
+  rows: NumberedRow[]
+  errors: RowError[]
+}
+
+async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof compile>): Promise<Collected> {
   const rows: NumberedRow[] = []
   const errors: RowError[] = []
   const taken = new Map<string, number>()
@@ -59,6 +63,18 @@ async function collect(
     if (errors.length >= MAX_ERRORS) break
   }
   return { rows, errors }
+}
+
+/** Also where some rows are bad, the good ones are shown to the database: the answer is to name every bad row. */
+async function importCollected(
+  sql: Sql,
+  { rows, errors }: Collected,
+  { dry_run, on_conflict }: Static<typeof ImportQuery>,
+  author: Author,
+): Promise<ImportResult> {
+  const result = await importRows(sql, rows, { on_conflict, dry: dry_run || errors.length > 0 }, author)
+  const all = [...errors, ...result.errors].sort((a, b) => a.row - b.row)
+  return { ...result, errors: all.slice(0, MAX_ERRORS) }
 }
 
 function rejection(errors: RowError[]): Static<typeof ImportRejected> {
@@ -99,26 +115,19 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const read = READERS[request.mediaType ?? '']
       if (!read) throw new ApiError('unsupported_media_type')
       const body = request.body instanceof Readable ? request.body : Readable.from([])
-      const { dry_run, on_conflict } = request.query
+      const author = { actor: request.principal.username }
 
       const leave = takeSlot()
+      let result: ImportResult
       try {
-        // An answer may be due before all is read: the stream, and so the connection, must outlive the reading.
-        const text = readText(body.iterator({ destroyOnReturn: false }), MAX_BYTES)
-        const { rows, errors } = await collect(read(text), check)
-        const result = await importRows(
-          app.db,
-          rows,
-          { on_conflict, dry: dry_run || errors.length > 0 },
-          { actor: request.principal.username },
-        )
-        const all = [...errors, ...result.errors].sort((a, b) => a.row - b.row).slice(0, MAX_ERRORS)
-        return all.length === 0 ? result : await reply.code(422).send(rejection(all))
+        const collected = await collect(read(readText(body, MAX_BYTES)), check)
+        result = await importCollected(app.db, collected, request.query, author)
       } finally {
         leave()
-        // What is still to come can't be told from the next request.
+        // What is still to come of the body can't be told from the next request.
         if (!body.readableEnded) reply.header('connection', 'close')
       }
+      return result.errors.length === 0 ? result : reply.code(422).send(rejection(result.errors))
     },
   )
 }

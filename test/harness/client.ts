@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Role } from '../../schemas/auth.js'
 import type { Sql } from '../../store/connect.js'
@@ -32,4 +33,20 @@ export function fieldsOf(res: LightMyRequestResponse): string[] {
 
 export function codeOf(res: LightMyRequestResponse): string {
   return res.json<{ error: string }>().error
+}
+
+/** Waits, for at most 5 s, until this many sessions of the database wait for a lock. */
+export async function waitForWaiters(sql: Sql, count: number): Promise<void> {
+  const deadline = Date.now() + 5000
+  for (;;) {
+    const waiting = await sql`
+      select pid
+        from pg_stat_activity
+       where datname = current_database()
+         and wait_event_type = 'Lock'
+    `
+    if (waiting.length >= count) return
+    if (Date.now() > deadline) throw new Error(`${waiting.length} of ${count} sessions wait for a lock`)
+    await delay(5)
+  }
 }

@@ -22,7 +22,10 @@ t.test(
       sourcing_type: 'purchased',
       properties: { Size: 'M' },
     })
-    await make({ part_number: 'C-1', properties: { Color: '', ' pad': 'x', type: 'y', Size: { w: 1 } } })
+    await make({
+      part_number: 'C-1',
+      properties: { Color: '', Empty: '', ' pad': 'x', type: 'y', Size: { w: 1 } },
+    })
     await make({ part_number: 'gone' })
     await send('DELETE', '/api/items/gone')
     const res = await send('GET', '/api/items?limit=1', CSV)
@@ -35,7 +38,7 @@ t.test(
         'part_number,item_type,description,long_description,sourcing_type,Color,Size,properties',
         'A-1,tool,,,purchased,,M,',
         'B-1,part,"two, ""three""",,,red,,"{""n"":7}"',
-        'C-1,part,,,,,,"{"" pad"":""x"",""Size"":{""w"":1},""type"":""y"",""Color"":""""}"',
+        'C-1,part,,,,,,"{"" pad"":""x"",""Size"":{""w"":1},""type"":""y"",""Color"":"""",""Empty"":""""}"',
         '',
       ].join('\n'),
     )

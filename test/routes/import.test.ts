@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import type { ImportResult } from '../../schemas/import.js'
 import { createToken, startApp } from '../harness/app.js'
-import { type Send, codeOf, fieldsOf, readEvents, signIn } from '../harness/client.js'
+import { type Send, codeOf, fieldsOf, readEvents, signIn, waitForWaiters } from '../harness/client.js'
 
 /** The published catalogue, which is not part of the project; SILO_CATALOGUE says where else it lies. */
 const CATALOGUE =
@@ -321,9 +321,10 @@ t.test('a body without a stated length is cut off at 64 MiB, and the answer arri
     headers: { authorization, 'content-type': 'application/x-ndjson' },
   })
   const emptyLine = Buffer.from(`${' '.repeat(2 ** 16 - 1)}\n`)
-  pipeline(Readable.from(Array.from({ length: 1025 }, () => emptyLine)), request, () => undefined)
+  pipeline(Readable.from(Array.from({ length: 1200 }, () => emptyLine)), request, () => undefined)
   const [response] = (await once(request, 'response')) as [IncomingMessage]
   t.equal(response.statusCode, 413)
+  t.equal(response.headers.connection, 'close', 'what is left of the body is no request')
   t.match(await text(response), /payload_too_large/)
 })
 
@@ -383,6 +384,33 @@ t.test(
     t.equal(gaps.length, 0, 'the revisions of each are without a gap')
   },
 )
+
+t.test('an import that waits for another writer judges what that one has left', async (t) => {
+  const { app, send, importCsv } = await start(t)
+  await send('POST', '/api/items', { payload: { part_number: 'A', description: 'zero' } })
+  await send('POST', '/api/items', { payload: { part_number: 'B' } })
+  /** The answer to an import that has begun before `change` is committed, and ends after. */
+  async function importDuring(change: string, csv: string, query = ''): Promise<ImportResult> {
+    const { answer } = await app.feedDb.begin(async (tx) => {
+      await tx.unsafe(change)
+      const answer = importCsv(csv, query)
+      await waitForWaiters(app.feedDb, 1)
+      return { answer }
+    })
+    return (await answer).json<ImportResult>()
+  }
+  const changed = "update items set description = 'one' where part_number = 'A'"
+  t.strictSame(await importDuring(changed, 'Part Number,Name\nA,one\n'), counts(0, 0, 0, 1))
+  const archived = "update items set archived_at = now() where part_number = 'B'"
+  const refused = await importDuring(archived, 'Part Number,Name\nA,two\nB,two\n', '?on_conflict=update')
+  t.strictSame(
+    refused.errors.map(({ row, field }) => [row, field]),
+    [[2, 'part_number']],
+  )
+  t.equal((await send('GET', '/api/items/A')).json<Part>().description, 'one')
+  const created = "insert into items (part_number) values ('c')"
+  t.strictSame(await importDuring(created, 'Part Number\nC\n'), counts(0, 0, 0, 1))
+})
 
 t.test('merged properties stay within 64 KiB', async (t) => {
   const { send, importJson } = await start(t)
