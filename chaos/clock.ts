@@ -1,11 +1,11 @@
 /**
- * Loaded into an instance before anything else: each SIGUSR2 makes its clock jump by up to an hour, either way, as a machine's
+ * Loaded into an instance before anything else: each SIGWINCH makes its clock jump by up to an hour, either way, as a machine's
  * does when it is set or wakes up. Time that only ever goes on (`performance.now`, timers) is not touched, nor is it in life.
  */
 const read = Date.now
 let offset = 0
 
-process.on('SIGUSR2', () => {
+process.on('SIGWINCH', () => {
   offset = Math.round((Math.random() * 2 - 1) * 3_600_000)
 })
 

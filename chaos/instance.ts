@@ -9,9 +9,12 @@ const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 export class Instance {
   #process: ChildProcess | undefined
   #log = ''
+  #told = false
   /** When it was last asked to end, on the run's clock in ms: streams that it ends then must end whole. */
   askedToEndAt = -Infinity
   killedAt = -Infinity
+  /** How often the process ended without having been told to. */
+  crashes = 0
 
   private constructor(
     readonly name: string,
@@ -43,6 +46,7 @@ export class Instance {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#process = child
+    this.#told = false
     const listening = new Promise<void>((resolve, reject) => {
       child.stdout.on('data', (text: Buffer) => {
         this.#log += text.toString()
@@ -51,6 +55,7 @@ export class Instance {
       child.stderr.on('data', (text: Buffer) => (this.#log += text.toString()))
       child.once('exit', (code, signal) => {
         this.#log += `\n${this.name} ended: ${String(code ?? signal)}\n`
+        if (!this.#told) this.crashes++
         reject(new Error(`${this.name} ended while starting:\n${this.log}`))
       })
     })
@@ -65,6 +70,7 @@ export class Instance {
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     const child = this.#process
     if (!child || !this.isRunning) return child?.exitCode ?? null
+    this.#told = true
     if (signal === 'SIGTERM') this.askedToEndAt = performance.now()
     else this.killedAt = performance.now()
     child.kill(signal)
@@ -74,6 +80,6 @@ export class Instance {
 
   /** Makes the process's clock jump, forwards or back. */
   jumpClock(): void {
-    this.#process?.kill('SIGUSR2')
+    this.#process?.kill('SIGWINCH')
   }
 }

@@ -171,12 +171,14 @@ export async function runChaos(options: Options): Promise<Report> {
       histories,
       writers.flatMap(({ writes }) => writes),
     )
+    const crashed = instances.filter(({ crashes }) => crashes > 0)
     const cut = streams.filter(({ cutAtShutdown }) => cutAtShutdown > 0)
     return {
       ...verdict,
       problems: [
         ...verdict.problems,
         ...late,
+        ...crashed.map(({ name, log }) => `${name} ended by itself:\n${log}`),
         ...cut.map(({ name, cutAtShutdown }) => `${name} was cut at ${cutAtShutdown} shutdowns`),
       ],
       seed: options.seed,
