@@ -157,9 +157,12 @@ export async function runChaos(options: Options): Promise<Report> {
 
     const faults = await breakThings(options, plan, { instances, postgres, sql, nginx, proxies }, log)
 
+    log('stopping the writers')
     await Promise.all(writers.map((writer) => writer.stop()))
+    log('the last word')
     await sqlForWriter.end()
     await sayLastWord(sql, instances, token)
+    log('waiting for the watchers')
     for (const stream of streams) stream.hurry()
     const histories = watchers.map(({ history }) => history)
     const late = await settle(sql, histories)
