@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type Result, checks, runChecks } from '../conformance/run.js'
@@ -107,7 +108,7 @@ const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target
   ['resumes one too late', { resumesAfter: (id) => id + 1 }, ['resume', 'resume-by-query', 'bookmark']],
   ['is silent on nonsense', { resets: false }, ['reset-nonsense', 'reset-foreign', 'reset-future']],
   ['lets the query win', { cursorOf: (header, query) => query ?? header }, ['header-wins']],
-  ['lets line breaks into data', { encode: (text) => text }, ['text', 'grammar', 'ids']],
+  ['lets line breaks into data', { encode: (text) => text }, ['text', 'utf-8', 'grammar', 'ids']],
   [
     'overlooks that a carriage return ends a line',
     { encode: (text) => text.replaceAll('\n', '\ndata: ') },
@@ -119,21 +120,32 @@ const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target
     ['first-bytes', 'bookmark'],
     { heartbeatMs: undefined },
   ],
-  ['has the wrong content type', { contentType: 'text/plain; charset=utf-8' }, ['content-type']],
   [
-    'says nothing to caches and proxies, and retries at once',
+    'has the wrong content type',
+    { headers: { 'content-type': 'text/plain; charset=utf-8' } },
+    ['content-type'],
+  ],
+  [
+    'says the wrong things to clients, caches and proxies',
     {
-      contentType: 'text/event-stream; charset=latin1',
-      cacheControl: 'private',
-      buffering: 'yes',
+      headers: {
+        'content-type': 'text/event-stream; charset=latin1',
+        'cache-control': 'private',
+        'x-accel-buffering': 'yes',
+        'content-length': '1000000000',
+      },
       greeting: 'retry: 1\n\n',
     },
-    ['charset', 'no-store', 'no-transform', 'unbuffered', 'retry'],
+    ['charset', 'no-store', 'no-transform', 'unbuffered', 'framing', 'retry', 'stop'],
   ],
   ['says retry in seconds', { greeting: 'retry: 3s\n\n' }, ['grammar']],
   [
     'drops what a slow reader does not take',
-    { takesMore: (response) => response.writableLength < 2 ** 20 },
+    {
+      deliver: (response, frame) => {
+        if (response.writableLength < 2 ** 20) response.write(frame)
+      },
+    },
     ['slow-reader'],
     { burst: 1000 },
   ],
@@ -149,8 +161,27 @@ const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target
     ['vanished', 'stop'],
   ],
   ['ends in the middle of an event', { end: (response) => void response.end('data: {') }, ['stop']],
+  [
+    'is not UTF-8',
+    { deliver: (response, frame) => void response.write(frame, 'latin1') },
+    ['text', 'utf-8', 'grammar'],
+  ],
+  [
+    'serves fifteen clients and no more',
+    {
+      deliver: (response, frame, nth) => {
+        if (nth < 15) response.write(frame)
+      },
+    },
+    ['many'],
+  ],
+  ['sends chunks to everybody', { headers: { 'transfer-encoding': 'chunked' } }, ['http-1.0', 'grammar']],
+  ['has no heartbeat', { heartbeatMs: 60_000 }, ['bookmark', 'heartbeat', 'heartbeat-moves']],
+  ['is silent on what it has thrown away', {}, ['reset-expired'], { expiredId: 'h1-0' }],
+  ['sends nothing that a client would dispatch', { lineOfData: () => '' }, ['live']],
   ['never answers with 200', { status: 503 }, ['status']],
 ]
+
 for (const [what, wrong, failed, target] of faults) {
   t.test(`a server that ${what} fails ${failed.join(', ')}, and nothing else`, async (t) => {
     const results = await runTiny(t, wrong, target)
@@ -160,3 +191,11 @@ for (const [what, wrong, failed, target] of faults) {
     t.strictSame(failedOf(results), failed, reasons.join('\n'))
   })
 }
+
+t.test('the documentation tells of every check what must hold, and where that is written', async (t) => {
+  const documentation = await readFile(new URL('../docs/conformance.md', import.meta.url), 'utf8')
+  for (const { id, title, source } of checks) {
+    const [row = ''] = documentation.split('\n').filter((line) => line.startsWith(`| \`${id}\` |`))
+    t.ok(row.includes(title) && row.includes(source), id)
+  }
+})

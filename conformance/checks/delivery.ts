@@ -16,7 +16,7 @@ export const deliveryChecks: Check[] = [
     source: 'promise: ordered',
     async run(suite) {
       const streams = [await suite.open(), await suite.open(), await suite.openHttp10()]
-      const made = await suite.make(40)
+      const made = await suite.make(20)
       for (const stream of streams) await suite.demandExactly(stream, made, 'next to another client')
     },
   },

@@ -15,7 +15,7 @@ export const hostileTexts: Record<string, string> = {
   'line separators': 'before\u2028\u2029\u0085\v\fafter',
   'a comment': ': before',
   'spaces at the ends': '  between  ',
-  'a byte order mark': '\uFEFFdata: \uFEFF',
+  'a byte order mark': 'before\n\uFEFFdata: after\uFEFF',
   'an escaped NUL': 'before\\u0000after\\',
   'quotes and brackets': '"}]\'</script>',
   'signs of four bytes': '👩🏽‍🚀𝕊𝕊𝔼 e\u0301 \u202e',

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 
 interface Entry {
@@ -12,9 +13,7 @@ interface Entry {
 const faultless = {
   token: 'tiny' as string | undefined,
   status: 200,
-  contentType: 'text/event-stream; charset=utf-8',
-  cacheControl: 'no-store, no-transform',
-  buffering: 'no',
+  headers: {} as Record<string, string>,
   greeting: 'retry: 3000\n\n',
   lineOfId: (id: string) => `id: ${id}\n`,
   encode: (text: string) => JSON.stringify({ text }),
@@ -26,8 +25,10 @@ const faultless = {
   resets: true,
   filters: true,
   refusesUnknownTypes: true,
-  /** Whether one more event can be taken by a client that has not taken those before. */
-  takesMore: (response: ServerResponse): boolean => !response.destroyed,
+  /** Sends an event to the client that is the `nth` of those that are connected. */
+  deliver: (response: ServerResponse, frame: string, nth: number): void => {
+    if (nth >= 0) response.write(frame)
+  },
   forgets: true,
   headStatus: 200,
   postStatus: 405,
@@ -35,6 +36,11 @@ const faultless = {
 }
 export type Behaviour = typeof faultless
 
+const HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store, no-transform',
+  'x-accel-buffering': 'no',
+}
 const HISTORY = 'h1'
 const TYPES = ['made', 'other']
 
@@ -74,8 +80,8 @@ export class TinyFeed {
     const entry = { id: this.#log.length + 1, text }
     this.#log.push(entry)
     const frame = this.#frameOf(entry)
-    for (const [response, { isHidden }] of this.#clients) {
-      if (!isHidden && this.#behaviour.takesMore(response)) response.write(frame)
+    for (const [nth, [response, { isHidden }]] of [...this.#clients].entries()) {
+      if (!isHidden) this.#behaviour.deliver(response, frame, nth)
     }
   }
 
@@ -102,6 +108,7 @@ export class TinyFeed {
     const { token, headStatus, postStatus, refusesUnknownTypes } = this.#behaviour
     const { searchParams } = new URL(request.url ?? '', this.url)
     const type = searchParams.get('types')
+    if (request.url === '/publish') return void this.#receive(request, response)
     if (request.method === 'POST') return void response.writeHead(postStatus, { allow: 'GET, HEAD' }).end()
     if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) {
       return void response.writeHead(401, { 'www-authenticate': 'Bearer' }).end()
@@ -113,13 +120,14 @@ export class TinyFeed {
     this.#stream(request, response, searchParams)
   }
 
+  async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.publish(await text(request))
+    response.end()
+  }
+
   #stream(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): void {
-    const { status, contentType, cacheControl, buffering, filters, greeting, cursorOf } = this.#behaviour
-    response.writeHead(status, {
-      'content-type': contentType,
-      'cache-control': cacheControl,
-      'x-accel-buffering': buffering,
-    })
+    const { status, headers, filters, greeting, cursorOf } = this.#behaviour
+    response.writeHead(status, { ...HEADERS, ...headers })
     response.flushHeaders()
     const isHidden = filters && query.get('types') === 'other'
     const cursor = cursorOf([request.headers['last-event-id']].flat()[0], query.get('since') ?? undefined)
