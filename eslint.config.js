@@ -69,4 +69,7 @@ export default tseslint.config(
   ),
   mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
   mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),
+  // The kit judges any server, so it knows nothing of this one: only its own folder, and Node.
+  mayNotImport(['conformance'], ''),
+  mayNotImport(['conformance/checks'], '\\.\\./'),
 )
