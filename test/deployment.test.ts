@@ -101,7 +101,11 @@ t.test('the Dockerfile copies what is there and what the service needs', async (
   for (const name of variables.map((variable) => variable.split('=')[0] ?? '')) {
     t.ok(name === 'NODE_ENV' || name in Environment.properties, `${name} is a known variable`)
   }
-  t.doesNotThrow(() => readConfig(Object.fromEntries(variables.map((variable) => variable.split('=')))))
+  t.doesNotThrow(() =>
+    readConfig(
+      Object.fromEntries(variables.map((variable) => [variable.split('=')[0] ?? '', variable.split('=')[1]])),
+    ),
+  )
 })
 
 t.test('.ci/run is a program and says what the README says', async (t) => {

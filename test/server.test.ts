@@ -104,10 +104,7 @@ t.test('the first start tells how to get in, once; what was written outlives sto
 
   const rival = startService(t, { SILO_DATA_DIR })
   t.equal(await rival.exit(), 1)
-  t.match(
-    rival.stderr,
-    /^silo: .*another Silo is running on this folder: stop it, or set SILO_DATA_DIR.*$/m,
-  )
+  t.match(rival.stderr, /^silo: .*another Silo is running on this folder: stop it, or set SILO_DATA_DIR.*$/m)
   t.notMatch(rival.stderr, /^ +at /m, 'no stack')
   t.equal((await fetch(`${last}/health`)).status, 200, 'the first one goes on')
   t.equal(await third.kill('SIGINT'), 0)
@@ -123,10 +120,7 @@ t.test('a port in use ends the start plainly, and does not use up the password',
   t.equal(await refused.exit(), 1)
   t.match(
     refused.stderr,
-    new RegExp(
-      `^silo: port ${port} of 127.0.0.1 is in use: stop what runs there, or set another PORT$`,
-      'm',
-    ),
+    new RegExp(`^silo: port ${port} of 127.0.0.1 is in use: stop what runs there, or set another PORT$`, 'm'),
   )
   t.equal(refused.stdout, '')
   t.equal(await findPostmaster(SILO_DATA_DIR), undefined, 'PostgreSQL is not left behind')
