@@ -77,8 +77,9 @@ t.test('the first start tells how to get in, once; what was written outlives sto
     { type: 'heartbeat' },
   ])
   await t.rejects(fetch(`${address}/health`), 'the port is closed')
-  t.notOk(postmaster === undefined || isRunning(postmaster), 'PostgreSQL is stopped')
-  t.equal(await findPostmaster(SILO_DATA_DIR), undefined)
+  t.equal(await findPostmaster(SILO_DATA_DIR), undefined, 'PostgreSQL is stopped')
+  // It removes that file a moment before it is gone itself.
+  await waitFor('PostgreSQL to be gone', () => postmaster !== undefined && !isRunning(postmaster))
   t.notOk(first.stderr.includes(password))
 
   const second = startService(t, { SILO_DATA_DIR })
