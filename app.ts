@@ -15,6 +15,7 @@ import validation from './plugins/validation.js'
 import authRoutes from './routes/auth.js'
 import eventRoutes from './routes/events.js'
 import healthRoutes from './routes/health.js'
+import importRoutes from './routes/import.js'
 import itemRoutes from './routes/items.js'
 import revisionRoutes from './routes/revisions.js'
 import serverRoutes from './routes/server.js'
@@ -61,6 +62,7 @@ export async function buildApp(
   await app.register(userRoutes)
   await app.register(serverRoutes)
   await app.register(itemRoutes)
+  await app.register(importRoutes)
   await app.register(revisionRoutes)
   await app.register(eventRoutes)
   return app

@@ -1,7 +1,7 @@
 import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
-/** `schemas ← store, feed ← plugins, routes ← app ← server`: what a folder may not import. */
+/** `schemas ← store, feed, formats ← plugins, routes ← app ← server`: what a folder may not import. */
 const mayNotImport = (files, ...folders) => ({
   files: files.map((folder) => `${folder}/**/*.ts`),
   rules: {
@@ -56,6 +56,16 @@ export default tseslint.config(
     'server\\.js',
     'config\\.js',
     'errors\\.js',
+  ),
+  mayNotImport(
+    ['formats'],
+    'store/',
+    'feed/',
+    'plugins/',
+    'routes/',
+    'app\\.js',
+    'server\\.js',
+    'config\\.js',
   ),
   mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
   mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),

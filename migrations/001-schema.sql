@@ -71,7 +71,9 @@ create table items (
 create unique index items_part_number on items (lower(part_number));
 create index items_updated on items (updated_at, id);
 create index items_created on items (created_at, id);
-create index items_search on items using gin ((lower(part_number || ' ' || description)) gin_trgm_ops);
+-- Without its own collation the text would take the part number's, which knows no letters but ASCII.
+create index items_search on items using gin
+  (lower((part_number || ' ' || description) collate "default") gin_trgm_ops);
 
 create table revisions (
   item_id          uuid not null references items deferrable initially deferred,
@@ -315,15 +317,18 @@ declare
   counter categories;
   number  text;
 begin
-  insert into categories (category, prefix, last)
-  values (lower(wanted), wanted, (
-           select coalesce(max(substr(part_number, length(wanted) + 2)::integer), 0)
-             from items
-            where lower(part_number) >= lower(wanted) || '-'
-              and lower(part_number) < lower(wanted) || '.'
-              and substr(part_number, length(wanted) + 2) ~ '^[0-9]{4,9}$'
-         ))
-      on conflict (category) do nothing;
+  -- Counted once: later the row knows, and a category may have many thousands of items.
+  if not exists (select from categories where category = lower(wanted)) then
+    insert into categories (category, prefix, last)
+    values (lower(wanted), wanted, (
+             select coalesce(max(substr(part_number, length(wanted) + 2)::integer), 0)
+               from items
+              where lower(part_number) >= lower(wanted) || '-'
+                and lower(part_number) < lower(wanted) || '.'
+                and substr(part_number, length(wanted) + 2) ~ '^[0-9]{4,9}$'
+           ))
+        on conflict (category) do nothing;
+  end if;
   select * into counter from categories where category = lower(wanted) for update;
   loop
     counter.last := counter.last + 1;

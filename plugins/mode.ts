@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
+import { within } from '../deadline.js'
 import { ApiError } from '../errors.js'
 import type { Mode, StoredMode } from '../schemas/server.js'
 import { readMode } from '../store/server.js'
@@ -85,12 +86,8 @@ export default fp(
     const stopped = new AbortController()
 
     async function ask(): Promise<void> {
-      const deadline = AbortSignal.timeout(PULSE_DEADLINE_MS)
-      const late = new Promise<never>((_, reject) => {
-        deadline.addEventListener('abort', () => reject(new Error('the database did not answer in time')))
-      })
       try {
-        mode.found(await Promise.race([readMode(app.feedDb), late]))
+        mode.found(await within(PULSE_DEADLINE_MS, readMode(app.feedDb)))
       } catch (err) {
         if (!pulsing) return
         if (!mode.databaseLost) app.log.error({ err }, 'the database is lost')

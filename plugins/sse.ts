@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
+import { within } from '../deadline.js'
 import { Feed } from '../feed/feed.js'
 import { Tail } from '../feed/tail.js'
 import { notifyLooks, readEvents, readLastDrawn, readNewest, readWriters } from '../store/events.js'
@@ -7,6 +8,8 @@ import { findPrincipals } from '../store/tokens.js'
 
 /** How often the log is looked at without being told to: a notification can be lost, this can't. In ms. */
 const POLL_MS = 1000
+/** How long the log may take to answer before it is asked again, in ms. */
+const READ_DEADLINE_MS = 5000
 /** How often it is checked that the open streams may still be open, in ms. */
 const ACCESS_CHECK_MS = 2000
 
@@ -35,11 +38,13 @@ export default fp(
     const { config, mode } = app
     const onError = (err: unknown) => app.log.warn({ err }, 'the event log could not be read')
 
+    const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
+
     const feed = new Feed(
       {
         heartbeatMs: config.HEARTBEAT_MS,
-        read: (after, upTo) => readEvents(app.feedDb, after, upTo, upTo - after),
-        readLastDrawn: () => readLastDrawn(app.feedDb),
+        read: (after, upTo) => asked(readEvents(app.feedDb, after, upTo, upTo - after)),
+        readLastDrawn: () => asked(readLastDrawn(app.feedDb)),
         onError,
       },
       { mode: mode.current },
@@ -47,12 +52,12 @@ export default fp(
     const tail = new Tail(
       {
         read: async (after, limit) => {
-          const page = await readEvents(app.feedDb, after, Number.MAX_SAFE_INTEGER, limit)
+          const page = await asked(readEvents(app.feedDb, after, Number.MAX_SAFE_INTEGER, limit))
           feed.answered(page.prunedTo)
           return page
         },
-        newest: () => readNewest(app.feedDb),
-        writers: () => readWriters(app.feedDb),
+        newest: () => asked(readNewest(app.feedDb)),
+        writers: () => asked(readWriters(app.feedDb)),
       },
       feed,
       onError,

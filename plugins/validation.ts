@@ -1,4 +1,4 @@
-import type { TSchema } from '@sinclair/typebox'
+import type { Static, TSchema } from '@sinclair/typebox'
 import { Ajv, type ErrorObject, type SchemaValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import fp from 'fastify-plugin'
@@ -7,10 +7,13 @@ import { findUnstorable, isText } from '../schemas/properties.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Compiles a check of one value by the rules of a body: what is wrong with it, one detail a field. */
-    compileCheck(schema: TSchema): (value: unknown) => ErrorDetail[]
+    /** Compiles the check of a value that is no request's body by the rules of one. */
+    compileCheck<Schema extends TSchema>(schema: Schema): (value: unknown) => Checked<Static<Schema>>
   }
 }
+
+/** A value that its schema accepts, or what is wrong with it, one detail a field. */
+type Checked<Value> = { value: Value } | { errors: ErrorDetail[] }
 
 /** A segment of a JSON pointer (RFC 6901 section 3), written and read. */
 const escapeSegment = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
@@ -91,9 +94,10 @@ export default fp(
     const address = validator('array')
     app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : address).compile(schema))
     app.setSchemaErrorFormatter((errors, part) => invalidRequest(errors as ErrorObject[], part))
-    app.decorate('compileCheck', (schema: TSchema) => {
-      const check = body.compile(schema)
-      return (value: unknown) => (check(value) ? [] : detailsOf(check.errors ?? [], 'body'))
+    app.decorate('compileCheck', <Schema extends TSchema>(schema: Schema) => {
+      const check = body.compile<Static<Schema>>(schema)
+      return (value: unknown) =>
+        check(value) ? { value } : { errors: detailsOf(check.errors ?? [], 'body') }
     })
   },
   { name: 'validation' },

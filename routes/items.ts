@@ -1,7 +1,10 @@
+import { Readable } from 'node:stream'
+import accepts from '@fastify/accepts'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { ApiError } from '../errors.js'
+import { writeCsv } from '../formats/csv.js'
 import { IfMatch, IfNoneMatch, allowedRevisions, etagOf, isHeld } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import { ErrorBody } from '../schemas/errors.js'
@@ -15,7 +18,14 @@ import {
   ItemQuery,
   NewItem,
 } from '../schemas/items.js'
+import { exportItems } from '../store/export.js'
 import { archiveItem, changeItem, createItem, findItem, findItemById, listItems } from '../store/items.js'
+import { slots } from './slots.js'
+
+/** Exports at a time on one instance: each holds a database session. */
+const MAX_EXPORTS = 3
+/** How long an export may stand still before it is cut, in ms. */
+const EXPORT_STALLED_MS = 60_000
 
 const invalid = (field: string, message: string): ApiError =>
   new ApiError('invalid_request', { details: [{ field, message }] })
@@ -51,6 +61,8 @@ function sendItem(reply: FastifyReply, item: Item, ifNoneMatch: string | undefin
 
 /** Items: made, listed, read, changed and archived. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
+  await app.register(accepts)
+  const takeSlot = slots(MAX_EXPORTS)
   const read = { onRequest: app.requireRole('viewer') }
   const write = {
     onRequest: app.requireRole('editor'),
@@ -59,6 +71,18 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   }
   const errors = { '4xx': ErrorBody, '5xx': ErrorBody }
   const tags = ['items']
+
+  function sendCsv(reply: FastifyReply, filter: Parameters<typeof exportItems>[1]): FastifyReply {
+    const leave = takeSlot()
+    const file = Readable.from(writeCsv(exportItems(app.db, filter)))
+    file.once('close', leave)
+    // A client that takes nothing would keep a session, and its snapshot, for ever.
+    reply.raw.setTimeout(EXPORT_STALLED_MS, () => reply.raw.destroy())
+    return reply
+      .type('text/csv; charset=utf-8')
+      .header('content-disposition', 'attachment; filename="items.csv"')
+      .send(file)
+  }
 
   app.post(
     '/api/items',
@@ -95,18 +119,31 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         tags,
         summary: 'List and search items, page by page',
         querystring: ItemQuery,
-        response: { 200: ItemPage, ...errors },
+        response: {
+          200: {
+            description: 'A page of items; as CSV all that match, in the form that the import takes.',
+            content: { 'application/json': { schema: ItemPage }, 'text/csv': { schema: Type.String() } },
+          },
+          ...errors,
+        },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { search, item_type, sort, limit } = request.query
-      // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
-      const event_cursor = app.sse.head
-      const found = await listItems(app.db, {
+      const filter = {
         search,
         item_type,
         updated_since: readTime('updated_since', request.query.updated_since),
         sort,
+      }
+      reply.header('vary', 'accept')
+      if (request.accepts().type(['application/json', 'text/csv']) === 'text/csv')
+        return sendCsv(reply, filter)
+
+      // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
+      const event_cursor = app.sse.head
+      const found = await listItems(app.db, {
+        ...filter,
         limit: limit + 1,
         place: readPlace(request.query),
       })

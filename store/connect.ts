@@ -1,4 +1,5 @@
 import postgres from 'postgres'
+import { openSocket } from './socket.js'
 
 const OID = { int8: 20, textArray: 1009, uuidArray: 2951 }
 
@@ -32,7 +33,7 @@ export type Sql = postgres.Sql<{
  * is awaited by nobody, so a session that is killed at that moment would end the process (porsager/postgres#1192).
  */
 export function connect(url: string, max: number): Sql {
-  return postgres(url, {
+  const options = {
     max,
     types,
     fetch_types: false,
@@ -40,5 +41,7 @@ export function connect(url: string, max: number): Sql {
     backoff: () => 0.25,
     onnotice: () => undefined,
     connection: { application_name: 'silo' },
-  })
+    socket: openSocket,
+  }
+  return postgres(url, options)
 }

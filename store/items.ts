@@ -14,7 +14,7 @@ export interface Filter {
   updated_since?: Date | undefined
 }
 
-const columns = (sql: Sql) => sql`
+export const columns = (sql: Sql) => sql`
   id, part_number, item_type, description, long_description, sourcing_type, properties,
   revision, created_at, created_by, updated_at, updated_by
 `
@@ -59,7 +59,11 @@ export async function findItemById(sql: Sql, id: string): Promise<Item> {
 /** The word as a LIKE pattern that finds it anywhere. */
 const anywhere = (word: string): string => `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`
 
-/** The conditions of a list: one LIKE a word, because `like all (array)` can't use the trigram index. */
+/**
+ * The conditions of a list: one LIKE a word, because `like all (array)` can't use the trigram index. The `or false`, being
+ * a parameter, makes the plan for any word look worse than one for this word, so the server never settles on the former,
+ * which is a hundred times slower for a frequent word (200,000 items: 160 ms against 1.4 ms).
+ */
 export function matching(sql: Sql, { search, item_type, updated_since }: Filter) {
   const words = search?.split(/\s+/u).filter((word) => word !== '') ?? []
   return sql`
@@ -68,7 +72,8 @@ export function matching(sql: Sql, { search, item_type, updated_since }: Filter)
     ${updated_since ? sql`and updated_at >= ${updated_since}` : sql``}
     ${words.reduce(
       (conditions, word) => sql`
-        ${conditions} and lower(part_number || ' ' || description) like lower(${anywhere(word)})
+        ${conditions}
+        and (lower((part_number || ' ' || description) collate "default") like lower(${anywhere(word)}) or ${false})
       `,
       sql``,
     )}

@@ -55,6 +55,11 @@ export class TcpProxy {
     }
   }
 
+  /** Ends every connection with a reset, which its ends take for an error. */
+  reset(): void {
+    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy()
+  }
+
   /** Cuts every connection and lets none in. */
   refuse(): void {
     this.#refusing = true

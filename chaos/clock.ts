@@ -1,0 +1,24 @@
+/**
+ * Loaded into an instance before anything else: each SIGWINCH makes its clock jump by up to an hour, either way, as a machine's
+ * does when it is set or wakes up. Time that only ever goes on (`performance.now`, timers) is not touched, nor is it in life.
+ */
+const read = Date.now
+let offset = 0
+
+process.on('SIGWINCH', () => {
+  offset = Math.round((Math.random() * 2 - 1) * 3_600_000)
+})
+
+globalThis.Date = class extends Date {
+  constructor(
+    ...args: [] | [number | string | Date] | [number, number, number?, number?, number?, number?, number?]
+  ) {
+    if (args.length === 0) super(read() + offset)
+    else if (args.length === 1) super(args[0])
+    else super(...args)
+  }
+
+  static override now(): number {
+    return read() + offset
+  }
+} as DateConstructor

@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { freePort } from './ports.js'
+
+const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
+
+/** One process of the service, started again by whoever killed it. */
+export class Instance {
+  #process: ChildProcess | undefined
+  #log = ''
+  #told = false
+  /** When it was last asked to end, on the run's clock in ms: streams that it ends then must end whole. */
+  askedToEndAt = -Infinity
+  killedAt = -Infinity
+  /** How often the process ended without having been told to. */
+  crashes = 0
+
+  private constructor(
+    readonly name: string,
+    readonly port: number,
+    readonly entry: string,
+    readonly env: Record<string, string>,
+  ) {}
+
+  static async start(name: string, entry: string, env: Record<string, string>): Promise<Instance> {
+    const instance = new Instance(name, await freePort(), entry, env)
+    await instance.start()
+    return instance
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  /** What the process wrote, for when something is wrong with it. */
+  get log(): string {
+    return this.#log.slice(-20_000)
+  }
+
+  async start(): Promise<void> {
+    const preload = new URL('clock.js', import.meta.url).href
+    const child = spawn(process.execPath, ['--import', preload, this.entry], {
+      cwd: ROOT,
+      env: { PATH: process.env.PATH, PORT: String(this.port), LOG_LEVEL: 'warn', ...this.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#process = child
+    this.#told = false
+    const listening = new Promise<void>((resolve, reject) => {
+      child.stdout.on('data', (text: Buffer) => {
+        this.#log += text.toString()
+        if (text.includes('listening at')) resolve()
+      })
+      child.stderr.on('data', (text: Buffer) => (this.#log += text.toString()))
+      child.once('exit', (code, signal) => {
+        this.#log += `\n${this.name} ended: ${String(code ?? signal)}\n`
+        if (!this.#told) this.crashes++
+        reject(new Error(`${this.name} ended while starting:\n${this.log}`))
+      })
+    })
+    await listening
+  }
+
+  get isRunning(): boolean {
+    return this.#process?.exitCode === null && this.#process.signalCode === null
+  }
+
+  /** Ends the process by `signal`; gives back its exit code, null when it was killed. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    const child = this.#process
+    if (!child || !this.isRunning) return child?.exitCode ?? null
+    this.#told = true
+    if (signal === 'SIGTERM') this.askedToEndAt = performance.now()
+    else this.killedAt = performance.now()
+    child.kill(signal)
+    await once(child, 'exit')
+    return child.exitCode
+  }
+
+  /** Makes the process's clock jump, forwards or back. */
+  jumpClock(): void {
+    this.#process?.kill('SIGWINCH')
+  }
+}

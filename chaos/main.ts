@@ -1,0 +1,43 @@
+import { parseArgs } from 'node:util'
+import { type Report, runChaos } from './run.js'
+
+const USAGE = 'usage: npm run chaos -- [--seconds 60] [--seed N] [--quiet]'
+
+/** The report as a person reads it. */
+export function print(report: Report): void {
+  const { problems, faults, writes } = report
+  const table = Object.entries({
+    seed: report.seed,
+    seconds: report.seconds,
+    'nginx in front': report.withNginx ? 'yes' : 'no',
+    'writes acknowledged': writes.acknowledged,
+    'writes refused': writes.refused,
+    'writes of unknown outcome': writes.unknown,
+    events: report.events,
+    deliveries: report.deliveries,
+    'resets, each due': report.resets,
+    faults: Object.values(faults).reduce((sum, count) => sum + count, 0),
+    ...Object.fromEntries(Object.entries(faults).map(([name, count]) => [`  ${name}`, count])),
+    'longest silence of a plain watcher': `${report.longestSilenceMs} ms`,
+    lost: report.lost,
+    repeated: report.repeated,
+    'out of order': report.outOfOrder,
+  })
+  for (const [name, value] of table) console.log(`${name.padEnd(40)} ${value}`)
+  for (const problem of problems.slice(0, 50)) console.log(`PROBLEM ${problem}`)
+  if (problems.length > 50) console.log(`and ${problems.length - 50} more`)
+}
+
+const { values } = parseArgs({
+  options: { seconds: { type: 'string' }, seed: { type: 'string' }, quiet: { type: 'boolean' } },
+})
+const seconds = Number(values.seconds ?? 60)
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+if (!(seconds > 0) || !Number.isInteger(seed)) {
+  console.error(USAGE)
+  process.exit(2)
+}
+console.log(`seed ${seed}`)
+const report = await runChaos({ seed, seconds, ...(!values.quiet && { log: (line) => console.log(line) }) })
+print(report)
+process.exitCode = report.problems.length > 0 ? 1 : 0

@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from './ports.js'
+
+const CONFIGURATION = new URL('nginx.conf', import.meta.resolve('#root'))
+
+/** A real nginx with the project's own configuration, where one is installed; only its ports and paths are this run's. */
+export class Nginx {
+  private constructor(
+    readonly port: number,
+    readonly folder: string,
+    readonly process: ChildProcess,
+  ) {}
+
+  /** Undefined where no nginx is installed. */
+  static async start(upstreamPorts: readonly number[]): Promise<Nginx | undefined> {
+    const port = await freePort()
+    const folder = await mkdtemp(join(tmpdir(), 'silo-nginx-'))
+    const servers = upstreamPorts
+      .map((upstream) => `server 127.0.0.1:${upstream} max_fails=0;`)
+      .join('\n    ')
+    const text = (await readFile(CONFIGURATION, 'utf8'))
+      .replace(/(upstream \w+ \{\n)(?:\s*server [^;]+;\n)+/, `$1    ${servers}\n`)
+      .replace(/listen [^;]+;/g, `listen 127.0.0.1:${port};`)
+      .replace(/^user [^;]+;$/m, '')
+      .replace(/^pid [^;]+;$/m, '')
+    await writeFile(join(folder, 'nginx.conf'), text)
+    const globals = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`
+    const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', globals], {
+      stdio: 'ignore',
+    })
+    const started = await Promise.race([once(child, 'error').then(() => false), isListening(port)])
+    if (started) return new Nginx(port, folder, child)
+    await rm(folder, { recursive: true })
+    return undefined
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  reload(): void {
+    this.process.kill('SIGHUP')
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.process, 'exit')
+    this.process.kill('SIGTERM')
+    await ended
+    await rm(this.folder, { recursive: true })
+  }
+}
+
+async function isListening(port: number): Promise<true> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1')
+    const open = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    })
+    socket.destroy()
+    if (open) return true
+    await delay(50)
+  }
+}

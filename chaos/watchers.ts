@@ -1,0 +1,215 @@
+import { type IncomingMessage, get } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createParser } from 'eventsource-parser'
+import { History, type Seen, type TruthEvent } from './history.js'
+import type { Instance } from './instance.js'
+import type { Random } from './random.js'
+
+/** A client that hears nothing for this long, with a heartbeat due every second, believes its connection dead. In ms. */
+const DEAF_MS = 5000
+
+/** A way to the service: straight to an instance, or by way of something that can break in between. */
+export interface Route {
+  origin: () => string
+  /** The instance at its end, where there is nothing in between. */
+  direct?: Instance
+}
+
+export interface Filter {
+  query: string
+  wants: (event: TruthEvent) => boolean
+}
+
+export const EVERYTHING: Filter = { query: '', wants: () => true }
+
+/** How a reader reads. */
+export interface Manner {
+  name: string
+  /** Between two reads it rests for this long, in ms. */
+  restMs?: () => number
+  /** It leaves by itself after this long, in ms. */
+  stayMs?: () => number
+  /** Slow readers may be cut when an instance ends before they have read. */
+  mayBeCut?: boolean
+}
+
+/** One client of the feed that reconnects for ever, as a browser or the FreeCAD panel does. */
+export class StreamWatcher {
+  readonly history: History
+  longestSilenceMs = 0
+  connections = 0
+  cutAtShutdown = 0
+  #response: IncomingMessage | undefined
+  #hurries = false
+  #stopped = false
+  #done: Promise<void>
+
+  constructor(
+    readonly name: string,
+    readonly routes: readonly Route[],
+    readonly manner: Manner,
+    readonly filter: Filter,
+    readonly token: string,
+    readonly random: Random,
+  ) {
+    this.history = new History(name, filter.wants)
+    this.#done = this.#live()
+  }
+
+  /** From now on it reads as fast as it can. */
+  hurry(): void {
+    this.#hurries = true
+    this.#response?.resume()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#response?.destroy()
+    await this.#done
+  }
+
+  async #live(): Promise<void> {
+    while (!this.#stopped) {
+      await this.#connect(this.random.pick(this.routes))
+      await delay(this.random.between(20, 200))
+    }
+  }
+
+  async #connect(route: Route): Promise<void> {
+    const response = await open(`${route.origin()}/api/events${this.filter.query}`, this.token, {
+      accept: 'text/event-stream',
+      ...(this.history.cursor !== undefined && { 'last-event-id': this.history.cursor }),
+    })
+    if (!response) return
+    this.connections++
+    this.#response = response
+    const leave = this.manner.stayMs && setTimeout(() => response.destroy(), this.manner.stayMs())
+    const whole = await this.#read(response)
+    clearTimeout(leave)
+    this.#judgeEnd(route, whole, response.complete)
+  }
+
+  /** Reads to the end; true when what came ended with a whole frame. */
+  async #read(response: IncomingMessage): Promise<boolean> {
+    const parser = createParser({
+      onEvent: ({ id = '', event: type = 'message', data }) => {
+        const seen: Seen = { id, type, data: JSON.parse(data) as Record<string, unknown> }
+        // Those who are turned away are told the mode, without a position.
+        if (id !== '') this.history.saw(seen)
+      },
+    })
+    let tail = '\n\n'
+    let heard = performance.now()
+    const deaf = setInterval(() => {
+      if (!response.isPaused() && performance.now() - heard > DEAF_MS) response.destroy()
+    }, 500)
+    response.setEncoding('utf8')
+    response.on('data', (text: string) => {
+      this.longestSilenceMs = Math.max(this.longestSilenceMs, performance.now() - heard)
+      heard = performance.now()
+      tail = (tail + text).slice(-2)
+      parser.feed(text)
+      const rest = this.manner.restMs?.() ?? 0
+      if (rest === 0 || this.#hurries) return
+      response.pause()
+      setTimeout(() => {
+        heard = performance.now()
+        response.resume()
+      }, rest)
+    })
+    await new Promise<void>((resolve) => {
+      response.once('close', resolve)
+      response.on('error', () => undefined)
+    })
+    clearInterval(deaf)
+    return tail === '\n\n'
+  }
+
+  /** A stream that an instance ends on purpose must end whole. */
+  #judgeEnd({ direct }: Route, whole: boolean, complete: boolean): void {
+    if (complete && !whole) this.history.problems.push('a complete end in the middle of a frame')
+    if (!direct || this.manner.mayBeCut || this.manner.stayMs || this.#stopped || complete) return
+    const endedOnPurpose =
+      performance.now() - direct.askedToEndAt < 1000 && direct.killedAt < direct.askedToEndAt
+    if (endedOnPurpose) this.cutAtShutdown++
+  }
+}
+
+/** A client that reads JSON pages and waits for the next. */
+export class PageWatcher {
+  readonly history: History
+  pages = 0
+  #stopped = false
+  #done: Promise<void>
+
+  constructor(
+    readonly name: string,
+    readonly routes: readonly Route[],
+    readonly filter: Filter,
+    readonly token: string,
+    readonly random: Random,
+  ) {
+    this.history = new History(name, filter.wants)
+    this.#done = this.#live()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#done
+  }
+
+  async #live(): Promise<void> {
+    while (!this.#stopped) {
+      if (!(await this.#read(this.random.pick(this.routes)))) await delay(this.random.between(50, 300))
+    }
+  }
+
+  async #read({ origin }: Route): Promise<boolean> {
+    const { cursor } = this.history
+    const place = cursor === undefined ? 'last=1' : `since=${cursor}&wait=2`
+    const query = `?${place}&limit=${this.random.between(1, 300)}${this.filter.query.replace('?', '&')}`
+    const page = await readJson<{ events: Seen[]; next: string }>(
+      `${origin()}/api/events${query}`,
+      this.token,
+    )
+    if (!page) return false
+    if (cursor !== undefined) for (const event of page.events) this.history.saw(event)
+    this.history.moved(page.next)
+    this.pages++
+    return true
+  }
+}
+
+/** The answer to a GET once its head is there, if it is a 200. */
+function open(
+  url: string,
+  token: string,
+  headers: Record<string, string>,
+): Promise<IncomingMessage | undefined> {
+  return new Promise((resolve) => {
+    const request = get(
+      url,
+      { agent: false, headers: { authorization: `Bearer ${token}`, ...headers } },
+      (response) => {
+        request.setTimeout(0)
+        if (response.statusCode === 200) return resolve(response)
+        response.destroy()
+        resolve(undefined)
+      },
+    )
+    request.setTimeout(DEAF_MS, () => request.destroy())
+    request.on('error', () => resolve(undefined))
+  })
+}
+
+async function readJson<T>(url: string, token: string): Promise<T | undefined> {
+  try {
+    const response = await fetch(url, {
+      headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
+      signal: AbortSignal.timeout(10_000),
+    })
+    return response.status === 200 ? ((await response.json()) as T) : undefined
+  } catch {
+    return undefined
+  }
+}

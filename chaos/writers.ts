@@ -1,0 +1,172 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Sql } from '../store/connect.js'
+import type { TruthEvent } from './history.js'
+import type { Random } from './random.js'
+
+/** Items that everybody edits at once. */
+export const HOT_ITEMS = Array.from({ length: 8 }, (_, i) => `HOT-${i}`)
+const SQL_ITEMS = Array.from({ length: 8 }, (_, i) => `SQL-${i}`)
+
+/** A write, what became of it as far as its writer knows, and how its events are recognised. */
+export interface Write {
+  outcome: 'acknowledged' | 'refused' | 'unknown'
+  began: number
+  ended: number
+  /** Each must be in the log exactly once when the write was acknowledged. */
+  marks: string[]
+}
+
+/** What an event is recognised by: comments are unique to a write, and so are the numbers of created and deleted items. */
+export function markOf({ type, part_number, data }: TruthEvent): string | undefined {
+  if (type === 'revision.created') return typeof data.comment === 'string' ? data.comment : undefined
+  return type === 'item.updated' ? undefined : `${type} ${part_number}`
+}
+
+/** Something that writes, one write after the other, until it is stopped, and keeps account. */
+abstract class Writer {
+  readonly writes: Write[] = []
+  #stopped = false
+  #done: Promise<void> | undefined
+  #count = 0
+
+  constructor(
+    readonly name: string,
+    readonly random: Random,
+  ) {}
+
+  start(): this {
+    this.#done = this.#live()
+    return this
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#done
+  }
+
+  protected abstract write(mark: string): Promise<Omit<Write, 'began' | 'ended'>>
+
+  async #live(): Promise<void> {
+    while (!this.#stopped) {
+      const began = performance.now()
+      const { outcome, marks } = await this.write(`${this.name}-${this.#count++}`)
+      this.writes.push({ outcome, marks, began, ended: performance.now() })
+      await delay(this.random.between(5, 120))
+    }
+  }
+}
+
+/** Writes through the API, by whichever instance. */
+export class ApiWriter extends Writer {
+  readonly #own: string[] = []
+
+  constructor(
+    name: string,
+    random: Random,
+    readonly origin: () => string,
+    readonly token: string,
+  ) {
+    super(name, random)
+  }
+
+  protected async write(mark: string): Promise<Omit<Write, 'began' | 'ended'>> {
+    const dice = this.random.next()
+    const hot = this.random.pick(HOT_ITEMS)
+    if (dice < 0.3) return this.#create(mark)
+    if (dice < 0.65) return this.#send('PUT', `/${hot}`, { description: mark, comment: mark }, [mark])
+    if (dice < 0.75) {
+      const ifMatch = { 'if-match': `"${this.random.between(1, 5)}"` }
+      return this.#send('PUT', `/${hot}`, { description: mark, comment: mark }, [mark], ifMatch)
+    }
+    if (dice < 0.82) return this.#send('POST', `/${hot}/revisions`, { comment: mark }, [mark])
+    if (dice < 0.95) return this.#delete(mark)
+    return this.#import(mark)
+  }
+
+  async #create(mark: string) {
+    const written = await this.#send('POST', '', { part_number: mark, description: mark }, [
+      `item.created ${mark}`,
+    ])
+    if (written.outcome === 'acknowledged') this.#own.push(mark)
+    return written
+  }
+
+  #delete(mark: string) {
+    const number = this.#own.pop()
+    return number === undefined
+      ? this.#create(mark)
+      : this.#send('DELETE', `/${number}`, undefined, [`item.deleted ${number}`])
+  }
+
+  #import(mark: string) {
+    const numbers = Array.from({ length: this.random.between(5, 100) }, (_, i) => `${mark}-${i}`)
+    const rows = numbers.map((number) => JSON.stringify({ part_number: number })).join('\n')
+    const marks = numbers.map((number) => `item.created ${number}`)
+    return this.#send('POST', '/import', rows, marks, { 'content-type': 'application/x-ndjson' })
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    body: unknown,
+    marks: string[],
+    headers: Record<string, string> = {},
+  ) {
+    try {
+      const response = await fetch(`${this.origin()}/api/items${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${this.token}`,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+        signal: AbortSignal.timeout(10_000),
+      })
+      await response.arrayBuffer()
+      return { outcome: outcomeOf(response.status), marks }
+    } catch {
+      return { outcome: 'unknown' as const, marks }
+    }
+  }
+}
+
+/** A gateway's or an interrupted server's 5xx says nothing about whether the write was committed. */
+function outcomeOf(status: number): Write['outcome'] {
+  if (status < 300) return 'acknowledged'
+  return status < 500 ? 'refused' : 'unknown'
+}
+
+/** Writes as somebody in psql does: transactions that are slow, rolled back, or idle with their ids already drawn. */
+export class SqlWriter extends Writer {
+  constructor(
+    name: string,
+    random: Random,
+    readonly sql: Sql,
+  ) {
+    super(name, random)
+  }
+
+  protected async write(mark: string): Promise<Omit<Write, 'began' | 'ended'>> {
+    const rollBack = this.random.chance(0.3)
+    const drawEarly = this.random.chance(0.3)
+    const idleSeconds = this.random.chance(0.02) ? 2 : this.random.next() * 0.2
+    const number = this.random.pick(SQL_ITEMS)
+    // One message, not `sql.begin`: the driver dies of a query on a pinned session that was killed (porsager/postgres#1208).
+    const transaction = `
+      begin;
+      select set_config('silo.comment', '${mark}', true);
+      insert into items (part_number) values ('${number}') on conflict do nothing;
+      update items set description = '${mark}' where part_number = '${number}';
+      ${drawEarly ? 'set constraints all immediate;' : ''}
+      select pg_sleep(${idleSeconds});
+      ${rollBack ? 'rollback' : 'commit'};
+    `
+    try {
+      await this.sql.unsafe(transaction)
+      return { outcome: rollBack ? 'refused' : 'acknowledged', marks: [mark] }
+    } catch {
+      return { outcome: rollBack ? 'refused' : 'unknown', marks: [mark] }
+    }
+  }
+}

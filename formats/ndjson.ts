@@ -1,0 +1,44 @@
+import sjson from 'secure-json-parse'
+import { ApiError } from '../errors.js'
+import type { Row } from './rows.js'
+
+/** Longer than any item that the API takes, in characters. */
+const MAX_LINE = 1024 * 1024
+
+async function* linesOf(text: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = ''
+  for await (const chunk of text) {
+    // Only what is new is searched, so a body that is one endless line costs no more than any other.
+    const lines = chunk.split('\n')
+    lines[0] = rest + (lines[0] ?? '')
+    rest = lines.pop() ?? ''
+    yield* lines
+    if (rest.length > MAX_LINE) {
+      throw new ApiError('invalid_request', {
+        details: [{ field: 'body', message: 'has a line that is too long for an item' }],
+      })
+    }
+  }
+  yield rest
+}
+
+function readLine(row: number, line: string): Row {
+  try {
+    const value: unknown = sjson.parse(line)
+    return { row, value }
+  } catch (error) {
+    const message = error instanceof SyntaxError ? error.message : 'is not valid JSON'
+    return { row, errors: [{ field: 'row', message }] }
+  }
+}
+
+/**
+ * The rows of newline-delimited JSON: one object a line. Empty lines are passed over and not counted.
+ * @throws {ApiError} invalid_request for a line that has no end
+ */
+export async function* readNdjson(text: AsyncIterable<string>): AsyncGenerator<Row> {
+  let row = 0
+  for await (const line of linesOf(text)) {
+    if (line.trim() !== '') yield readLine(++row, line)
+  }
+}

@@ -1,0 +1,135 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { ApiError } from '../errors.js'
+import { readCsv } from '../formats/csv.js'
+import { readNdjson } from '../formats/ndjson.js'
+import type { Row } from '../formats/rows.js'
+import { readText } from '../formats/text.js'
+import { ErrorBody } from '../schemas/errors.js'
+import {
+  ImportQuery,
+  ImportRejected,
+  ImportResult,
+  ImportRow,
+  MAX_BYTES,
+  MAX_ERRORS,
+  MAX_ROWS,
+  type RowError,
+} from '../schemas/import.js'
+import type { Author } from '../store/author.js'
+import type { Sql } from '../store/connect.js'
+import { type NumberedRow, importRows } from '../store/import.js'
+import { slots } from './slots.js'
+
+/** Imports at a time on one instance: each may hold 64 MiB of text, parsed. */
+const MAX_IMPORTS = 3
+
+const READERS: Record<string, (text: AsyncIterable<string>) => AsyncIterable<Row>> = {
+  'text/csv': readCsv,
+  'application/x-ndjson': readNdjson,
+  'application/jsonl': readNdjson,
+}
+
+const Body = Type.Unsafe<Readable>({ description: 'UTF-8 text, at most 64 MiB and 200,000 rows.' })
+
+const compile = (app: FastifyInstance) => app.compileCheck(ImportRow)
+
+/** The rows that can be imported as far as can be told without the database, and what is wrong with the others. */
+interface Collected {
+  rows: NumberedRow[]
+  errors: RowError[]
+}
+
+async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof compile>): Promise<Collected> {
+  const rows: NumberedRow[] = []
+  const errors: RowError[] = []
+  const taken = new Map<string, number>()
+  for await (const { row, ...read } of reading) {
+    if (row > MAX_ROWS) {
+      throw new ApiError('payload_too_large', { message: `An import has at most ${MAX_ROWS} rows.` })
+    }
+    const checked = 'errors' in read ? read : check(read.value)
+    if ('errors' in checked) {
+      errors.push(...checked.errors.map((detail) => ({ row, ...detail })))
+    } else {
+      const number = checked.value.part_number.toLowerCase()
+      const before = taken.get(number)
+      if (before === undefined) rows.push({ row, ...checked.value })
+      else errors.push({ row, field: 'part_number', message: `is the same as in row ${before}` })
+      taken.set(number, before ?? row)
+    }
+    if (errors.length >= MAX_ERRORS) break
+  }
+  return { rows, errors }
+}
+
+/** Also where some rows are bad, the good ones are shown to the database: the answer is to name every bad row. */
+async function importCollected(
+  sql: Sql,
+  { rows, errors }: Collected,
+  { dry_run, on_conflict }: Static<typeof ImportQuery>,
+  author: Author,
+): Promise<ImportResult> {
+  const result = await importRows(sql, rows, { on_conflict, dry: dry_run || errors.length > 0 }, author)
+  const all = [...errors, ...result.errors].sort((a, b) => a.row - b.row)
+  return { ...result, errors: all.slice(0, MAX_ERRORS) }
+}
+
+function rejection(errors: RowError[]): Static<typeof ImportRejected> {
+  const details = errors.map(({ row, field, message }) => ({ field: `row ${row}: ${field}`, message }))
+  const nothing = { created: 0, updated: 0, skipped: 0, unchanged: 0 }
+  return { ...new ApiError('import_rejected', { details }).body, ...nothing, errors }
+}
+
+/** The import of a catalogue: every row of it, or none. */
+const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const check = compile(app)
+  const takeSlot = slots(MAX_IMPORTS)
+
+  app.removeAllContentTypeParsers()
+  // The stream itself is the body: it is read while it comes, and `readText` counts its bytes.
+  app.addContentTypeParser(Object.keys(READERS), async (request: FastifyRequest, payload: Readable) => {
+    if (Number(request.headers['content-length']) > MAX_BYTES) throw new ApiError('payload_too_large')
+    return payload
+  })
+
+  app.post(
+    '/api/items/import',
+    {
+      onRequest: app.requireRole('editor'),
+      preHandler: app.requireWritable,
+      onResponse: async () => app.sse.look(),
+      schema: {
+        tags: ['items'],
+        summary: 'Import items from CSV or newline-delimited JSON, all or none',
+        querystring: ImportQuery,
+        body: {
+          content: Object.fromEntries(Object.keys(READERS).map((type) => [type, { schema: Body }])),
+        },
+        response: { 200: ImportResult, 422: ImportRejected, '4xx': ErrorBody, '5xx': ErrorBody },
+      },
+    },
+    async (request, reply) => {
+      const read = READERS[request.mediaType ?? '']
+      if (!read) throw new ApiError('unsupported_media_type')
+      const body = request.body instanceof Readable ? request.body : Readable.from([])
+      const author = { actor: request.principal.username }
+
+      const leave = takeSlot()
+      let result: ImportResult
+      try {
+        const collected = await collect(read(readText(body, MAX_BYTES)), check)
+        result = await importCollected(app.db, collected, request.query, author)
+      } finally {
+        leave()
+        // What is still to come of the body can't be told from the next request.
+        if (!body.readableEnded) reply.header('connection', 'close')
+      }
+      return result.errors.length === 0 ? result : reply.code(422).send(rejection(result.errors))
+    },
+  )
+}
+
+export default importRoutes

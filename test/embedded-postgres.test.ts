@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdir, mkdtemp, readFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { type Embedded, startEmbedded } from '../embedded-postgres.js'
+import { connect } from '../store/connect.js'
+import { createDataDir, findPostmaster, isRunning, startService } from './harness/service.js'
+import { waitFor } from './harness/wait-for.js'
+
+const silent = (): void => undefined
+const isRoot = process.getuid?.() === 0
+
+const pidFileOf = (folder: string): string => join(folder, 'cluster', 'data', 'postmaster.pid')
+
+const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8)
+
+async function query(embedded: Embedded, text: string) {
+  const sql = connect(embedded.url, 1)
+  try {
+    return (await sql.unsafe(text)).map((row) => Object.values(row)[0] as unknown)
+  } finally {
+    await sql.end()
+  }
+}
+
+async function killPostmaster(dataDir: string): Promise<void> {
+  const pid = await findPostmaster(dataDir)
+  if (pid === undefined) throw new Error('no server is running')
+  process.kill(pid, 'SIGKILL')
+  await waitFor('PostgreSQL to end', () => !isRunning(pid))
+}
+
+t.test('a database is made once, opens by its password alone, and has one service at a time', async (t) => {
+  const folder = await createDataDir(t)
+  const lines: string[] = []
+  const first = await startEmbedded(folder, (line) => lines.push(line))
+  t.strictSame(lines, [`making a database in ${folder}`])
+  t.strictSame(await query(first, 'select current_user'), ['silo'])
+  t.strictSame(await query(first, "select current_setting('is_superuser')"), ['off'])
+  t.strictSame(await query(first, 'select distinct pg_encoding_to_char(encoding) from pg_database'), ['UTF8'])
+  t.strictSame(await query(first, "select lower('ÄÖÜ')"), ['äöü'])
+  const [, , , , socketFolder, addresses] = (await readFile(pidFileOf(folder), 'utf8')).split('\n')
+  t.equal(socketFolder, '')
+  t.equal(addresses, '127.0.0.1')
+  const stranger = new URL(first.url)
+  stranger.password = 'guessed'
+  await t.rejects(query({ ...first, url: stranger.href }, 'select 1'), { code: '28P01' })
+  t.equal(await modeOf(folder), '700')
+  t.equal(await modeOf(join(folder, 'cluster', 'secrets.json')), '600')
+  await query(first, 'create table kept as select 42 as answer')
+
+  await t.rejects(startEmbedded(folder, silent), {
+    name: 'StartError',
+    message: /^.*: another Silo is running on this folder: stop it, or set SILO_DATA_DIR/,
+  })
+  t.strictSame(await query(first, 'select 1'), [1], 'the first goes on')
+  await first.stop()
+  t.equal(await findPostmaster(folder), undefined, 'the server is gone')
+
+  const second = await startEmbedded(folder, (line) => lines.push(line))
+  t.equal(lines.length, 1, 'nothing is made again')
+  t.strictSame(await query(second, 'select answer from kept'), [42])
+  t.equal(second.jwtSecret, first.jwtSecret)
+  t.ok(second.jwtSecret.length >= 32)
+  await second.stop()
+
+  await writeFile(join(folder, 'cluster', 'data', 'PG_VERSION'), '17\n')
+  await t.rejects(startEmbedded(folder, silent), {
+    name: 'StartError',
+    message: /was made by PostgreSQL 17, and this is 18/,
+  })
+})
+
+t.test('of two first starts at once one wins, and nothing half made is used or left', async (t) => {
+  const folder = await createDataDir(t)
+  await mkdir(join(folder, 'unfinished-abc', 'data'), { recursive: true })
+  const starts = await Promise.allSettled([startEmbedded(folder, silent), startEmbedded(folder, silent)])
+  const won = starts.filter((start) => start.status === 'fulfilled')
+  const lost = starts.filter((start) => start.status === 'rejected')
+  t.equal(won.length, 1)
+  t.match(String(lost[0]?.reason), /another Silo is running on this folder/)
+  t.strictSame(await readdir(folder), ['cluster'])
+  for (const { value } of won) {
+    t.strictSame(await query(value, 'select 1'), [1])
+    await value.stop()
+  }
+})
+
+t.test('a folder left by kill -9 works again, with its server alive, dead or mistaken', async (t) => {
+  const folder = await createDataDir(t)
+  const service = startService(t, { SILO_DATA_DIR: folder })
+  await service.url()
+  const postmaster = await findPostmaster(folder)
+  await service.kill('SIGKILL')
+  t.equal(await findPostmaster(folder), postmaster, 'the server lives on')
+
+  const lines: string[] = []
+  const second = await startEmbedded(folder, (line) => lines.push(line))
+  t.equal(await findPostmaster(folder), postmaster, 'and is taken over')
+  t.match(lines, [/left running by a Silo that was killed/])
+  t.strictSame(await query(second, 'select count(*)::integer from users'), [1])
+  await killPostmaster(folder)
+  await second.stop()
+
+  const pidFile = pidFileOf(folder)
+  const owner = await stat(pidFile)
+  const stranger = spawn('sleep', ['60'], { uid: owner.uid, gid: owner.gid })
+  await once(stranger, 'spawn')
+  const stale = await readFile(pidFile, 'utf8')
+  await writeFile(pidFile, stale.replace(/^\d+/, String(stranger.pid)))
+  await t.rejects(startEmbedded(folder, silent), {
+    name: 'StartError',
+    message: new RegExp(`process ${stranger.pid ?? ''} should be PostgreSQL .* delete ${pidFile}`),
+  })
+  t.equal(stranger.exitCode, null, 'a process that is none of ours is left alone')
+  stranger.kill()
+  await once(stranger, 'exit')
+
+  const third = await startEmbedded(folder, silent)
+  t.strictSame(await query(third, 'select count(*)::integer from users'), [1])
+  await third.stop()
+  t.equal(await findPostmaster(folder), undefined)
+})
+
+t.test('a folder that holds something else is refused and left as it is', async (t) => {
+  const folder = await createDataDir(t)
+  await chmod(folder, 0o755)
+  await writeFile(join(folder, 'thesis.txt'), '')
+  await t.rejects(startEmbedded(folder, silent), {
+    name: 'StartError',
+    message: /holds no database of Silo's but something else \("thesis.txt"\): set SILO_DATA_DIR/,
+  })
+  t.equal(await modeOf(folder), '755')
+  t.strictSame(await readdir(folder), ['thesis.txt'])
+  await t.rejects(startEmbedded(join(folder, 'thesis.txt'), silent), {
+    name: 'StartError',
+    message: /can't use .*thesis.txt/,
+  })
+})
+
+t.test("root's own folders work too", { skip: !isRoot && 'only root has them' }, async (t) => {
+  const home = await mkdtemp(join(tmpdir(), 'silo-root-'))
+  t.equal(await modeOf(home), '700')
+  const folder = join(home, 'data')
+  t.teardown(async () => waitFor('the folder to be free', async () => !(await findPostmaster(folder))))
+  const embedded = await startEmbedded(folder, silent)
+  t.strictSame(await query(embedded, 'select 1'), [1])
+  t.not((await stat(folder)).uid, 0)
+  await embedded.stop()
+})

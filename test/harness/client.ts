@@ -1,0 +1,52 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import type { Role } from '../../schemas/auth.js'
+import type { Sql } from '../../store/connect.js'
+import { createToken } from './app.js'
+
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD'
+
+/** Sends a request and returns the answer; `json<T>()` reads its body. */
+export type Send = (method: Method, url: string, more?: InjectOptions) => Promise<LightMyRequestResponse>
+
+/** What a fresh user with this role sends to the application. */
+export async function signIn(app: FastifyInstance, role: Role, username?: string): Promise<Send> {
+  const authorization = `Bearer ${await createToken(app.db, role, username)}`
+  return (method, url, more = {}) =>
+    app.inject({ ...more, method, url, headers: { authorization, ...more.headers } })
+}
+
+/** The log as it is in the database: every event's type, part number, actor and data, in the order of their ids. */
+export async function readEvents(sql: Sql): Promise<unknown[][]> {
+  const events = await sql<{ type: string; part_number: string; actor: string; data: unknown }[]>`
+    select type, part_number, actor, data
+      from events
+     order by id
+  `
+  return events.map(({ type, part_number, actor, data }) => [type, part_number, actor, data])
+}
+
+/** The fields that an error names. */
+export function fieldsOf(res: LightMyRequestResponse): string[] {
+  return res.json<{ details: { field: string }[] }>().details.map(({ field }) => field)
+}
+
+export function codeOf(res: LightMyRequestResponse): string {
+  return res.json<{ error: string }>().error
+}
+
+/** Waits, for at most 5 s, until this many sessions of the database wait for a lock. */
+export async function waitForWaiters(sql: Sql, count: number): Promise<void> {
+  const deadline = Date.now() + 5000
+  for (;;) {
+    const waiting = await sql`
+      select pid
+        from pg_stat_activity
+       where datname = current_database()
+         and wait_event_type = 'Lock'
+    `
+    if (waiting.length >= count) return
+    if (Date.now() > deadline) throw new Error(`${waiting.length} of ${count} sessions wait for a lock`)
+    await delay(5)
+  }
+}

@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { waitFor } from './wait-for.js'
+
+const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
+
+/** The built service as a process of its own (`npm run build` first, as `npm test` does). */
+export class ServiceProcess {
+  stdout = ''
+  stderr = ''
+  readonly #process: ChildProcess
+  readonly #exited: Promise<number | NodeJS.Signals>
+
+  constructor(env: Record<string, string>) {
+    this.#process = spawn(process.execPath, ['dist/server.js'], {
+      cwd: ROOT,
+      // None of tap's environment: it would be loaded into the service.
+      env: { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'warn', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#process.stdout?.on('data', (text: Buffer) => (this.stdout += text.toString()))
+    this.#process.stderr?.on('data', (text: Buffer) => (this.stderr += text.toString()))
+    this.#exited = new Promise((resolve) => {
+      this.#process.once('close', (code, signal) => resolve(code ?? signal ?? 0))
+    })
+  }
+
+  /** How the process ended: its exit code, or the signal that killed it. */
+  exit(): Promise<number | NodeJS.Signals> {
+    return this.#exited
+  }
+
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null
+  }
+
+  send(signal: NodeJS.Signals): void {
+    this.#process.kill(signal)
+  }
+
+  /** Sends the signal and waits for the end. */
+  kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals> {
+    this.send(signal)
+    return this.#exited
+  }
+
+  /** The address that the service listens at, as soon as it does. Throws when it ends instead. */
+  url(): Promise<string> {
+    return waitFor('the service to listen', () => {
+      if (!this.running) throw new Error(`the service ended:\n${this.stdout}${this.stderr}`)
+      return /^Silo is listening at (\S+)$/m.exec(this.stdout)?.[1]
+    })
+  }
+}
+
+/**
+ * Starts the service with these variables alone; it is killed, by its id, when the test ends. Give it `DATABASE_URL` and
+ * `JWT_SECRET`, or a `SILO_DATA_DIR` from `createDataDir`.
+ */
+export function startService(t: Test, env: Record<string, string>): ServiceProcess {
+  const service = new ServiceProcess(env)
+  t.teardown(() => service.running && service.kill('SIGKILL'))
+  return service
+}
+
+/** The process id of the embedded server on a data folder, from the file it keeps while it runs. */
+export async function findPostmaster(dataDir: string): Promise<number | undefined> {
+  const file = join(dataDir, 'cluster', 'data', 'postmaster.pid')
+  const text = await readFile(file, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : Number(text.split('\n')[0])
+}
+
+export function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** A folder for an embedded database, removed when the test ends, with the server that a killed service left on it. */
+export async function createDataDir(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'silo-data-'))
+  t.teardown(async () => {
+    const postmaster = await findPostmaster(folder)
+    if (postmaster !== undefined && isRunning(postmaster)) {
+      process.kill(postmaster, 'SIGQUIT')
+      await waitFor('PostgreSQL to end', () => !isRunning(postmaster))
+    }
+    await rm(folder, { recursive: true, force: true })
+  })
+  return folder
+}

@@ -1,0 +1,128 @@
+import { EventEmitter, once } from 'node:events'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import { readEvents } from '../harness/client.js'
+import { createDatabase } from '../harness/database.js'
+import { connect } from '../../store/connect.js'
+import { archiveItem, changeItem, createItem } from '../../store/items.js'
+import { importRows } from '../../store/import.js'
+
+const ANY = { revisions: undefined }
+
+/** One session of the service's kind, so that what a statement leaves behind would be seen by the next. */
+async function start(t: Test) {
+  const url = await createDatabase(t)
+  const sql = connect(url, 1)
+  t.teardown(() => sql.end())
+  return { sql, url }
+}
+
+t.test('each statement names its own author, and the next one on the session inherits nothing', async (t) => {
+  const { sql } = await start(t)
+  await createItem(sql, { part_number: 'A' }, { actor: 'mara', comment: 'first' })
+  await createItem(sql, { part_number: 'B' }, { actor: 'noor' })
+  await changeItem(sql, 'A', { description: 'x' }, { actor: 'ines', comment: 'second' }, ANY)
+  await importRows(
+    sql,
+    [{ row: 1, part_number: 'C' }],
+    { on_conflict: 'error', dry: false },
+    { actor: 'olga' },
+  )
+  await archiveItem(sql, 'C', { actor: 'vera' }, ANY)
+  await sql`update items set description = 'y' where part_number = 'B'`
+  const revisions = await sql<
+    { part_number: string; created_by: string; comment: string | null }[]
+  >`select part_number, created_by, comment from revisions order by created_at`
+  t.strictSame(
+    revisions.map(({ part_number, created_by, comment }) => [part_number, created_by, comment]),
+    [
+      ['A', 'mara', 'first'],
+      ['B', 'noor', null],
+      ['A', 'ines', 'second'],
+      ['C', 'olga', null],
+      ['B', 'postgres', null],
+    ],
+  )
+  t.strictSame(
+    (await readEvents(sql)).map(([type, , actor]) => [type, actor]),
+    [
+      ['item.created', 'mara'],
+      ['item.created', 'noor'],
+      ['item.updated', 'ines'],
+      ['revision.created', 'ines'],
+      ['item.created', 'olga'],
+      ['item.deleted', 'vera'],
+      ['item.updated', 'postgres'],
+      ['revision.created', 'postgres'],
+    ],
+  )
+})
+
+t.test('the service announces nothing from its own transactions; any other writer does', async (t) => {
+  const { sql, url } = await start(t)
+  const ear = postgres(url, { max: 1, onnotice: () => undefined })
+  t.teardown(() => ear.end())
+  const heard: string[] = []
+  const ends = new EventEmitter()
+  await ear.listen('silo_events', () => heard.push('silo_events'))
+  await ear.listen('end', () => ends.emit('end'))
+  /** What was announced so far: announcements come in the order of their commits. */
+  async function heardSoFar(): Promise<string[]> {
+    const end = once(ends, 'end', { signal: AbortSignal.timeout(5000) })
+    await sql`select pg_notify('end', '')`
+    await end
+    return heard.splice(0)
+  }
+  await createItem(sql, { part_number: 'A' }, { actor: 'mara' })
+  await changeItem(sql, 'A', { description: 'x' }, { actor: 'mara' }, ANY)
+  await importRows(
+    sql,
+    [{ row: 1, part_number: 'B' }],
+    { on_conflict: 'error', dry: false },
+    { actor: 'mara' },
+  )
+  await archiveItem(sql, 'A', { actor: 'mara' }, ANY)
+  t.strictSame(await heardSoFar(), [])
+  await sql`update items set description = 'y' where part_number = 'B'`
+  t.strictSame(await heardSoFar(), ['silo_events'])
+})
+
+t.test(
+  "someone with SQL and no owner's rights makes revisions and events, and cannot touch them",
+  async (t) => {
+    const { sql } = await start(t)
+    const role = `clerk_${Math.random().toString(36).slice(2)}`
+    await sql.unsafe(`create role ${role}; grant select, insert, update, delete on items to ${role}`)
+    t.teardown(async () => {
+      await sql.unsafe(`reset role; drop owned by ${role}; drop role ${role}`)
+    })
+    await sql.unsafe(`set role ${role}`)
+    await sql`insert into items (part_number, revision, created_by) values ('A', 7, 'somebody else')`
+    await sql`update items set description = 'x', updated_by = 'somebody else' where part_number = 'A'`
+    await t.rejects(sql`delete from items`, { code: '23000' })
+    await t.rejects(sql`update items set part_number = 'B'`, { code: '23000' })
+    for (const table of ['revisions', 'events', 'event_log']) {
+      for (const statement of [
+        `delete from ${table}`,
+        `truncate ${table}`,
+        `insert into ${table} default values`,
+      ]) {
+        await t.rejects(sql.unsafe(statement), { code: '42501' }, statement)
+      }
+    }
+    await sql`reset role`
+    t.strictSame(await readEvents(sql), [
+      ['item.created', 'A', 'postgres', { description: '', item_type: 'part' }],
+      ['item.updated', 'A', 'postgres', { revision: 2 }],
+      ['revision.created', 'A', 'postgres', { revision_number: 2, comment: null }],
+    ])
+    for (const statement of [
+      'delete from revisions',
+      "update revisions set comment = 'x'",
+      'truncate revisions',
+      'insert into revisions select * from revisions',
+    ]) {
+      await t.rejects(sql.unsafe(statement), { code: '23000' }, `the owner, too: ${statement}`)
+    }
+  },
+)
