@@ -43,6 +43,8 @@ export async function buildApp(
     // Until the last stream has ended, probes are still answered in the API's own words.
     return503OnClosing: false,
     bodyLimit: 1024 * 1024,
+    // Whoever waits longer for a session of the pool is answered 503 instead of piling up behind the others.
+    handlerTimeout: 15_000,
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.decorate('config', config)
