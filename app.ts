@@ -20,6 +20,7 @@ import itemRoutes from './routes/items.js'
 import revisionRoutes from './routes/revisions.js'
 import serverRoutes from './routes/server.js'
 import userRoutes from './routes/users.js'
+import webRoutes from './routes/web.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -67,5 +68,6 @@ export async function buildApp(
   await app.register(importRoutes)
   await app.register(revisionRoutes)
   await app.register(eventRoutes)
+  await app.register(webRoutes)
   return app
 }
