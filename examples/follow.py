@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Follows the feed of Silo: prints every event as a line of JSON, also after a lost connection or a restart.
+
+    SILO_URL=http://127.0.0.1:8080 SILO_TOKEN=silo_… python3 follow.py [bookmark]
+
+Without SILO_TOKEN it signs in with SILO_USERNAME and SILO_PASSWORD, as silo-mod does, and makes itself a token. The last
+id is kept in the file `bookmark`, where one is named. Python 3.8 and its standard library are all it needs.
+"""
+
+import http.client
+import http.cookiejar
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+# A heartbeat comes every 30 s: a connection on which nothing comes for so long is dead.
+SILENCE_S = 90
+TRIES = 10
+
+
+def sign_in(url, username, password):
+    """Signs in by the form, as a browser does, and returns an API token that holds for 30 days."""
+    cookies = http.cookiejar.CookieJar()
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
+    form = urllib.parse.urlencode({"username": username, "password": password}).encode()
+    try:
+        opener.open(url + "/login", form).close()
+    except urllib.error.HTTPError as error:
+        # Where the redirect leads is a page for people; whether it is there doesn't matter to us.
+        if error.geturl() == url + "/login":
+            raise
+    with opener.open(url + "/api/auth/me") as response:
+        print("signed in as", json.load(response)["username"], file=sys.stderr)
+    wanted = json.dumps({"name": "follow.py", "expires_in_days": 30, "role": "viewer"}).encode()
+    request = urllib.request.Request(url + "/api/auth/tokens", wanted, {"Content-Type": "application/json"})
+    with opener.open(request) as response:
+        return json.load(response)["token"]
+
+
+def read_events(lines):
+    """The events of a stream (WHATWG HTML, section 9.2.6) as (id, type, data)."""
+    last_id, event_type, data = None, "message", []
+    for line in lines:
+        field, _, value = line.decode("utf-8").rstrip("\r\n").partition(":")
+        value = value[1:] if value.startswith(" ") else value
+        if field == "id":
+            last_id = value
+        elif field == "event":
+            event_type = value
+        elif field == "data":
+            data.append(value)
+        elif field == "" and value == "" and data:
+            yield last_id, event_type, json.loads("\n".join(data))
+            event_type, data = "message", []
+
+
+def connect(url, token, last_id):
+    headers = {"Accept": "text/event-stream", "Authorization": "Bearer " + token}
+    if last_id:
+        headers["Last-Event-ID"] = last_id
+    return urllib.request.urlopen(urllib.request.Request(url + "/api/events", headers=headers), timeout=SILENCE_S)
+
+
+def follow(url, token, last_id=None):
+    """Every event there is, in order and once, until ten attempts in a row have brought nothing."""
+    tries = 0
+    while tries < TRIES:
+        if tries:
+            time.sleep(min(2 ** (tries - 1), 60))
+        tries += 1
+        try:
+            with connect(url, token, last_id) as response:
+                for event_id, event_type, data in read_events(response):
+                    yield event_id, event_type, data
+                    if event_id:
+                        last_id, tries = event_id, 1
+        except urllib.error.HTTPError as error:
+            # 404: an older server, without live updates. 401 and 403: the token no longer holds.
+            if error.code in (401, 403, 404):
+                raise
+        except (OSError, http.client.HTTPException) as error:
+            print("connection lost:", error, file=sys.stderr)
+
+
+def load(bookmark):
+    if bookmark and os.path.exists(bookmark):
+        with open(bookmark, encoding="utf-8") as file:
+            return file.read().strip()
+    return None
+
+
+def save(bookmark, last_id):
+    """Replaces the file in one step: half a bookmark would be nonsense to the server."""
+    with open(bookmark + ".new", "w", encoding="utf-8") as file:
+        file.write(last_id)
+    os.replace(bookmark + ".new", bookmark)
+
+
+def main():
+    url = os.environ["SILO_URL"].rstrip("/")
+    token = os.environ.get("SILO_TOKEN") or sign_in(url, os.environ["SILO_USERNAME"], os.environ["SILO_PASSWORD"])
+    bookmark = sys.argv[1] if len(sys.argv) > 1 else None
+    for event_id, event_type, data in follow(url, token, load(bookmark)):
+        print(json.dumps({"id": event_id, "type": event_type, "data": data}), flush=True)
+        if bookmark and event_id:
+            save(bookmark, event_id)
+    sys.exit("no connection after %d attempts" % TRIES)
+
+
+if __name__ == "__main__":
+    main()

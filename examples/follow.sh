@@ -1,0 +1,24 @@
+#!/bin/sh
+# Follows the feed of Silo with curl: prints it as it comes, and resumes after a lost connection or a restart.
+#
+#   SILO_URL=http://127.0.0.1:8080 SILO_TOKEN=silo_… sh follow.sh [bookmark]
+#
+# The last id is kept in the file `bookmark`, where one is named.
+
+bookmark=${1:-$(mktemp)}
+
+while :; do
+  last_id=$(cat "$bookmark" 2>/dev/null)
+  # The token goes by standard input: an argument can be read by everybody on the machine.
+  printf 'header = "Authorization: Bearer %s"\n' "$SILO_TOKEN" |
+    curl --config - --no-buffer --silent --show-error --fail --speed-limit 1 --speed-time 90 \
+      --header 'Accept: text/event-stream' ${last_id:+--header "Last-Event-ID: $last_id"} "$SILO_URL/api/events" |
+    while IFS= read -r line; do
+      printf '%s\n' "$line"
+      case $line in
+        'id: '*) id=${line#id: } ;;
+        '') [ -z "$id" ] || printf '%s' "$id" >"$bookmark" ;;
+      esac
+    done
+  sleep 2
+done

@@ -1,0 +1,168 @@
+import { readFile } from 'node:fs/promises'
+import t, { type Test } from 'tap'
+import { type FeedEvent, follow } from '../../examples/follow.js'
+import { pages } from '../../examples/pages.js'
+import { ClientProcess, isInstalled } from '../harness/client-process.js'
+import { PASSWORD } from '../harness/people.js'
+import { Site } from '../harness/site.js'
+import { waitFor } from '../harness/wait-for.js'
+
+/** A client of any kind: its name, and what it has seen until now. */
+interface Client {
+  name: string
+  seen: () => FeedEvent[]
+}
+
+const KEYS = {
+  'item.created': ['part_number', 'description', 'item_type', 'actor', 'at'],
+  'item.updated': ['part_number', 'revision', 'actor', 'at'],
+  'revision.created': ['part_number', 'revision_number', 'comment', 'actor', 'at'],
+  'item.deleted': ['part_number', 'actor', 'at'],
+  'server.state': ['mode'],
+  heartbeat: [],
+}
+
+const isLogged = ({ type }: FeedEvent) => /^(item|revision)\./.test(type)
+
+async function startCurl(t: Test, origin: string, token: string): Promise<Client[]> {
+  if (!isInstalled('curl')) {
+    t.comment('there is no curl here: it is left out')
+    return []
+  }
+  const curl = await ClientProcess.start(t, 'sh', 'follow.sh', { SILO_URL: origin, SILO_TOKEN: token })
+  return [{ name: 'curl', seen: () => curl.frames }]
+}
+
+/** With a token that it is given, and as silo-mod: signed in by the form, with a token that it makes itself. */
+async function startPython(t: Test, origin: string, token: string): Promise<Client[]> {
+  if (!isInstalled('python3')) {
+    t.comment('there is no python3 here: it is left out')
+    return []
+  }
+  const given = await ClientProcess.start(t, 'python3', 'follow.py', { SILO_URL: origin, SILO_TOKEN: token })
+  const own = await ClientProcess.start(t, 'python3', 'follow.py', {
+    SILO_URL: origin,
+    SILO_USERNAME: 'mara',
+    SILO_PASSWORD: PASSWORD,
+  })
+  await waitFor('the sign-in', () => own.stderr.includes('signed in as mara'))
+  return [
+    { name: "Python's urllib", seen: () => given.lines },
+    { name: "Python's urllib, signed in by the form", seen: () => own.lines },
+  ]
+}
+
+function startEventSource(t: Test, origin: string, token: string): Client {
+  const seen: FeedEvent[] = []
+  const source = follow(origin, token, (event) => seen.push(event))
+  t.teardown(() => source.close())
+  return { name: "undici's EventSource", seen: () => seen }
+}
+
+async function startClients(t: Test, origin: string, token: string): Promise<Client[]> {
+  const clients = [
+    ...(await startCurl(t, origin, token)),
+    ...(await startPython(t, origin, token)),
+    startEventSource(t, origin, token),
+  ]
+  await Promise.all(clients.map(({ name, seen }) => waitFor(name, () => seen().length > 0)))
+  return clients
+}
+
+/** Follows the pages, from the beginning, until the test ends. */
+function startPages(t: Test, origin: string, token: string): Client {
+  const seen: FeedEvent[] = []
+  const stop = new AbortController()
+  const following = (async () => {
+    for await (const { events } of pages(origin, token, 'earliest', stop.signal)) seen.push(...events)
+  })()
+  t.teardown(async () => {
+    stop.abort()
+    await following
+  })
+  return { name: 'JSON pages', seen: () => seen }
+}
+
+t.test('the six events come to every client with exactly their names and keys', async (t) => {
+  const site = await Site.open(t)
+  const { origin } = await site.start({ HEARTBEAT_MS: '1000' })
+  const clients = await startClients(t, origin, site.token)
+  const bridge = startPages(t, origin, site.token)
+
+  const item = { part_number: 'A01-0002', description: 'FILAMENT WINDING UNIT ASSY', item_type: 'assembly' }
+  t.equal((await site.send('POST', `${origin}/api/items`, item)).status, 201)
+  const change = { properties: { weight: 2 }, comment: 'Updated weight' }
+  t.equal((await site.send('PUT', `${origin}/api/items/A01-0002`, change)).status, 200)
+  t.equal((await site.send('DELETE', `${origin}/api/items/A01-0002`)).status, 204)
+
+  for (const { name, seen } of clients) {
+    await waitFor(`what ${name} sees`, () => {
+      const types = seen().map(({ type }) => type)
+      return types.includes('item.deleted') && types.includes('heartbeat')
+    })
+    const all = seen()
+    t.strictSame(new Set(all.map(({ type }) => type)), new Set(Object.keys(KEYS)), name)
+    for (const [type, keys] of Object.entries(KEYS)) {
+      const { data } = all.find((event) => event.type === type) ?? {}
+      t.strictSame(Object.keys(data ?? {}), keys, `${name}: ${type}`)
+    }
+    t.ok(
+      all.every(({ id }) => /^[0-9a-f]+-\d+$/.test(id)),
+      `${name}: every event has an id`,
+    )
+    t.match(all[0], { type: 'server.state', data: { mode: 'normal' } })
+    const by = { actor: 'mara', at: /^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z$/ }
+    t.match(all.filter(isLogged), [
+      { type: 'item.created', data: { ...item, ...by } },
+      { type: 'item.updated', data: { part_number: 'A01-0002', revision: 2, ...by } },
+      {
+        type: 'revision.created',
+        data: { part_number: 'A01-0002', revision_number: 2, comment: 'Updated weight', ...by },
+      },
+      { type: 'item.deleted', data: { part_number: 'A01-0002', ...by } },
+    ])
+    t.equal(all.filter(isLogged).length, 4, `${name}: and nothing else`)
+  }
+  await waitFor('the pages', () => bridge.seen().length >= 4)
+  t.strictSame(bridge.seen(), clients[0]?.seen().filter(isLogged), 'pages tell the same')
+})
+
+t.test(
+  'every client comes back by itself after a restart, misses nothing and sees nothing twice',
+  async (t) => {
+    const site = await Site.open(t)
+    const first = await site.start()
+    const clients = [
+      ...(await startClients(t, first.origin, site.token)),
+      startPages(t, first.origin, site.token),
+    ]
+    const create = async (origin: string, part_number: string) =>
+      t.equal((await site.send('POST', `${origin}/api/items`, { part_number })).status, 201)
+
+    await create(first.origin, 'before')
+    for (const { name, seen } of clients) await waitFor(name, () => seen().some(isLogged))
+    await first.service.kill('SIGKILL')
+    await site.sql`insert into items (part_number) values ('meanwhile')`
+    const second = await site.start({ PORT: new URL(first.origin).port })
+    await create(second.origin, 'after')
+
+    for (const { name, seen } of clients) {
+      const numbers = () =>
+        seen()
+          .filter(isLogged)
+          .map(({ data }) => (data as { part_number: string }).part_number)
+      await waitFor(name, () => numbers().includes('after'))
+      t.strictSame(numbers(), ['before', 'meanwhile', 'after'], name)
+    }
+  },
+)
+
+t.test('the document about clients names every example, and only those there are', async (t) => {
+  const text = await readFile(new URL('docs/clients.md', import.meta.resolve('#root')), 'utf8')
+  const named = [...text.matchAll(/\(\.\.\/(examples\/[^)]+)\)/g)].map(([, path]) => path ?? '')
+  t.strictSame(
+    [...new Set(named)].sort(),
+    ['follow.py', 'follow.sh', 'follow.ts', 'pages.ts'].map((file) => `examples/${file}`),
+  )
+  for (const path of named) t.ok(await readFile(new URL(path, import.meta.resolve('#root'))), path)
+})

@@ -1,0 +1,66 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createParser } from 'eventsource-parser'
+import type { Test } from 'tap'
+import type { Seen } from './watcher.js'
+
+/** Whether `program` can be run here. */
+export const isInstalled = (program: string): boolean => spawnSync(program, ['--version']).status === 0
+
+/** One of the clients in examples/ as a process of its own, with a bookmark of its own. */
+export class ClientProcess {
+  stderr = ''
+  #stdout = ''
+
+  private constructor(
+    readonly bookmark: string,
+    child: ChildProcess,
+  ) {
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text))
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
+  }
+
+  /** Starts `program` with a file of examples/; it is ended, with what it started, when the test ends. */
+  static async start(
+    t: Test,
+    program: string,
+    file: string,
+    env: Record<string, string>,
+  ): Promise<ClientProcess> {
+    const folder = await mkdtemp(join(tmpdir(), 'silo-client-'))
+    const path = fileURLToPath(new URL(`examples/${file}`, import.meta.resolve('#root')))
+    const bookmark = join(folder, 'bookmark')
+    const child = spawn(program, [path, bookmark], {
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    t.teardown(async () => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
+      await rm(folder, { recursive: true, force: true })
+    })
+    return new ClientProcess(bookmark, child)
+  }
+
+  /** The events in what it printed, one a line of JSON. */
+  get lines(): Seen[] {
+    return this.#stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Seen)
+  }
+
+  /** The events in what it printed, when that is the stream itself. */
+  get frames(): Seen[] {
+    const seen: Seen[] = []
+    const parser = createParser({
+      onEvent: ({ id = '', event: type = 'message', data }) =>
+        seen.push({ id, type, data: JSON.parse(data) as Record<string, unknown> }),
+    })
+    parser.feed(this.#stdout)
+    return seen
+  }
+}
