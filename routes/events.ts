@@ -76,7 +76,7 @@ function readCursor(
   { since, lastEventId, last_event_id }: Query,
 ): string | undefined {
   const header = request.headers['last-event-id']
-  return [header].flat()[0] ?? since ?? lastEventId ?? last_event_id
+  return [header].flat()[0] || since || lastEventId || last_event_id || undefined
 }
 
 const randomBetween = (least: number, most: number) => Math.round(least + Math.random() * (most - least))
