@@ -20,6 +20,7 @@ import itemRoutes from './routes/items.js'
 import revisionRoutes from './routes/revisions.js'
 import serverRoutes from './routes/server.js'
 import userRoutes from './routes/users.js'
+import webRoutes from './routes/web.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -43,6 +44,8 @@ export async function buildApp(
     // Until the last stream has ended, probes are still answered in the API's own words.
     return503OnClosing: false,
     bodyLimit: 1024 * 1024,
+    // Whoever waits longer for a session of the pool is answered 503 instead of piling up behind the others.
+    handlerTimeout: 15_000,
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.decorate('config', config)
@@ -65,5 +68,6 @@ export async function buildApp(
   await app.register(importRoutes)
   await app.register(revisionRoutes)
   await app.register(eventRoutes)
+  await app.register(webRoutes)
   return app
 }

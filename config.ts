@@ -99,19 +99,26 @@ function isNetwork(text: string): boolean {
   )
 }
 
+/** The text as its schema's type, or as it is where it has no such form. Not TypeBox's own: that makes 80 of "80.5". */
+function convert({ type }: TSchema, text: string): unknown {
+  if (type === 'integer' || type === 'number') return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
+  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
+  if (type === 'array') return text.split(',').map((part) => part.trim())
+  return text
+}
+
 /**
  * Reads the configuration from `env`. An empty value counts as unset, as in an env file.
  * @throws {ConfigError} for the first variable that is wrong
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const given: Record<string, unknown> = {}
-  for (const name of Object.keys(Environment.properties)) {
-    if (env[name] !== undefined && env[name] !== '') given[name] = env[name]
+  for (const [name, schema] of Object.entries<TSchema>(Environment.properties)) {
+    const text = env[name]
+    if (text !== undefined && text !== '') given[name] = convert(schema, text)
   }
-  if (typeof given.TRUST_PROXY === 'string')
-    given.TRUST_PROXY = given.TRUST_PROXY.split(',').map((s) => s.trim())
 
-  const config: unknown = Value.Convert(Environment, Value.Default(Environment, given))
+  const config = Value.Default(Environment, given)
   const wrong = Value.Errors(Environment, config).First()
   if (wrong) {
     const name = wrong.path.split('/')[1] ?? ''

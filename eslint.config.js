@@ -19,6 +19,22 @@ const mayNotImport = (files, ...folders) => ({
   },
 })
 
+/** What the pages use of the browser. */
+const BROWSER = [
+  'EventSource',
+  'FormData',
+  'URLSearchParams',
+  'addEventListener',
+  'clearTimeout',
+  'document',
+  'fetch',
+  'history',
+  'location',
+  'navigator',
+  'setInterval',
+  'setTimeout',
+]
+
 export default tseslint.config(
   { ignores: ['dist', '.tap', '.silo'] },
   js.configs.recommended,
@@ -32,6 +48,10 @@ export default tseslint.config(
       '@typescript-eslint/no-confusing-void-expression': 'off',
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { arguments: false } }],
     },
+  },
+  {
+    files: ['web/**/*.js'],
+    languageOptions: { globals: Object.fromEntries(BROWSER.map((name) => [name, 'readonly'])) },
   },
   // tap runs what `t.test` is given in order, awaited or not.
   { files: ['test/**/*.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
@@ -69,4 +89,7 @@ export default tseslint.config(
   ),
   mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
   mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),
+  // The kit judges any server, so it knows nothing of this one: only its own folder, and Node.
+  mayNotImport(['conformance'], ''),
+  mayNotImport(['conformance/checks'], '\\.\\./'),
 )

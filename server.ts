@@ -120,8 +120,11 @@ function run(config: Config): void {
       asked = true
     })
   }
-  // Where the start fails, that is an unhandled rejection: reported and ended above, with exit code 1.
-  void service.start()
+  service.start().catch(async (err: unknown) => {
+    service.report(err instanceof Error ? err : new Error(String(err)))
+    await service.stop()
+    process.exit(1)
+  })
 }
 
 try {

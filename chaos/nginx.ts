@@ -34,7 +34,8 @@ export class Nginx {
     const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', globals], {
       stdio: 'ignore',
     })
-    const started = await Promise.race([once(child, 'error').then(() => false), isListening(port)])
+    const failed = Promise.race([once(child, 'error'), once(child, 'exit')]).then(() => false)
+    const started = await Promise.race([failed, isListening(port, child)])
     if (started) return new Nginx(port, folder, child)
     await rm(folder, { recursive: true })
     return undefined
@@ -56,8 +57,8 @@ export class Nginx {
   }
 }
 
-async function isListening(port: number): Promise<true> {
-  for (;;) {
+async function isListening(port: number, child: ChildProcess): Promise<boolean> {
+  while (child.exitCode === null) {
     const socket = connect(port, '127.0.0.1')
     const open = await new Promise<boolean>((resolve) => {
       socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
@@ -66,4 +67,5 @@ async function isListening(port: number): Promise<true> {
     if (open) return true
     await delay(50)
   }
+  return false
 }

@@ -3,7 +3,7 @@ import { CsvError, parse } from 'csv-parse'
 import { stringify } from 'csv-stringify/sync'
 import sjson from 'secure-json-parse'
 import { ApiError } from '../errors.js'
-import type { ExportedItem, PropertyUse } from '../schemas/export.js'
+import type { PropertyUse } from '../schemas/export.js'
 import type { Item } from '../schemas/items.js'
 import type { Row } from './rows.js'
 
@@ -157,50 +157,36 @@ export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row>
 
 const EXPORTED = ['part_number', 'item_type', 'description', 'long_description', 'sourcing_type'] as const
 
-/** The columns of an export after those of the fields. */
-interface PropertyColumns {
-  names: string[]
-  /** Whether something is left that only the JSON in a column `properties` can hold. */
-  rest: boolean
-}
-
 /** Which properties get a column: those that an import would read back as they are. */
-function propertyColumns(in_use: PropertyUse[]): PropertyColumns {
-  const names = in_use
+function propertyColumns(inUse: readonly PropertyUse[]): string[] {
+  return inUse
     .filter(({ name, text }) => text && name !== '' && name === name.trim() && fieldOf(name) === undefined)
     .slice(0, MAX_PROPERTY_COLUMNS)
     .map(({ name }) => name)
-  return { names, rest: in_use.some(({ name, other }) => other || !names.includes(name)) }
 }
 
-/** The cells of an item. An empty text can't be told from no cell, so it goes to the JSON, like all that is no text. */
-function cellsOf({ names, rest }: PropertyColumns, item: Item): (string | null | undefined)[] {
+/**
+ * The cells of an item; the last one holds, as JSON, what has no column. An empty text can't be told from no cell, so it goes
+ * there too, like all that is no text, and like a property that came into use after the header was written.
+ */
+function cellsOf(columns: readonly string[], item: Item): (string | null | undefined)[] {
   const others = new Map(Object.entries(item.properties))
-  const cells = names.map((name) => {
+  const cells = columns.map((name) => {
     const value = others.get(name)
     if (typeof value !== 'string' || value === '') return ''
     others.delete(name)
     return value
   })
   const json = others.size > 0 ? JSON.stringify(Object.fromEntries(others)) : ''
-  return [...EXPORTED.map((field) => item[field]), ...cells, ...(rest ? [json] : [])]
+  return [...EXPORTED.map((field) => item[field]), ...cells, json]
 }
 
-const writeHeader = ({ names, rest }: PropertyColumns): string =>
-  stringify([[...EXPORTED, ...names, ...(rest ? ['properties'] : [])]])
-
-const writeItems = (columns: PropertyColumns, items: Item[]): string =>
-  stringify(items.map((item) => cellsOf(columns, item)))
-
 /** Writes items, which come in batches, as a CSV file that `readCsv` reads back as they are. */
-export async function* writeCsv(batches: AsyncIterable<ExportedItem[]>): AsyncGenerator<string> {
-  let columns: PropertyColumns | undefined
-  for await (const items of batches) {
-    if (columns === undefined) {
-      columns = propertyColumns(items[0]?.in_use ?? [])
-      yield writeHeader(columns)
-    }
-    yield writeItems(columns, items)
-  }
-  if (columns === undefined) yield writeHeader({ names: [], rest: false })
+export async function* writeCsv(
+  inUse: readonly PropertyUse[],
+  batches: AsyncIterable<Item[]>,
+): AsyncGenerator<string> {
+  const columns = propertyColumns(inUse)
+  yield stringify([[...EXPORTED, ...columns, 'properties']])
+  for await (const items of batches) yield stringify(items.map((item) => cellsOf(columns, item)))
 }

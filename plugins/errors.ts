@@ -9,6 +9,7 @@ const FASTIFY_ERRORS: Record<string, ErrorCode> = {
   FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_json',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+  FST_ERR_HANDLER_TIMEOUT: 'overloaded',
 }
 
 /** What the driver, the socket or the server says when there is no database to talk to, or no longer. */
@@ -34,7 +35,7 @@ export function isUnavailable(error: unknown): boolean {
 
 function toApiError(error: FastifyError | ApiError | Error): ApiError {
   if (error instanceof ApiError) return error
-  if (isUnavailable(error)) return new ApiError('database_unavailable', { headers: { 'retry-after': '2' } })
+  if (isUnavailable(error)) return new ApiError('database_unavailable')
   if (error instanceof postgres.PostgresError) return new ApiError('internal')
   const known = 'code' in error && FASTIFY_ERRORS[error.code]
   if (known) return new ApiError(known)
@@ -58,6 +59,7 @@ export default fp(
       return reply
         .code(answer.statusCode)
         .headers({
+          ...(answer.statusCode === 503 && { 'retry-after': '2' }),
           ...answer.options.headers,
           ...(answer.code === 'internal' && { 'request-id': request.id }),
           // The same for every 401 (RFC 6750, section 3): what was wrong with a token helps only who tries them.

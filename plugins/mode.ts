@@ -126,7 +126,7 @@ export default fp(
 
     app.addHook('onRequest', async (request) => {
       if (mode.databaseLost && !request.routeOptions.config.withoutDatabase && !request.is404) {
-        throw new ApiError('database_unavailable', { headers: { 'retry-after': '2' } })
+        throw new ApiError('database_unavailable')
       }
     })
     app.decorate('requireWritable', async () => {

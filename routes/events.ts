@@ -11,6 +11,8 @@ import { ResponseSink } from '../feed/sink.js'
 import { Cursor, EVENT_TYPES, EventPage } from '../schemas/events.js'
 
 const MAX_PATTERNS = 100
+/** How long a JSON page may be held back, in seconds. */
+const MAX_WAIT_S = 60
 /** How long a stream may take to read what is left when it ends, at most, in ms. */
 const END_GRACE_MS = 2000
 
@@ -42,7 +44,7 @@ const Query = Type.Object({
   ),
   wait: Type.Integer({
     minimum: 0,
-    maximum: 60,
+    maximum: MAX_WAIT_S,
     default: 0,
     description: 'JSON pages: hold an empty answer until something comes, for at most so many seconds',
   }),
@@ -98,8 +100,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
 
   async function admit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     if (wantsJson(request)) {
-      if (app.mode.databaseLost)
-        throw new ApiError('database_unavailable', { headers: { 'retry-after': '2' } })
+      if (app.mode.databaseLost) throw new ApiError('database_unavailable')
       return undefined
     }
     if (app.mode.databaseLost || !feed.isOpen) {
@@ -176,6 +177,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     {
       config: { withoutDatabase: true },
       exposeHeadRoute: false,
+      handlerTimeout: 1000 * (MAX_WAIT_S + 15),
       onRequest: [admit, app.requireRole('viewer')],
       schema: {
         tags: ['feed'],

@@ -25,6 +25,8 @@ import { slots } from './slots.js'
 
 /** Imports at a time on one instance: each may hold 64 MiB of text, parsed. */
 const MAX_IMPORTS = 3
+/** How long the largest file may take, its upload included, in ms. */
+const IMPORT_TIMEOUT_MS = 600_000
 
 const READERS: Record<string, (text: AsyncIterable<string>) => AsyncIterable<Row>> = {
   'text/csv': readCsv,
@@ -98,6 +100,7 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/import',
     {
+      handlerTimeout: IMPORT_TIMEOUT_MS,
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
       onResponse: async () => app.sse.look(),

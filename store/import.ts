@@ -120,7 +120,8 @@ async function judgeAndWrite(
        where judged.verdict = 'updated'
          and items.id = judged.id
     )
-    select verdict, count(*)::integer as count, (array_agg(number order by number))[1:${MAX_ERRORS}::integer] as rows
+    select verdict, count(*)::integer as count,
+           to_jsonb((array_agg(number order by number))[1:${MAX_ERRORS}::integer]) as rows
       from judged
      group by verdict
   `

@@ -421,6 +421,27 @@ t.test('a change made in psql is live, not only found by the poll', async (t) =>
   t.ok(performance.now() - began < 5000, 'ten polls would have taken ten seconds')
 })
 
+t.test('a change made through the API is live, not only found by the poll', async (t) => {
+  const { app, watch } = await serve(t)
+  const headers = { authorization: `Bearer ${await createToken(app.db, 'editor')}` }
+  const watcher = await watch()
+  await watcher.untilSeen('server.state')
+  const began = performance.now()
+  let events = 0
+  for (let i = 1; i <= 5; i++) {
+    const url = `/api/items/P-${i}`
+    await app.inject({ method: 'POST', url: '/api/items', headers, payload: { part_number: `P-${i}` } })
+    await watcher.untilEvents((events += 1))
+    await app.inject({ method: 'PUT', url, headers, payload: { description: 'x' } })
+    await watcher.untilEvents((events += 2))
+    await app.inject({ method: 'POST', url: `${url}/revisions`, headers, payload: { comment: 'y' } })
+    await watcher.untilEvents((events += 2))
+    await app.inject({ method: 'DELETE', url, headers })
+    await watcher.untilEvents((events += 1))
+  }
+  t.ok(performance.now() - began < 10_000, 'twenty polls would have taken twenty seconds')
+})
+
 for (const [how, fail] of [
   ['refuses', (proxy: TcpProxy) => proxy.refuse()],
   ['answers nothing', (proxy: TcpProxy) => proxy.freeze()],

@@ -1,0 +1,128 @@
+import { parseArgs } from 'node:util'
+import type { Target } from './target.js'
+import { countAt, createItems, runCommand } from './trigger.js'
+
+export const USAGE = `Usage: npm run conformance -- <address> [options]
+
+Checks a server of Server-Sent Events that promises resuming, from outside.
+The defaults are those of a Silo at that address.
+
+  --token <token>           sent as "Authorization: Bearer …"
+  --path <path>             where the feed is                      (/api/events)
+  --trigger <command>       makes an event, with $SSE_TEXT in its data
+                            (without it: an item is created in Silo)
+  --filter <name=type>      a filter by event type that hides what the trigger makes
+                            (types=item.deleted; none with --trigger)
+  --cursor <name>           the query parameter for Last-Event-ID, or none  (lastEventId)
+  --heartbeat <type>        the type of heartbeats                   (heartbeat)
+  --heartbeat-every <s>     seconds between two of them, or never           (30)
+  --reset <type>            the type that says a cursor is no good       (reset)
+  --notices <types>         other types that are not entries of the log, comma-separated
+                            (server.state)
+  --expired <id>            an id that is not kept any more
+  --clients <path#pointer>  where the server tells how many streams are open
+                            (/ready#/sse_clients; none with --trigger)
+  --connections <n>         how many clients "many" are                    (100)
+  --burst <n>               how many events of 10 kB a slow reader is behind by; fewer
+                            than 1000 may fit into the system's buffers  (1000)
+  --patience <s>            how long to wait for what must come              (5)
+  --stop <command>          shuts the server down, to see how streams end
+  --json                    prints one JSON document instead of lines
+  --help                    prints this
+`
+
+/** The command line is wrong; the message says how. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+function readNumber(name: string, text: string): number {
+  const number = Number(text)
+  if (!(number > 0 && number <= 86_400))
+    throw new UsageError(`--${name} must be a number above 0, not ${text}`)
+  return number
+}
+
+function readAddress(text: string | undefined): URL {
+  const url = URL.canParse(text ?? '') ? new URL(text ?? '') : undefined
+  if (!url || !['http:', 'https:'].includes(url.protocol)) {
+    throw new UsageError('the first argument must be an address like http://127.0.0.1:8080')
+  }
+  return url
+}
+
+function readFilter(text: string): Target['filter'] {
+  const [, parameter, hiding] = /^([^=]+)=(.+)$/.exec(text) ?? []
+  if (parameter === undefined || hiding === undefined) throw new UsageError('--filter must be name=type')
+  return { parameter, hiding }
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        token: { type: 'string' },
+        path: { type: 'string', default: '/api/events' },
+        trigger: { type: 'string' },
+        filter: { type: 'string' },
+        cursor: { type: 'string', default: 'lastEventId' },
+        heartbeat: { type: 'string', default: 'heartbeat' },
+        'heartbeat-every': { type: 'string', default: '30' },
+        reset: { type: 'string', default: 'reset' },
+        notices: { type: 'string', default: 'server.state' },
+        expired: { type: 'string' },
+        clients: { type: 'string' },
+        connections: { type: 'string', default: '100' },
+        burst: { type: 'string', default: '1000' },
+        patience: { type: 'string', default: '5' },
+        stop: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+type Options = ReturnType<typeof parse>['values']
+
+function readTarget(origin: URL, options: Options): Target {
+  const { token, trigger, stop, cursor } = options
+  const filter = options.filter ?? (trigger === undefined ? 'types=item.deleted' : undefined)
+  const clients = options.clients ?? (trigger === undefined ? '/ready#/sse_clients' : undefined)
+  const every = options['heartbeat-every']
+  return {
+    url: new URL(options.path, origin),
+    token,
+    trigger: trigger === undefined ? createItems(origin, token) : (text) => runCommand(trigger, text),
+    heartbeat: options.heartbeat,
+    reset: options.reset,
+    notices: options.notices.split(','),
+    heartbeatMs: every === 'never' ? undefined : readNumber('heartbeat-every', every) * 1000,
+    cursorParameter: cursor === 'none' ? undefined : cursor,
+    filter: filter === undefined ? undefined : readFilter(filter),
+    expiredId: options.expired,
+    countClients: clients === undefined ? undefined : countAt(origin, clients, token),
+    stop: stop === undefined ? undefined : () => runCommand(stop),
+    connections: readNumber('connections', options.connections),
+    patienceMs: readNumber('patience', options.patience) * 1000,
+    burst: readNumber('burst', options.burst),
+    quietMs: 100,
+    pauseMs: 2000,
+  }
+}
+
+/**
+ * Reads the command line.
+ * @returns what to check and whether to answer in JSON; undefined when only help is asked for
+ * @throws {UsageError}
+ */
+export function readArguments(args: string[]): { target: Target; json: boolean } | undefined {
+  const { values, positionals } = parse(args)
+  if (values.help) return undefined
+  if (positionals.length > 1) throw new UsageError(`one address is enough: ${positionals.slice(1).join(' ')}`)
+  return { target: readTarget(readAddress(positionals[0]), values), json: values.json }
+}

@@ -1,0 +1,158 @@
+import { type Check, NotApplicable, demand } from '../check.js'
+import type { Dispatched } from '../grammar.js'
+import type { EventStream } from '../stream.js'
+import { type Suite, describe, idOf, isSame } from '../suite.js'
+
+const EVENTS = 6
+
+/** Things a client may send that no server ever gave out; a browser sends the UTF-8 bytes of whatever it was given. */
+const NONSENSE = ['nonsense', "' or 1=1 --", '-1', '🦊', '%00%0d%0a', 'x'.repeat(1000)]
+
+/** What stands before the number of an id, and that number, where an id is made so. */
+function takeApart(id: string): { history: string; number: bigint } | undefined {
+  const [, history, digits] = /^(.*?)(\d+)$/.exec(id) ?? []
+  return history === undefined || digits === undefined ? undefined : { history, number: BigInt(digits) }
+}
+
+/** An id like this one, of a history that never was: letters and digits of what stands before the number are changed. */
+function foreignTo(id: string): string {
+  const { history = '', number = 0n } = takeApart(id) ?? {}
+  const changed = history.replace(/[0-9a-z]/gi, (sign) => (sign === '0' ? '1' : '0'))
+  if (changed === history) throw new NotApplicable(`ids like ${id} name no history`)
+  return `${changed}${number}`
+}
+
+function futureOf(id: string): string {
+  const parts = takeApart(id)
+  if (!parts) throw new NotApplicable(`ids like ${id} don't end in a number`)
+  return `${parts.history}${parts.number + 1_000_000_000n}`
+}
+
+/** The first event that is an entry of the log, or says that the cursor is no good. */
+async function firstWord(suite: Suite, stream: EventStream): Promise<Dispatched | undefined> {
+  const { reset, patienceMs } = suite.target
+  const find = () => stream.events.find((event) => event.type === reset || suite.isLogged(event))
+  await stream.until(() => find() !== undefined, patienceMs)
+  return find()
+}
+
+/** Demands that a client with this cursor is told, is served from there on, and then has a cursor that is good. */
+async function demandReset(suite: Suite, cursor: string): Promise<void> {
+  const { reset } = suite.target
+  const sent = `after ${cursor.slice(0, 40)}`
+  const stream = await suite.open({ lastEventId: cursor })
+  demand(stream.status === 200, `${sent}, the status was ${stream.status}`)
+  const first = await firstWord(suite, stream)
+  demand(first !== undefined, `${sent}, there was silence: no ${reset} came`)
+  demand(first.type === reset, `${sent}, ${describe(first)} came and no ${reset} before it`)
+  await suite.demandExactly(stream, await suite.make(2), `${sent} and its ${reset}`)
+
+  const again = await suite.open({ lastEventId: idOf(first) })
+  const next = await firstWord(suite, again)
+  demand(next !== undefined && next.type !== reset, `the id of the ${reset} can't be continued from`)
+}
+
+/** Demands that `query` together with an older position in it changes nothing for a client that sends the header. */
+async function demandHeaderWins(suite: Suite, parameter: string): Promise<void> {
+  const made = await suite.make(EVENTS)
+  const stream = await suite.open({ lastEventId: idOf(made[3]), query: { [parameter]: idOf(made[0]) } })
+  await stream.until((s) => suite.logged(s).length > 0, suite.target.patienceMs)
+  const [first] = suite.logged(stream)
+  demand(first !== undefined, 'with both, nothing came')
+  // Whether it resumes at the right place is another check's question.
+  const isOfTheQuery = made.slice(0, 3).some((event) => isSame(event, first))
+  demand(!isOfTheQuery, `${describe(first)} came: the query had won`)
+}
+
+function parameterOf({ target }: Suite): string {
+  if (target.cursorParameter === undefined) throw new NotApplicable('there is no such parameter')
+  return target.cursorParameter
+}
+
+/** What a client that comes back gets. */
+export const resumingChecks: Check[] = [
+  {
+    id: 'resume',
+    title:
+      'After Last-Event-ID the stream continues exactly behind that event: nothing missing, nothing twice.',
+    source: 'WHATWG HTML 9.2.3 and 9.2.4, Last-Event-ID',
+    async run(suite) {
+      const made = await suite.make(EVENTS)
+      for (const [i, event] of made.entries()) {
+        const stream = await suite.open({ lastEventId: idOf(event) })
+        const missed = made.slice(i + 1)
+        const due = missed.length > 0 ? missed : await suite.make()
+        await suite.demandExactly(stream, due, `after the id ${idOf(event)}`)
+      }
+    },
+  },
+  {
+    id: 'resume-by-query',
+    title: 'The query parameter, for clients that can send no header, resumes as the header does.',
+    source: 'EventSource polyfills',
+    async run(suite) {
+      const parameter = parameterOf(suite)
+      const made = await suite.make(EVENTS)
+      const stream = await suite.open({ query: { [parameter]: idOf(made[1]) } })
+      await suite.demandExactly(stream, made.slice(2), `after ${parameter}=${idOf(made[1])}`)
+    },
+  },
+  {
+    id: 'header-wins',
+    title: 'The header wins over the query parameter: a browser keeps the header current, not the address.',
+    source: 'WHATWG HTML 9.2.3',
+    run: (suite) => demandHeaderWins(suite, parameterOf(suite)),
+  },
+  {
+    id: 'bookmark',
+    title: 'A client that was cut off before its first event resumes too: it was told its position.',
+    source: 'WHATWG HTML 9.2.6: any id moves the last event id',
+    async run(suite) {
+      const { patienceMs, heartbeatMs = 0 } = suite.target
+      const stream = await suite.open()
+      await stream.until(({ reader }) => reader.lastId !== undefined, patienceMs + heartbeatMs)
+      const position = stream.reader.lastId
+      demand(position !== undefined, 'no id came before the first event')
+      stream.close()
+      const made = await suite.make(2)
+      const again = await suite.open({ lastEventId: position })
+      await suite.demandExactly(again, made, `after the position ${position}`)
+    },
+  },
+  {
+    id: 'reset-nonsense',
+    title: 'A cursor that is nonsense is told so by a reset event: never silence, never an error status.',
+    source: 'WHATWG HTML 9.2.3: a browser can neither see a status nor change its Last-Event-ID',
+    async run(suite) {
+      for (const cursor of NONSENSE) await demandReset(suite, cursor)
+    },
+  },
+  {
+    id: 'reset-foreign',
+    title: 'A cursor of another history of the log is told so by a reset event.',
+    source: 'as reset-nonsense',
+    async run(suite) {
+      const [event] = await suite.make()
+      await demandReset(suite, foreignTo(idOf(event)))
+    },
+  },
+  {
+    id: 'reset-future',
+    title: 'A cursor that lies in the future is told so by a reset event.',
+    source: 'as reset-nonsense',
+    async run(suite) {
+      const [event] = await suite.make()
+      await demandReset(suite, futureOf(idOf(event)))
+    },
+  },
+  {
+    id: 'reset-expired',
+    title: 'A cursor behind which events are no longer kept is told so by a reset event.',
+    source: 'as reset-nonsense',
+    async run(suite) {
+      const { expiredId } = suite.target
+      if (expiredId === undefined) throw new NotApplicable('no expired id was given')
+      await demandReset(suite, expiredId)
+    },
+  },
+]

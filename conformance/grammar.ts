@@ -1,0 +1,115 @@
+/** An event as a client dispatches it. */
+export interface Dispatched {
+  /** The `id` field of this event; undefined when it has none of its own. */
+  id: string | undefined
+  type: string
+  data: string
+}
+
+/** The fields of the event that is being read. */
+interface Fields {
+  id?: string
+  event?: string
+  data?: string
+}
+
+const BYTE_ORDER_MARK = '\uFEFF'
+const LINE_END = /\r\n|\n|\r/
+
+const quote = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
+
+/**
+ * Reads an event stream as WHATWG HTML, section 9.2.6, says, and notes what a client would have to ignore: that is where
+ * something was lost. Bytes may come cut anywhere.
+ */
+export class StreamReader {
+  /** What is wrong with the stream's bytes, a sentence each. */
+  readonly malformed = new Set<string>()
+  /** What is wrong with its lines and events, a sentence each. */
+  readonly violations = new Set<string>()
+  /** The position of the client: the last id of a complete event. */
+  lastId: string | undefined
+  /** The last valid `retry`, in ms. */
+  retryMs: number | undefined
+
+  #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  #atStart = true
+  #rest = ''
+  #fields: Fields = {}
+  #isEmpty = true
+
+  /** Whether the stream could end here with nothing left half-said. */
+  get isAtBoundary(): boolean {
+    return this.#rest === '' && this.#isEmpty
+  }
+
+  /** Takes the next bytes; gives the events that they complete. */
+  feed(bytes: Uint8Array): Dispatched[] {
+    let text = this.#rest + this.#decode(bytes)
+    if (this.#atStart && text !== '') {
+      this.#atStart = false
+      if (text.startsWith(BYTE_ORDER_MARK)) text = text.slice(1)
+    }
+    // A CR at the very end may be half of a CRLF.
+    const held = text.endsWith('\r') ? '\r' : ''
+    const lines = text.slice(0, text.length - held.length).split(LINE_END)
+    this.#rest = `${lines.pop() ?? ''}${held}`
+    return lines.flatMap((line) => this.#readLine(line) ?? [])
+  }
+
+  #decode(bytes: Uint8Array): string {
+    try {
+      return this.#decoder.decode(bytes, { stream: true })
+    } catch {
+      this.malformed.add('some bytes are not UTF-8')
+      this.#decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+      return this.#decoder.decode(bytes, { stream: true })
+    }
+  }
+
+  #readLine(line: string): Dispatched | undefined {
+    if (line === '') return this.#dispatch()
+    if (line.startsWith(BYTE_ORDER_MARK)) this.malformed.add('a byte order mark stands inside the stream')
+    if (!line.startsWith(':')) this.#readField(line)
+    return undefined
+  }
+
+  #readField(line: string): void {
+    const colon = line.indexOf(':')
+    const name = colon < 0 ? line : line.slice(0, colon)
+    const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '')
+    switch (name) {
+      case 'data':
+        this.#fields.data = this.#fields.data === undefined ? value : `${this.#fields.data}\n${value}`
+        break
+      case 'event':
+      case 'id':
+        this.#readOnce(name, value)
+        break
+      case 'retry':
+        if (/^[0-9]+$/.test(value)) this.retryMs = Number(value)
+        else this.violations.add(`retry must be digits alone, not ${quote(value)}`)
+        return
+      default:
+        this.violations.add(`no client knows the field ${quote(name)}`)
+        return
+    }
+    this.#isEmpty = false
+  }
+
+  #readOnce(name: 'event' | 'id', value: string): void {
+    if (this.#fields[name] !== undefined) this.violations.add(`one event has two ${name} fields`)
+    if (name === 'id' && value.includes('\0')) this.violations.add('clients ignore an id that holds NUL')
+    else this.#fields[name] = value
+  }
+
+  #dispatch(): Dispatched | undefined {
+    const { id, event, data } = this.#fields
+    this.#fields = {}
+    this.#isEmpty = true
+    if (id !== undefined) this.lastId = id
+    if (data !== undefined) return { id, type: event === undefined || event === '' ? 'message' : event, data }
+    if (event !== undefined) this.violations.add(`clients ignore the event ${quote(event)}: it has no data`)
+    return undefined
+  }
+}

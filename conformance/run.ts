@@ -1,0 +1,66 @@
+import { type Check, NotApplicable } from './check.js'
+import { answerChecks } from './checks/answer.js'
+import { closingChecks, connectionChecks } from './checks/connections.js'
+import { deliveryChecks } from './checks/delivery.js'
+import { resumingChecks } from './checks/resuming.js'
+import { Suite } from './suite.js'
+import type { Target } from './target.js'
+
+/** All checks, in the order in which they are made. */
+export const checks: readonly Check[] = [
+  ...answerChecks,
+  ...resumingChecks,
+  ...deliveryChecks,
+  ...connectionChecks,
+  ...closingChecks,
+]
+
+export interface Result {
+  id: string
+  title: string
+  source: string
+  outcome: 'passed' | 'failed' | 'skipped'
+  /** What was seen where it failed, or why it was skipped: a sentence without its full stop. */
+  reason: string | undefined
+}
+
+async function make({ id, title, source, run }: Check, suite: Suite): Promise<Result> {
+  const result = { id, title, source }
+  try {
+    await run(suite)
+    return { ...result, outcome: 'passed', reason: undefined }
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    const outcome = error instanceof NotApplicable ? 'skipped' : 'failed'
+    return { ...result, outcome, reason: error.message }
+  } finally {
+    suite.closeOthers()
+  }
+}
+
+/**
+ * Checks a server. It should have nobody else to write to it meanwhile.
+ * @param report is told each result at once
+ */
+export async function runChecks(
+  target: Target,
+  report: (result: Result) => void = () => undefined,
+): Promise<Result[]> {
+  const suite = new Suite(target)
+  const results: Result[] = []
+  let broken: Check | undefined
+  try {
+    for (const check of checks) {
+      const { id, title, source, essential } = check
+      const result: Result = broken
+        ? { id, title, source, outcome: 'skipped', reason: `nothing can be told without "${broken.id}"` }
+        : await make(check, suite)
+      if (essential === true && result.outcome === 'failed') broken = check
+      results.push(result)
+      report(result)
+    }
+  } finally {
+    suite.close()
+  }
+  return results
+}

@@ -1,0 +1,160 @@
+import { once } from 'node:events'
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  Agent as HttpAgent,
+  request as requestHttp,
+} from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { connect as connectTcp } from 'node:net'
+import type { Readable } from 'node:stream'
+import { connect as connectTls } from 'node:tls'
+import { type Dispatched, StreamReader } from './grammar.js'
+
+export interface StreamRequest {
+  url: URL
+  method: string
+  headers: Record<string, string>
+  /** How long to wait for the head of the answer, in ms. */
+  patienceMs: number
+}
+
+interface Head {
+  status: number
+  headers: IncomingHttpHeaders
+}
+
+/** One answer of the server, read to its end, and what it says as an event stream. */
+export class EventStream {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly events: Dispatched[] = []
+  readonly reader = new StreamReader()
+  /** How many bytes of the body have come. */
+  bytes = 0
+  /** `complete` when the server said that this is the end (RFC 9112, section 8), `cut` when the connection broke. */
+  ended: 'complete' | 'cut' | undefined
+
+  readonly #body: Readable
+  readonly #release: () => void
+  readonly #waiting = new Set<() => void>()
+
+  private constructor({ status, headers }: Head, body: Readable, release: () => void) {
+    this.status = status
+    this.headers = headers
+    this.#body = body
+    this.#release = release
+    body.on('data', (bytes: Buffer) => this.#read(bytes))
+    body.on('end', () => this.#end('complete'))
+    body.on('error', () => this.#end('cut'))
+    body.on('close', () => this.#end('cut'))
+  }
+
+  /**
+   * Sends a request on a connection of its own.
+   * @throws Error when there is no answer
+   */
+  static async open({ url, method, headers, patienceMs }: StreamRequest): Promise<EventStream> {
+    // An agent of its own, since none at all would ask for `Connection: close`.
+    const isTls = url.protocol === 'https:'
+    const agent = isTls ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true })
+    const request = (isTls ? requestHttps : requestHttp)(url, { method, headers, agent })
+    // What breaks after the head is told by the response.
+    request.on('error', () => undefined)
+    try {
+      request.end()
+      const signal = AbortSignal.timeout(patienceMs)
+      const [response] = (await once(request, 'response', { signal })) as [IncomingMessage]
+      const head = { status: response.statusCode ?? 0, headers: response.headers }
+      return new EventStream(head, response, () => agent.destroy())
+    } catch (error) {
+      request.destroy()
+      agent.destroy()
+      throw noAnswer(error, patienceMs)
+    }
+  }
+
+  /** The same over HTTP/1.0, which Node's client does not speak. */
+  static async openHttp10({ url, method, headers, patienceMs }: StreamRequest): Promise<EventStream> {
+    const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const socket =
+      url.protocol === 'https:' ? connectTls({ host, port, servername: host }) : connectTcp({ host, port })
+    const lines = Object.entries({ host: url.host, ...headers }).map(
+      ([name, value]) => `${name}: ${value}\r\n`,
+    )
+    socket.write(`${method} ${url.pathname}${url.search} HTTP/1.0\r\n${lines.join('')}\r\n`, 'latin1')
+    try {
+      const signal = AbortSignal.timeout(patienceMs)
+      let received = Buffer.alloc(0)
+      while (!received.includes('\r\n\r\n')) {
+        await once(socket, 'readable', { signal })
+        const more = socket.read() as Buffer | null
+        if (more) received = Buffer.concat([received, more])
+      }
+      const end = received.indexOf('\r\n\r\n')
+      socket.unshift(received.subarray(end + 4))
+      return new EventStream(parseHead(received.toString('latin1', 0, end)), socket, () => undefined)
+    } catch (error) {
+      socket.on('error', () => undefined).destroy()
+      throw noAnswer(error, patienceMs)
+    }
+  }
+
+  /** Waits until `isEnough`, for `patienceMs` at most. Returns whether it is. */
+  async until(isEnough: (stream: this) => boolean, patienceMs: number): Promise<boolean> {
+    const patience = AbortSignal.timeout(Math.ceil(patienceMs))
+    patience.addEventListener('abort', () => this.#wake())
+    while (!isEnough(this) && !patience.aborted && this.ended === undefined) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    }
+    return isEnough(this)
+  }
+
+  /** Stops reading: what comes then stays in the system's buffers, and beyond them at the server. */
+  pause(): void {
+    this.#body.pause()
+  }
+
+  resume(): void {
+    this.#body.resume()
+  }
+
+  close(): void {
+    this.#body.destroy()
+    this.#release()
+  }
+
+  #read(bytes: Buffer): void {
+    this.bytes += bytes.length
+    this.events.push(...this.reader.feed(bytes))
+    this.#wake()
+  }
+
+  #end(how: 'complete' | 'cut'): void {
+    this.ended ??= how
+    this.#wake()
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve()
+    this.#waiting.clear()
+  }
+}
+
+function noAnswer(error: unknown, patienceMs: number): Error {
+  if (!(error instanceof Error)) return new Error('there was no answer')
+  if (error.name === 'AbortError') return new Error(`there was no answer in ${patienceMs / 1000} s`)
+  // Where a name has several addresses, only the code says why none of them answered.
+  return new Error(`there was no answer: ${'code' in error ? String(error.code) : error.message}`)
+}
+
+function parseHead(text: string): Head {
+  const [statusLine = '', ...lines] = text.split('\r\n')
+  const headers: IncomingHttpHeaders = {}
+  for (const line of lines) {
+    const [, name = '', value = ''] = /^([^:]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
+    headers[name.toLowerCase()] = value
+  }
+  return { status: Number(statusLine.split(' ')[1]), headers }
+}

@@ -1,0 +1,168 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { NotApplicable, Violation, demand } from './check.js'
+import type { Dispatched } from './grammar.js'
+import { EventStream, type StreamRequest } from './stream.js'
+import type { Target } from './target.js'
+
+/** How many events are made at the same time. */
+const WRITERS = 16
+
+export interface Ask {
+  lastEventId?: string | undefined
+  query?: Record<string, string>
+  headers?: Record<string, string>
+  method?: string
+  /** What to sign in with in place of the target's token; null for nothing. */
+  token?: string | null
+}
+
+/** What all checks share: the server, a stream that is open all along, and every stream that was opened. */
+export class Suite {
+  readonly #answers: EventStream[] = []
+  #reference: EventStream | undefined
+
+  constructor(readonly target: Target) {}
+
+  /** Every stream that was opened, those that are closed too. */
+  get streams(): EventStream[] {
+    return this.#answers.filter(({ status }) => status === 200)
+  }
+
+  /** The stream that everything else is compared with. */
+  get reference(): EventStream {
+    if (!this.#reference) throw new NotApplicable('there is no stream')
+    return this.#reference
+  }
+
+  async openReference(): Promise<EventStream> {
+    this.#reference = await this.open()
+    return this.#reference
+  }
+
+  /** @throws {Violation} when there is no answer */
+  async open(ask: Ask = {}): Promise<EventStream> {
+    return this.#keep(EventStream.open(this.#request(ask)))
+  }
+
+  async openHttp10(): Promise<EventStream> {
+    return this.#keep(EventStream.openHttp10(this.#request({})))
+  }
+
+  async #keep(opening: Promise<EventStream>): Promise<EventStream> {
+    try {
+      const stream = await opening
+      this.#answers.push(stream)
+      return stream
+    } catch (error) {
+      throw error instanceof Error ? new Violation(error.message) : error
+    }
+  }
+
+  #request({ lastEventId, query = {}, headers = {}, method = 'GET', token }: Ask): StreamRequest {
+    const { target } = this
+    const url = new URL(target.url)
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
+    const bearer = token === undefined ? target.token : token
+    return {
+      url,
+      method,
+      headers: {
+        accept: 'text/event-stream',
+        ...(typeof bearer === 'string' && { authorization: `Bearer ${bearer}` }),
+        // A browser sends the id's UTF-8 bytes, whatever they are; Node's client takes bytes as Latin-1.
+        ...(lastEventId !== undefined && { 'last-event-id': Buffer.from(lastEventId).toString('latin1') }),
+        ...headers,
+      },
+      patienceMs: target.patienceMs,
+    }
+  }
+
+  /** Ends every stream but the reference. */
+  closeOthers(): void {
+    for (const stream of this.#answers) if (stream !== this.#reference) stream.close()
+  }
+
+  close(): void {
+    for (const stream of this.#answers) stream.close()
+  }
+
+  /** Whether an event is an entry of the log, not a word about the stream. */
+  isLogged({ type }: Dispatched): boolean {
+    const { heartbeat, reset, notices } = this.target
+    return ![heartbeat, reset, ...notices].includes(type)
+  }
+
+  logged(stream: EventStream): Dispatched[] {
+    return stream.events.filter((event) => this.isLogged(event))
+  }
+
+  /** Makes events happen, `count` of them at least. */
+  async make(count = 1): Promise<Dispatched[]> {
+    return this.makeOf(Array.from({ length: count }, () => 'conformance'))
+  }
+
+  /**
+   * Makes events happen, at least one for each text, and waits for them on the reference.
+   * @returns them, in the reference's order
+   */
+  async makeOf(texts: readonly string[]): Promise<Dispatched[]> {
+    const { reference, target } = this
+    const before = this.logged(reference).length
+    const left = texts.values()
+    async function write(): Promise<void> {
+      for (const text of left) await target.trigger(text)
+    }
+    await Promise.all(Array.from({ length: WRITERS }, write))
+    const made = () => this.logged(reference).slice(before)
+    await reference.until(() => made().length >= texts.length, target.patienceMs)
+    demand(reference.ended === undefined, 'the stream that was open all along has ended')
+    const came = made().length
+    demand(came >= texts.length, `of ${texts.length} events that happened, ${came} came on an open stream`)
+    await this.quiet(reference)
+    return made()
+  }
+
+  /** Waits until nothing has come for a moment. */
+  async quiet(stream: EventStream): Promise<void> {
+    for (let bytes = -1; bytes !== stream.bytes && stream.ended === undefined;) {
+      bytes = stream.bytes
+      await delay(this.target.quietMs)
+    }
+  }
+
+  /**
+   * Demands that the log's entries on `stream`, from its first one on, are exactly `due`; waits for the last of them.
+   * @param when says in the sentence of a violation what the client had done
+   */
+  async demandExactly(stream: EventStream, due: readonly Dispatched[], when: string): Promise<void> {
+    const seen = () => this.logged(stream).slice(0, due.length)
+    // Where one is wrong, those behind it mostly are too: to look at the newest alone is quick, also for thousands.
+    const goesWrong = (events: Dispatched[]) => !isSame(events.at(-1), due[events.length - 1])
+    demand(stream.status === 200, `${when}, the status was ${stream.status}`)
+    await stream.until(() => {
+      const events = seen()
+      return events.length === due.length || (events.length > 0 && goesWrong(events))
+    }, this.target.patienceMs)
+    const came = seen()
+    const wrong = due.findIndex((event, i) => !isSame(came[i], event))
+    const [wanted, got] = [due[wrong], came[wrong]]
+    if (!wanted) return
+    const place = `${when}, ${describe(wanted)} had to come as number ${wrong + 1} of ${due.length}`
+    if (got) throw new Violation(`${place}, and ${describe(got)} came`)
+    const how =
+      stream.ended === undefined ? `nothing came in ${this.target.patienceMs / 1000} s` : 'the stream ended'
+    throw new Violation(`${place}, and ${how}`)
+  }
+}
+
+/** @throws {Violation} when the event has no id */
+export function idOf(event: Dispatched | undefined): string {
+  demand(event?.id !== undefined && event.id !== '', `the event ${event?.type} has no id`)
+  return event.id
+}
+
+export const describe = ({ id, type }: Dispatched): string => `${type} (id ${id ?? 'missing'})`
+
+export function isSame(a: Dispatched | undefined, b: Dispatched | undefined): boolean {
+  return a?.id === b?.id && a?.type === b?.type && a?.data === b?.data
+}

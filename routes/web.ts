@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto'
+import { readFile, readdir } from 'node:fs/promises'
+import { extname } from 'node:path'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ApiError } from '../errors.js'
+import { isHeld } from '../schemas/conditions.js'
+
+const FOLDER = new URL('web/', import.meta.resolve('#root'))
+
+/** What `web/` holds; a file of another kind there is not served. */
+const MEDIA_TYPES: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+}
+
+interface WebFile {
+  content: Buffer
+  type: string
+  etag: string
+}
+
+/** The pages are a few small files: read once, so no address can name any other file. */
+async function readFiles(): Promise<Map<string, WebFile>> {
+  const files = new Map<string, WebFile>()
+  for (const name of await readdir(FOLDER)) {
+    const type = MEDIA_TYPES[extname(name)]
+    if (type === undefined) continue
+    const content = await readFile(new URL(name, FOLDER))
+    const etag = `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`
+    files.set(name, { content, type, etag })
+  }
+  return files
+}
+
+/** The pages for people: the sign-in, the Database Activity panel, and a page for each part. None of them holds data. */
+const web: FastifyPluginAsyncTypebox = async (app) => {
+  const files = await readFiles()
+  const open = { config: { withoutDatabase: true }, schema: { hide: true } }
+
+  function send(reply: FastifyReply, name: string, cacheControl: string): FastifyReply {
+    const file = files.get(name)
+    if (!file) throw new ApiError('not_found')
+    reply.headers({ 'cache-control': cacheControl, etag: file.etag })
+    return isHeld(reply.request.headers['if-none-match'], file.etag)
+      ? reply.code(304).send()
+      : reply.type(file.type).send(file.content)
+  }
+
+  /** Not kept by the browser: after signing out, going back must not show what stood there. */
+  const sendPage = (reply: FastifyReply, name: string) => send(reply, name, 'no-store')
+
+  /** Where nobody can tell who asks, the page comes, and says itself that the database is away. */
+  async function isStranger(request: FastifyRequest): Promise<boolean> {
+    if (app.mode.databaseLost) return false
+    try {
+      return (await app.findPrincipal(request)) === undefined
+    } catch (err) {
+      request.log.warn({ err }, 'who asks for a page could not be looked up')
+      return false
+    }
+  }
+
+  const pageForMembers = (name: string) => async (request: FastifyRequest, reply: FastifyReply) => {
+    if (await isStranger(request)) {
+      const next = new URLSearchParams({ next: request.url })
+      return reply.header('cache-control', 'no-store').redirect(`/login?${next.toString()}`, 303)
+    }
+    return sendPage(reply, name)
+  }
+
+  app.get('/login', open, (_request, reply) => sendPage(reply, 'login.html'))
+  app.get('/', open, pageForMembers('index.html'))
+  app.get('/items/:part_number', open, pageForMembers('item.html'))
+  app.get(
+    '/web/:name',
+    { ...open, schema: { hide: true, params: Type.Object({ name: Type.String() }) } },
+    (request, reply) => send(reply, request.params.name, 'no-cache'),
+  )
+}
+
+export default web

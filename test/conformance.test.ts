@@ -1,0 +1,201 @@
+import { readFile } from 'node:fs/promises'
+import { setImmediate } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { type Result, checks, runChecks } from '../conformance/run.js'
+import type { Target } from '../conformance/target.js'
+import { createItems, countAt } from '../conformance/trigger.js'
+import { pruneEvents } from '../store/events.js'
+import { createToken, startApp } from './harness/app.js'
+import { type Behaviour, TinyFeed } from './harness/tiny-feed.js'
+import { until } from './harness/until.js'
+import { listen } from './harness/watcher.js'
+
+t.jobs = 4
+
+const failedOf = (results: Result[]) =>
+  results.filter(({ outcome }) => outcome === 'failed').map(({ id }) => id)
+const skippedOf = (results: Result[]) =>
+  results.filter(({ outcome }) => outcome === 'skipped').map(({ id }) => id)
+
+t.test('Silo passes every check', { buffered: false }, async (t) => {
+  const app = await startApp(t, { HEARTBEAT_MS: 300 })
+  const origin = new URL(await listen(app))
+  const token = await createToken(app.db, 'editor')
+  await app.db`insert into items (part_number) values ('old-1'), ('old-2')`
+  await until(() => app.sse.head.endsWith('-2'), 'the tail has them')
+  await pruneEvents(app.db, 0, 2, 100)
+  await until(() => app.sse.feed.oldest === 2, 'the tail knows that they are gone')
+
+  const results = await runChecks({
+    url: new URL('/api/events', origin),
+    token,
+    trigger: createItems(origin, token),
+    heartbeat: 'heartbeat',
+    reset: 'reset',
+    notices: ['server.state'],
+    heartbeatMs: 300,
+    cursorParameter: 'since',
+    filter: { parameter: 'types', hiding: 'item.deleted' },
+    expiredId: app.sse.head.replace(/2$/, '1'),
+    countClients: countAt(origin, '/ready#/sse_clients', token),
+    stop: () => app.close(),
+    connections: 100,
+    burst: 600,
+    patienceMs: 5000,
+    quietMs: 50,
+    pauseMs: 1000,
+  })
+  t.equal(results.length, checks.length)
+  for (const { id, outcome, reason } of results) t.equal(outcome, 'passed', `${id} ${reason ?? ''}`)
+})
+
+async function runTiny(t: Test, wrong: Partial<Behaviour> = {}, more: Partial<Target> = {}) {
+  const feed = await TinyFeed.open(t, wrong)
+  return runChecks({
+    url: feed.url,
+    token: 'tiny',
+    // Not all in one turn: a server has time to send what it has.
+    trigger: async (text) => {
+      feed.publish(text)
+      await setImmediate()
+    },
+    heartbeat: 'heartbeat',
+    reset: 'reset',
+    notices: [],
+    heartbeatMs: 200,
+    cursorParameter: 'since',
+    filter: { parameter: 'types', hiding: 'other' },
+    expiredId: undefined,
+    countClients: async () => feed.clients,
+    stop: async () => feed.stop(),
+    connections: 20,
+    burst: 100,
+    patienceMs: 3000,
+    quietMs: 20,
+    pauseMs: 100,
+    ...more,
+  })
+}
+
+t.test('another server that keeps the promises passes too', async (t) => {
+  const results = await runTiny(t)
+  t.strictSame(failedOf(results), [], JSON.stringify(results))
+  t.strictSame(skippedOf(results), ['reset-expired'], 'nothing expires there')
+})
+
+/** Ways to be wrong, and the checks that each of them fails. */
+const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target?: Partial<Target>][] = [
+  [
+    'has no ids',
+    { lineOfId: () => '' },
+    [
+      'resume',
+      'resume-by-query',
+      'header-wins',
+      'bookmark',
+      'reset-nonsense',
+      'reset-foreign',
+      'reset-future',
+      'heartbeat-moves',
+      'ids',
+    ],
+  ],
+  [
+    'resumes one too early',
+    { resumesAfter: (id) => id - 1 },
+    ['resume', 'resume-by-query', 'bookmark', 'heartbeat-moves'],
+  ],
+  ['resumes one too late', { resumesAfter: (id) => id + 1 }, ['resume', 'resume-by-query', 'bookmark']],
+  ['is silent on nonsense', { resets: false }, ['reset-nonsense', 'reset-foreign', 'reset-future']],
+  ['lets the query win', { cursorOf: (header, query) => query ?? header }, ['header-wins']],
+  ['lets line breaks into data', { encode: (text) => text }, ['text', 'utf-8', 'grammar', 'ids']],
+  [
+    'overlooks that a carriage return ends a line',
+    { encode: (text) => text.replaceAll('\n', '\ndata: ') },
+    ['text', 'grammar'],
+  ],
+  [
+    'says nothing before the first event',
+    { greeting: '', heartbeatMs: 60_000 },
+    ['first-bytes', 'bookmark'],
+    { heartbeatMs: undefined },
+  ],
+  [
+    'has the wrong content type',
+    { headers: { 'content-type': 'text/plain; charset=utf-8' } },
+    ['content-type'],
+  ],
+  [
+    'says the wrong things to clients, caches and proxies',
+    {
+      headers: {
+        'content-type': 'text/event-stream; charset=latin1',
+        'cache-control': 'private',
+        'x-accel-buffering': 'yes',
+        'content-length': '1000000000',
+      },
+      greeting: 'retry: 1\n\n',
+    },
+    ['charset', 'no-store', 'no-transform', 'unbuffered', 'framing', 'retry', 'stop'],
+  ],
+  ['says retry in seconds', { greeting: 'retry: 3s\n\n' }, ['grammar']],
+  [
+    'drops what a slow reader does not take',
+    {
+      deliver: (response, frame) => {
+        if (response.writableLength < 2 ** 20) response.write(frame)
+      },
+    },
+    ['slow-reader'],
+    { burst: 1000 },
+  ],
+  ['ignores filters', { filters: false, refusesUnknownTypes: false }, ['filter', 'filter-unknown']],
+  [
+    'lets everybody in, by every method',
+    { token: undefined, headStatus: 500, postStatus: 200 },
+    ['unauthorized', 'head', 'post'],
+  ],
+  [
+    'forgets nobody, and cuts everybody off',
+    { forgets: false, end: (response) => void response.destroy() },
+    ['vanished', 'stop'],
+  ],
+  ['ends in the middle of an event', { end: (response) => void response.end('data: {') }, ['stop']],
+  [
+    'is not UTF-8',
+    { deliver: (response, frame) => void response.write(frame, 'latin1') },
+    ['text', 'utf-8', 'grammar'],
+  ],
+  [
+    'serves fifteen clients and no more',
+    {
+      deliver: (response, frame, nth) => {
+        if (nth < 15) response.write(frame)
+      },
+    },
+    ['many'],
+  ],
+  ['sends chunks to everybody', { headers: { 'transfer-encoding': 'chunked' } }, ['http-1.0', 'grammar']],
+  ['has no heartbeat', { heartbeatMs: 60_000 }, ['bookmark', 'heartbeat', 'heartbeat-moves']],
+  ['is silent on what it has thrown away', {}, ['reset-expired'], { expiredId: 'h1-0' }],
+  ['sends nothing that a client would dispatch', { lineOfData: () => '' }, ['live']],
+  ['never answers with 200', { status: 503 }, ['status']],
+]
+
+for (const [what, wrong, failed, target] of faults) {
+  t.test(`a server that ${what} fails ${failed.join(', ')}, and nothing else`, async (t) => {
+    const results = await runTiny(t, wrong, target)
+    const reasons = results
+      .filter(({ outcome }) => outcome === 'failed')
+      .map(({ id, reason }) => `${id}: ${reason}`)
+    t.strictSame(failedOf(results), failed, reasons.join('\n'))
+  })
+}
+
+t.test('the documentation tells of every check what must hold, and where that is written', async (t) => {
+  const documentation = await readFile(new URL('../docs/conformance.md', import.meta.url), 'utf8')
+  for (const { id, title, source } of checks) {
+    const [row = ''] = documentation.split('\n').filter((line) => line.startsWith(`| \`${id}\` |`))
+    t.ok(row.includes(title) && row.includes(source), id)
+  }
+})

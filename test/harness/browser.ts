@@ -1,0 +1,43 @@
+import { existsSync } from 'node:fs'
+import { type Browser, type Page, chromium } from 'playwright-core'
+import type { Test } from 'tap'
+
+const PLACES = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+  '/opt/google/chrome/chrome',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
+  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
+]
+
+const ARGS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** The Chromium of this machine: what CHROMIUM_PATH names, or one at a usual place. */
+export function findChromium(): string | undefined {
+  return process.env.CHROMIUM_PATH ?? PLACES.find((place) => existsSync(place))
+}
+
+export async function launchBrowser(t: Test, executablePath: string): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath, args: ARGS, chromiumSandbox: false })
+  t.teardown(() => browser.close())
+  return browser
+}
+
+/** What the page complains of: uncaught errors, and whatever is an error on its console, so every breach of the CSP. */
+export function complaintsOf(page: Page): string[] {
+  const complaints: string[] = []
+  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(`${message.text()} ${message.location().url}`)
+  })
+  return complaints
+}

@@ -1,0 +1,169 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { Nginx } from '../chaos/nginx.js'
+import { createToken, startApp } from './harness/app.js'
+import { createDatabase } from './harness/database.js'
+import { PASSWORD, bearer, createPerson } from './harness/people.js'
+import { waitFor } from './harness/wait-for.js'
+import { Watcher, listen } from './harness/watcher.js'
+
+/** The project's nginx in front of these ports, stopped when the test ends; undefined where none is installed. */
+async function startNginx(t: Test, ports: number[]): Promise<Nginx | undefined> {
+  const nginx = await Nginx.start(ports)
+  if (nginx) t.teardown(() => nginx.stop())
+  else t.comment('nginx is not installed: nothing of its configuration is tested')
+  return nginx
+}
+
+/** Two instances on one database, behind nginx. */
+async function startBoth(t: Test) {
+  const databaseUrl = await createDatabase(t)
+  const options = { databaseUrl, TRUST_PROXY: ['loopback'], HEARTBEAT_MS: 300 }
+  const apps = [await startApp(t, options), await startApp(t, options)] as const
+  const ports = [Number(new URL(await listen(apps[0])).port), Number(new URL(await listen(apps[1])).port)]
+  const nginx = await startNginx(t, ports)
+  return nginx && { apps, nginx, token: await createToken(apps[0].db, 'editor') }
+}
+
+const post = (url: string, token: string, body: string, type = 'application/json') =>
+  fetch(url, { method: 'POST', headers: { ...bearer(token), 'content-type': type }, body })
+
+const create = (origin: string, token: string, part_number: string) =>
+  post(
+    `${origin}/api/items`,
+    token,
+    JSON.stringify({ part_number, item_type: 'part', description: 'Bracket' }),
+  )
+
+t.test('a stream through nginx is live, and goes on through the other instance', async (t) => {
+  const both = await startBoth(t)
+  if (!both) return
+  const { apps, nginx, token } = both
+  const health = await fetch(`${nginx.origin}/health`)
+  t.strictSame(await health.json(), { status: 'ok', mode: 'normal' })
+  t.equal(health.headers.get('server'), 'nginx', 'without its version')
+
+  const watcher = await Watcher.open(t, nginx.origin, { token })
+  await watcher.untilSeen('server.state')
+  t.ok(watcher.retryMs)
+  t.equal((await create(nginx.origin, token, 'A01-0001')).status, 201)
+  await watcher.untilEvents(1, 1000)
+  await watcher.untilSeen('heartbeat')
+
+  const holder = apps.find((app) => app.sse.clients > 0) ?? apps[0]
+  const other: FastifyInstance = holder === apps[0] ? apps[1] : apps[0]
+  const closing = holder.close()
+  await watcher.untilEnded()
+  t.equal(watcher.endedCleanly, true, 'the end is a complete one through nginx too')
+  t.equal((await create(await listen(other), token, 'A01-0002')).status, 201)
+  await closing
+
+  const again = await Watcher.open(t, nginx.origin, { token, lastEventId: watcher.lastId })
+  await again.untilEvents(1)
+  t.equal((await create(nginx.origin, token, 'A01-0003')).status, 201)
+  await again.untilEvents(2)
+  t.equal(other.sse.clients, 1)
+  t.strictSame(
+    [...watcher.events, ...again.events].map(({ data }) => data.part_number),
+    ['A01-0001', 'A01-0002', 'A01-0003'],
+  )
+  t.notOk(again.seen.some(({ type }) => type === 'reset'))
+})
+
+t.test("a client is known by nginx's word for its address, not by its own", async (t) => {
+  const both = await startBoth(t)
+  if (!both) return
+  const { apps, nginx } = both
+  await createPerson(apps[0].db, 'mara', 'viewer')
+  const signIn = async (forwarded: string): Promise<number> => {
+    const res = await fetch(`${nginx.origin}/api/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-forwarded-for': forwarded },
+      body: JSON.stringify({ username: 'mara', password: PASSWORD }),
+    })
+    return res.status
+  }
+  // Each instance counts for itself, so ten on each are the most that pass.
+  const statuses: number[] = []
+  for (let i = 0; i < 24; i += 1) statuses.push(await signIn(`198.51.100.${i}`))
+  t.ok(statuses.filter((status) => status === 200).length <= 20)
+  t.equal(statuses.at(-1), 429, 'forged addresses are no way around')
+
+  // As nginx sends it for another client: the service believes the proxy.
+  for (const app of apps) {
+    const res = await fetch(`${await listen(app)}/api/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-forwarded-for': '198.51.100.7' },
+      body: JSON.stringify({ username: 'mara', password: PASSWORD }),
+    })
+    t.equal(res.status, 200, 'another client is not held back by the first')
+  }
+})
+
+t.test('an import may be large, nothing else', async (t) => {
+  const both = await startBoth(t)
+  if (!both) return
+  const { nginx, token } = both
+  const row = `,part,${'x'.repeat(900)}\n`
+  const csv = `part_number,item_type,description\n${Array.from({ length: 2000 }, (_, i) => `L-${i}${row}`).join('')}`
+  t.ok(csv.length > 1024 * 1024)
+  const imported = await post(`${nginx.origin}/api/items/import?dry_run=true`, token, csv, 'text/csv')
+  t.match(await imported.json(), { created: 2000, errors: [] })
+
+  const refused = await post(`${nginx.origin}/api/items`, token, csv)
+  t.equal(refused.status, 413)
+  t.match(refused.headers.get('content-type'), 'application/json')
+  t.match(await refused.json(), { error: 'payload_too_large', message: String, details: [] })
+})
+
+/** Something that takes a request and is gone before it has answered; the methods that it was sent. */
+async function startCrasher(t: Test): Promise<{ port: number; methods: string[] }> {
+  const methods: string[] = []
+  const server = createServer((socket) => {
+    socket.once('data', (data) => {
+      methods.push(data.toString().split(' ')[0] ?? '')
+      socket.destroy()
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  return { port: (server.address() as AddressInfo).port, methods }
+}
+
+t.test('a write that may have arrived is not sent again, a read is', async (t) => {
+  const crashers = [await startCrasher(t), await startCrasher(t)]
+  const nginx = await startNginx(
+    t,
+    crashers.map(({ port }) => port),
+  )
+  if (!nginx) return
+  for (const [method, times] of Object.entries({ GET: 2, POST: 1, PUT: 1, PATCH: 1, DELETE: 1 })) {
+    const res = await fetch(`${nginx.origin}/api/items/A01-0001`, { method })
+    t.equal(res.status, 503, method)
+    t.equal(res.headers.get('retry-after'), '2')
+    t.match(await res.json(), { error: 'overloaded', details: [] })
+    const sent = crashers.flatMap(({ methods }) => methods).filter((sent) => sent === method)
+    t.equal(sent.length, times, `${method} is sent ${times === 1 ? 'once' : 'to both'}`)
+  }
+  const stream = await fetch(`${nginx.origin}/api/events`, { headers: { accept: 'text/event-stream' } })
+  t.equal(stream.status, 200, 'a status but 200 would stop an EventSource')
+  t.equal(stream.headers.get('content-type'), 'text/event-stream')
+  t.match(await stream.text(), /^retry: [2-5]000\n\n$/)
+  const page = await fetch(`${nginx.origin}/api/events`, { headers: { accept: 'application/json' } })
+  t.equal(page.status, 503)
+  t.match(await page.json(), { error: 'overloaded' })
+})
+
+t.test('an instance that is gone costs no write', async (t) => {
+  const both = await startBoth(t)
+  if (!both) return
+  const { apps, nginx, token } = both
+  await apps[1].close()
+  const statuses = await Promise.all(
+    Array.from({ length: 8 }, async (_, i) => (await create(nginx.origin, token, `B01-000${i}`)).status),
+  )
+  t.strictSame(statuses, Array<number>(8).fill(201))
+  await waitFor('the log', async () => (await apps[0].db`select from events`).length === 8)
+})

@@ -1,0 +1,99 @@
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import { ROLES } from '../schemas/auth.js'
+import { createToken, startApp } from './harness/app.js'
+
+const SPECIFICATION = new URL('docs/SPECIFICATION.md', import.meta.resolve('#root'))
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+interface Endpoint {
+  method: (typeof METHODS)[number]
+  path: string
+  role: string
+}
+
+/** The table of section 11.1: method, path, role, meaning. */
+async function readTable(): Promise<Endpoint[]> {
+  const text = await readFile(SPECIFICATION, 'utf8')
+  const [, section = ''] = text.split('### 11.1 Endpoints')
+  return [...section.matchAll(/^\| (\w+) +\| `([^`]+)` +\| (\w+) +\| \S/gm)].map(
+    ([, verb, path = '', role = '']) => {
+      const method = METHODS.find((known) => known === verb)
+      if (!method) throw new Error(`${String(verb)} is no method`)
+      return { method, path, role }
+    },
+  )
+}
+
+/** The routes as the router prints them: a tree whose branches are indented by four characters. */
+function readRoutes(tree: string): string[] {
+  const branch: string[] = []
+  return tree.split('\n').flatMap((line) => {
+    const [, indent = '', part = '', methods = ''] = /^([│ ]*)[├└]── (\S+) \(([A-Z, ]+)\)/.exec(line) ?? []
+    branch.splice(indent.length / 4, Infinity, part)
+    const path = branch.join('').replaceAll(/:(\w+)/g, '{$1}')
+    return methods
+      .split(', ')
+      .filter((method) => method !== '' && method !== 'HEAD')
+      .map((method) => `${method} ${path}`)
+  })
+}
+
+const name = ({ method, path }: Endpoint) => `${method} ${path}`
+
+t.test('section 11.1 lists every endpoint, and no other', async (t) => {
+  const app = await startApp(t)
+  const routes = readRoutes(app.printRoutes({ commonPrefix: false }))
+  t.ok(routes.length > 20)
+  t.strictSame((await readTable()).map(name).sort(), routes.sort())
+})
+
+t.test('the role in section 11.1 is the role that is asked for', async (t) => {
+  const app = await startApp(t)
+  const tokens = new Map<string, string>()
+  for (const role of ROLES) tokens.set(role, await createToken(app.db, role))
+  const refusal = async ({ method, path }: Endpoint, token?: string) => {
+    const { statusCode } = await app.inject({
+      method,
+      url: path.replaceAll(/\{\w+\}/g, 'x'),
+      headers: {
+        accept: 'application/json',
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      },
+    })
+    return statusCode === 401 || statusCode === 403 ? statusCode : undefined
+  }
+  for (const endpoint of await readTable()) {
+    if (endpoint.role === 'public') {
+      if (endpoint.path.includes('login')) continue
+      t.equal(await refusal(endpoint), undefined, `${name(endpoint)} is for everybody`)
+      continue
+    }
+    t.equal(await refusal(endpoint), 401, `${name(endpoint)} wants a sign-in`)
+    const needed = ROLES.findIndex((role) => role === endpoint.role)
+    t.ok(needed >= 0, `${endpoint.role} is a role`)
+    for (const [rank, role] of ROLES.entries()) {
+      t.equal(
+        await refusal(endpoint, tokens.get(role)),
+        rank < needed ? 403 : undefined,
+        `${name(endpoint)} as ${role}`,
+      )
+    }
+  }
+})
+
+t.test('the OpenAPI document is one, with the errors of every route', async (t) => {
+  const app = await startApp(t)
+  const document = (await app.inject('/api/openapi.json')).json<{
+    openapi: string
+    paths: Record<string, Record<string, { responses: Record<string, unknown>; summary?: string }>>
+  }>()
+  t.equal(document.openapi, '3.1.0')
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const [verb, { responses, summary }] of Object.entries(methods)) {
+      t.ok(summary, `${verb} ${path} has a summary`)
+      t.ok(Object.keys(responses).length > 0, `${verb} ${path} says what it answers`)
+    }
+  }
+})
