@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
 import { type IncomingMessage, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable, pipeline } from 'node:stream'
@@ -7,22 +6,8 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import type { ImportResult } from '../../schemas/import.js'
 import { createToken, startApp } from '../harness/app.js'
+import { readCatalogue } from '../harness/catalogue.js'
 import { type Send, codeOf, fieldsOf, readEvents, signIn, waitForWaiters } from '../harness/client.js'
-
-/** The published catalogue, which is not part of the project; SILO_CATALOGUE says where else it lies. */
-const CATALOGUE =
-  process.env.SILO_CATALOGUE ??
-  new URL('../shared/data/lumenpnp-part-catalog.csv', import.meta.resolve('#root')).pathname
-
-/** 86 parts in the shape of the published catalogue. */
-function madeUpCatalogue(): string {
-  const header = 'Part Number,Part Name,Comment,Optional,Source 1,Source 1 URL'
-  const rows = Array.from({ length: 86 }, (_, n) => {
-    const name = n < 2 ? `y-gantry-${n}` : `"leg, ""left"" ${n}"`
-    return `FDM-${String(n + 1).padStart(4, '0')},${name},${n === 2 ? 'Print using gantry settings' : ''},,Opulo,`
-  })
-  return [header, ...rows, ''].join('\n')
-}
 
 interface Part {
   part_number: string
@@ -68,9 +53,8 @@ t.test(
   'a real catalogue imports in one request, is found, and importing it again changes nothing',
   async (t) => {
     const { app, send, importCsv } = await start(t)
-    const real = existsSync(CATALOGUE)
-    if (!real) t.comment('the published catalogue is not here: a made-up one of the same shape is used')
-    const file = real ? readFileSync(CATALOGUE) : Buffer.from(madeUpCatalogue())
+    const { csv: file, published } = readCatalogue()
+    if (!published) t.comment('the published catalogue is not here: a made-up one of the same shape is used')
     const res = await importCsv(file)
     t.equal(res.statusCode, 200)
     t.strictSame(res.json(), counts(86, 0, 0, 0))
@@ -80,7 +64,7 @@ t.test(
     const found = (await send('GET', '/api/items?search=gantry')).json<{ items: Part[] }>().items
     t.ok(found.length >= 2)
     t.ok(found.every((item) => /gantry/i.test(item.part_number + item.description)))
-    if (real) {
+    if (published) {
       const item = (await send('GET', '/api/items/csm-0001')).json<Part>()
       t.equal(item.description, 'Staging plate')
       t.match(item.properties, { Comment: '3mm thick laser cut steel', 'Source 1': 'Opulo' })
