@@ -19,6 +19,7 @@ WORKDIR /silo
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
 COPY migrations migrations
+COPY web web
 COPY --from=build /silo/dist dist
 USER node
 EXPOSE 8080

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 export async function waitFor<T>(
   what: string,
   found: () => T | undefined | false | Promise<T | undefined | false>,
-  deadline = 15_000,
+  deadline = 60_000,
 ): Promise<T> {
   const until = Date.now() + deadline
   for (;;) {

@@ -39,7 +39,7 @@ const headReached = (app: FastifyInstance, id: number) =>
   until(() => app.sse.head.endsWith(`-${id}`), `the tail is at ${id}`)
 
 t.test('a committed change reaches a watcher, with exactly the keys that were promised', async (t) => {
-  const { app, watch } = await serve(t)
+  const { app, watch } = await serve(t, { HEARTBEAT_MS: 3_600_000 })
   const watcher = await watch()
   await watcher.untilSeen('server.state')
 
