@@ -7,10 +7,10 @@ import type { Role } from '../../schemas/auth.js'
 import type { Sql } from '../../store/connect.js'
 import { createDatabase } from './database.js'
 
-/** The configuration of a test's application: any free port, quiet, and what the test wants different. */
+/** The configuration of a test's application: any free port, quiet, no heartbeat soon, and what the test wants different. */
 export function testConfig(databaseUrl: string, wanted: Partial<AppConfig> = {}): AppConfig {
   return {
-    ...readConfig({ PORT: '0', LOG_LEVEL: 'silent' }),
+    ...readConfig({ PORT: '0', LOG_LEVEL: 'silent', HEARTBEAT_MS: '3600000' }),
     DATABASE_URL: databaseUrl,
     JWT_SECRET: 'a secret for tests, long enough to be one',
     ...wanted,
