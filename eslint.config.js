@@ -36,7 +36,7 @@ const BROWSER = [
 ]
 
 export default tseslint.config(
-  { ignores: ['dist', '.tap', '.silo'] },
+  { ignores: ['dist', 'mutant', '.tap', '.silo'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -8,7 +8,7 @@ import type { Sql } from '../store/connect.js'
 import { runChaos } from './run.js'
 
 const DIST = new URL('dist/', import.meta.resolve('#root'))
-const MUTANT = new URL('mutant/', DIST)
+const MUTANT = new URL('mutant/', import.meta.resolve('#root'))
 const SEED = 7
 const SECONDS = 25
 
@@ -59,10 +59,7 @@ const MUTANTS: readonly Mutant[] = [
 
 async function build(edits: readonly Edit[]): Promise<string> {
   await rm(MUTANT, { recursive: true, force: true })
-  await cp(DIST, MUTANT, {
-    recursive: true,
-    filter: (path) => !/\/(chaos|mutant)\b/.test(path.slice(fileURLToPath(DIST).length - 1)),
-  })
+  await cp(DIST, MUTANT, { recursive: true })
   for (const { file, from, to } of edits) {
     const text = await readFile(new URL(file, MUTANT), 'utf8')
     if (text.split(from).length !== 2) throw new Error(`${file} does not say "${from}" exactly once`)
