@@ -108,7 +108,8 @@ export default fp(
 
     mode.onChange((current) => {
       // The sessions were renewed while the database was lost, the one that listens among them.
-      listening &&= current !== 'degraded'
+      if (current === 'degraded') listening = false
+      else if (!listening) void listen()
       feed.announce({ mode: current })
     })
 
