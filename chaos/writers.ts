@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { within } from '../deadline.js'
 import type { Sql } from '../store/connect.js'
 import type { TruthEvent } from './history.js'
 import type { Random } from './random.js'
 
 /** Items that everybody edits at once. */
 export const HOT_ITEMS = Array.from({ length: 8 }, (_, i) => `HOT-${i}`)
+/** A session that was killed may never answer; whoever writes in psql would have given up by now. In ms. */
+const SQL_DEADLINE_MS = 10_000
 const SQL_ITEMS = Array.from({ length: 8 }, (_, i) => `SQL-${i}`)
 
 /** A write, what became of it as far as its writer knows, and how its events are recognised. */
@@ -163,7 +166,7 @@ export class SqlWriter extends Writer {
       ${rollBack ? 'rollback' : 'commit'};
     `
     try {
-      await this.sql.unsafe(transaction)
+      await within(SQL_DEADLINE_MS, this.sql.unsafe(transaction))
       return { outcome: rollBack ? 'refused' : 'acknowledged', marks: [mark] }
     } catch {
       return { outcome: rollBack ? 'refused' : 'unknown', marks: [mark] }

@@ -35,10 +35,13 @@ export async function readNewest(sql: Sql): Promise<{ epoch: string; prunedTo: n
   return { epoch: row.epoch, prunedTo: row.pruned_to, id: row.id }
 }
 
-/** The transactions that write to the log now: each has drawn an id, or will draw one larger than any drawn so far. */
+/**
+ * The transactions that write to the log now: each has drawn an id, or will draw one larger than any drawn so far.
+ * Always one row: an answer that came to nothing must never pass for "nobody writes".
+ */
 export async function readWriters(sql: Sql): Promise<string[]> {
-  const rows = await sql<{ writer: string }[]>`
-    select distinct virtualtransaction as writer
+  const [row] = await sql<{ writers: string[] }[]>`
+    select coalesce(json_agg(distinct virtualtransaction), '[]') as writers
       from pg_locks
      where locktype = 'relation'
        and database = (select oid from pg_database where datname = current_database())
@@ -46,7 +49,8 @@ export async function readWriters(sql: Sql): Promise<string[]> {
        and mode = 'RowExclusiveLock'
        and granted
   `
-  return rows.map(({ writer }) => writer)
+  if (!row) throw new Error('pg_locks gave no answer')
+  return row.writers
 }
 
 /** The largest id that was ever drawn, whatever became of it. */
@@ -54,7 +58,8 @@ export async function readLastDrawn(sql: Sql): Promise<number> {
   const [row] = await sql<{ id: number }[]>`
     select coalesce(pg_sequence_last_value(pg_get_serial_sequence('events', 'id')::regclass), 0) as id
   `
-  return row?.id ?? 0
+  if (!row) throw new Error('the sequence gave no answer')
+  return row.id
 }
 
 /** Tells the other instances to look at the log. It carries nothing: the log says what there is. */
