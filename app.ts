@@ -4,9 +4,10 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { AppConfig } from './config.js'
 import auth from './plugins/auth.js'
 import database from './plugins/database.js'
-import errors from './plugins/errors.js'
+import errors, { answerParserError } from './plugins/errors.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
+import requestLimit from './plugins/request-limit.js'
 import retention from './plugins/retention.js'
 import securityHeaders from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
@@ -28,6 +29,9 @@ declare module 'fastify' {
   }
 }
 
+/** Who opens a connection and doesn't say what for within this time is cut off, in ms. */
+const HEADERS_TIMEOUT_MS = 10_000
+
 /**
  * The application as a function of its configuration: plugins, then routes, in the order in which they matter. It logs to
  * the standard output, or to the stream that is given.
@@ -44,6 +48,10 @@ export async function buildApp(
     // Until the last stream has ended, probes are still answered in the API's own words.
     return503OnClosing: false,
     bodyLimit: 1024 * 1024,
+    // The largest import has this long to arrive, like its route; whatever is smaller ends with its handler's time.
+    requestTimeout: 600_000,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4 },
+    clientErrorHandler: answerParserError,
     // Whoever waits longer for a session of the pool is answered 503 instead of piling up behind the others.
     handlerTimeout: 15_000,
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -55,6 +63,7 @@ export async function buildApp(
   await app.register(openapi)
   await app.register(database)
   await app.register(mode)
+  await app.register(requestLimit)
   await app.register(auth)
   await app.register(signInLimit)
   await app.register(sse)

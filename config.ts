@@ -72,6 +72,18 @@ export const Environment = Type.Object({
     default: 10_000,
     mustBe: 'a whole number, at least 1',
   }),
+  SSE_MAX_CLIENTS_PER_USER: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 1000,
+    mustBe: 'a whole number, at least 1',
+  }),
+  SSE_MAX_CLIENTS_PER_ADDRESS: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 1000,
+    mustBe: 'a whole number, at least 1',
+  }),
   DRAIN_DELAY_MS: Type.Integer({ default: 0, ...milliseconds(0) }),
   SHUTDOWN_TIMEOUT_MS: Type.Integer({ default: 10_000, ...milliseconds(1000) }),
 })

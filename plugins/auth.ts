@@ -5,9 +5,10 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
+import { batched } from '../batch.js'
 import { ApiError } from '../errors.js'
 import { ROLES, type Role } from '../schemas/auth.js'
-import { type Principal, findPrincipalByHash, findPrincipalBySession, noteUse } from '../store/tokens.js'
+import { type Principal, findPrincipalsByHash, findPrincipalsBySession, noteUses } from '../store/tokens.js'
 
 const SESSION_COOKIE = 'silo_session'
 
@@ -48,7 +49,7 @@ declare module 'fastify' {
   }
 }
 
-const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
 /** Whether the browser says that another site's page made this request (Fetch Metadata, and Origin for the rest). */
 function isCrossOrigin(request: FastifyRequest): boolean {
@@ -74,16 +75,23 @@ export default fp(
       verify: { algorithms: ['HS256'], requiredClaims: ['jti', 'exp'], allowedJti: UUID },
     })
 
+    const askBySession = batched((ids: readonly string[]) => findPrincipalsBySession(app.db, ids))
+    const askByHash = batched((hashes: readonly string[]) => findPrincipalsByHash(app.db, hashes))
+    const noteUse = batched(async (ids: readonly string[]) => {
+      await noteUses(app.db, ids)
+      return ids
+    })
+
     const openPrincipals = () => new LRUCache<string, Principal>({ max: 10_000, ttl: PRINCIPAL_TTL_MS })
     let principals = openPrincipals()
     const noted = new LRUCache<string, true>({ max: 10_000, ttl: NOTE_USE_MS })
 
-    async function lookUp(key: string, find: () => Promise<Principal | undefined>) {
+    async function lookUp(key: string, ask: (key: string) => Promise<Principal | undefined>) {
       // A look-up that began before a change ends in the cache of before: nobody reads that any more.
       const cache = principals
       const known = cache.get(key)
       if (known && known.expires_at.getTime() > Date.now()) return known
-      const found = await find()
+      const found = await ask(key)
       if (found) cache.set(key, found)
       return found
     }
@@ -98,21 +106,21 @@ export default fp(
 
     async function findBySession(jwt: string): Promise<Principal | undefined> {
       const id = sessionId(jwt)
-      return id === undefined ? undefined : lookUp(id, () => findPrincipalBySession(app.db, id))
+      return id === undefined ? undefined : lookUp(id, askBySession)
     }
 
     /** Costs the request nothing: it isn't waited for, and its failure is only logged. */
     function noteUseOf(token: Principal): void {
       if (noted.has(token.token_id)) return
       noted.set(token.token_id, true)
-      noteUse(app.db, token.token_id).catch((err: unknown) => {
+      noteUse(token.token_id).catch((err: unknown) => {
         app.log.warn({ err }, 'the last use of a token was not noted')
       })
     }
 
     async function findByApiToken(secret: string): Promise<Principal | undefined> {
       const hash = sha256(secret)
-      const found = await lookUp(hash.toString('base64'), () => findPrincipalByHash(app.db, hash))
+      const found = await lookUp(hash, askByHash)
       if (found) noteUseOf(found)
       return found
     }

@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import postgres from 'postgres'
@@ -33,6 +35,8 @@ export function isUnavailable(error: unknown): boolean {
   return error instanceof Error && 'code' in error && UNAVAILABLE.has(String(error.code))
 }
 
+const isTimeout = (error: Error): boolean => 'code' in error && error.code === 'FST_ERR_HANDLER_TIMEOUT'
+
 function toApiError(error: FastifyError | ApiError | Error): ApiError {
   if (error instanceof ApiError) return error
   if (isUnavailable(error)) return new ApiError('database_unavailable')
@@ -50,16 +54,42 @@ function toApiError(error: FastifyError | ApiError | Error): ApiError {
   return new ApiError('internal')
 }
 
+/** What the HTTP parser gives up on, before there is a request; anything else it refuses is not valid. */
+const PARSER_ERRORS: Record<string, ErrorCode> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+}
+
+/** Answers what never became a request (Fastify's `clientErrorHandler`) in the one error form, and hangs up. */
+export function answerParserError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const answer = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
+  const body = JSON.stringify(answer.body)
+  socket.end(
+    [
+      `HTTP/1.1 ${answer.statusCode} ${STATUS_CODES[answer.statusCode] ?? ''}`,
+      'content-type: application/json; charset=utf-8',
+      `content-length: ${Buffer.byteLength(body)}`,
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}
+
 /** Turns whatever is thrown into the one error form, and logs what is our fault. */
 export default fp(
   async (app) => {
     app.setErrorHandler((error: Error, request: FastifyRequest, reply: FastifyReply) => {
-      const answer = toApiError(error)
+      // The rest of a body is not waited for: whoever sends it byte by byte would keep the connection for ever.
+      const isArriving = !request.raw.complete
+      const answer = isArriving && isTimeout(error) ? new ApiError('request_timeout') : toApiError(error)
       if (answer.code === 'internal') request.log.error({ err: error }, 'request failed')
       return reply
         .code(answer.statusCode)
         .headers({
           ...(answer.statusCode === 503 && { 'retry-after': '2' }),
+          ...(isArriving && { connection: 'close' }),
           ...answer.options.headers,
           ...(answer.code === 'internal' && { 'request-id': request.id }),
           // The same for every 401 (RFC 6750, section 3): what was wrong with a token helps only who tries them.

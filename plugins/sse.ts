@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
+import { batched } from '../batch.js'
 import { within } from '../deadline.js'
 import { Feed } from '../feed/feed.js'
 import { Tail } from '../feed/tail.js'
@@ -40,11 +41,16 @@ export default fp(
 
     const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
 
+    const askLastDrawn = batched(async (keys: readonly string[]) => {
+      const id = await asked(readLastDrawn(app.feedDb))
+      return keys.map(() => id)
+    })
+
     const feed = new Feed(
       {
         heartbeatMs: config.HEARTBEAT_MS,
         read: (after, upTo) => asked(readEvents(app.feedDb, after, upTo, upTo - after)),
-        readLastDrawn: () => asked(readLastDrawn(app.feedDb)),
+        readLastDrawn: () => askLastDrawn('events'),
         onError,
       },
       { mode: mode.current },

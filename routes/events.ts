@@ -1,4 +1,5 @@
 import fastifyAccepts from '@fastify/accepts'
+import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -9,6 +10,7 @@ import { Filter } from '../feed/filter.js'
 import { decodeData } from '../feed/frame.js'
 import { ResponseSink } from '../feed/sink.js'
 import { Cursor, EVENT_TYPES, EventPage } from '../schemas/events.js'
+import { Slots } from './slots.js'
 
 const MAX_PATTERNS = 100
 /** How long a JSON page may be held back, in seconds. */
@@ -85,6 +87,9 @@ const randomBetween = (least: number, most: number) => Math.round(least + Math.r
 const events: FastifyPluginAsyncTypebox = async (app) => {
   await app.register(fastifyAccepts)
   const { feed } = app.sse
+  const everybody = new Slots(app.config.SSE_MAX_CLIENTS)
+  const perAddress = new Slots(app.config.SSE_MAX_CLIENTS_PER_ADDRESS)
+  const perUser = new Slots(app.config.SSE_MAX_CLIENTS_PER_USER)
   const endGraceMs = Math.min(END_GRACE_MS, (app.config.SHUTDOWN_TIMEOUT_MS - app.config.DRAIN_DELAY_MS) / 4)
 
   const wantsJson = (request: FastifyRequest): boolean =>
@@ -107,7 +112,23 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       const state = `event: server.state\ndata: ${JSON.stringify({ mode: app.mode.current })}\n`
       return turnAway(reply, randomBetween(2000, 5000), state)
     }
-    if (feed.clients >= app.config.SSE_MAX_CLIENTS) return turnAway(reply, randomBetween(20_000, 60_000))
+    return takePlaces(reply, [
+      [everybody, 'everybody'],
+      [perAddress, normalizeIP(request.ip)],
+    ])
+  }
+
+  async function admitUser(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    return wantsJson(request) ? undefined : takePlaces(reply, [[perUser, request.principal.user_id]])
+  }
+
+  /** Places are taken before anything is waited for, and kept until the connection is closed: a rush can't outrun them. */
+  function takePlaces(reply: FastifyReply, wanted: [Slots, string][]): FastifyReply | undefined {
+    for (const [slots, key] of wanted) {
+      const leave = slots.take(key)
+      if (!leave) return turnAway(reply, randomBetween(20_000, 60_000))
+      reply.raw.once('close', leave)
+    }
     return undefined
   }
 
@@ -178,7 +199,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       config: { withoutDatabase: true },
       exposeHeadRoute: false,
       handlerTimeout: 1000 * (MAX_WAIT_S + 15),
-      onRequest: [admit, app.requireRole('viewer')],
+      onRequest: [admit, app.requireRole('viewer'), admitUser],
       schema: {
         tags: ['feed'],
         summary: 'Every change, live (text/event-stream) or in pages (application/json)',

@@ -21,7 +21,7 @@ import {
 import type { Author } from '../store/author.js'
 import type { Sql } from '../store/connect.js'
 import { type NumberedRow, importRows } from '../store/import.js'
-import { slots } from './slots.js'
+import { Slots } from './slots.js'
 
 /** Imports at a time on one instance: each may hold 64 MiB of text, parsed. */
 const MAX_IMPORTS = 3
@@ -88,7 +88,7 @@ function rejection(errors: RowError[]): Static<typeof ImportRejected> {
 /** The import of a catalogue: every row of it, or none. */
 const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const check = compile(app)
-  const takeSlot = slots(MAX_IMPORTS)
+  const slots = new Slots(MAX_IMPORTS)
 
   app.removeAllContentTypeParsers()
   // The stream itself is the body: it is read while it comes, and `readText` counts its bytes.
@@ -120,7 +120,8 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const body = request.body instanceof Readable ? request.body : Readable.from([])
       const author = { actor: request.principal.username }
 
-      const leave = takeSlot()
+      const leave = slots.take('import')
+      if (!leave) throw new ApiError('overloaded', { headers: { 'retry-after': '10' } })
       let result: ImportResult
       try {
         const collected = await collect(read(readText(body, MAX_BYTES)), check)

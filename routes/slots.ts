@@ -1,16 +1,24 @@
-import { ApiError } from '../errors.js'
+/** Lets at most so many callers in at a time, each under its key; what a key holds says nothing about another. */
+export class Slots {
+  readonly #taken = new Map<string, number>()
 
-/**
- * Lets at most `most` callers in at a time, so that long work leaves sessions and memory to the short.
- * @returns takes a place, and returns what gives it back, once; throws `overloaded` when there is none
- */
-export function slots(most: number): () => () => void {
-  let free = most
-  return () => {
-    if (free === 0) throw new ApiError('overloaded', { headers: { 'retry-after': '10' } })
-    free -= 1
-    return () => {
-      free += 1
-    }
+  /** @param most how many callers a key lets in at a time */
+  constructor(readonly most: number) {}
+
+  /**
+   * Takes a place.
+   * @returns what gives it back, to be called once; nothing when there is none
+   */
+  take(key: string): (() => void) | undefined {
+    const taken = this.#taken.get(key) ?? 0
+    if (taken >= this.most) return undefined
+    this.#taken.set(key, taken + 1)
+    return () => this.#giveBack(key)
+  }
+
+  #giveBack(key: string): void {
+    const left = (this.#taken.get(key) ?? 0) - 1
+    if (left > 0) this.#taken.set(key, left)
+    else this.#taken.delete(key)
   }
 }

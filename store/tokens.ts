@@ -28,16 +28,49 @@ const principal = (sql: Sql) => sql`
      and u.active
 `
 
-/** Who an API token belongs to, by the SHA-256 of its secret. */
-export async function findPrincipalByHash(sql: Sql, hash: Buffer): Promise<Principal | undefined> {
-  const [found] = await sql<Principal[]>`${principal(sql)} and t.kind = 'api' and t.hash = ${hash}`
-  return found
+type Answer = Principal | { token_id: null }
+
+const isFound = (answer: Answer): answer is Principal => answer.token_id !== null
+const found = (answers: Answer[]) => answers.map((answer) => (isFound(answer) ? answer : undefined))
+
+/**
+ * Who API tokens belong to, by the SHA-256 of their secrets in hexadecimal.
+ * @returns one answer for each, in the same order
+ */
+export async function findPrincipalsByHash(
+  sql: Sql,
+  hashes: readonly string[],
+): Promise<(Principal | undefined)[]> {
+  return found(
+    await sql<Answer[]>`
+      select p.*
+        from unnest(${hashes}::text[]) with ordinality as asked (hash, place)
+        left join lateral (
+             ${principal(sql)} and t.kind = 'api' and t.hash = decode(asked.hash, 'hex')
+             ) p on true
+       order by place
+    `,
+  )
 }
 
-/** Who a session belongs to, by the id that its JWT carries. */
-export async function findPrincipalBySession(sql: Sql, id: string): Promise<Principal | undefined> {
-  const [found] = await sql<Principal[]>`${principal(sql)} and t.kind = 'session' and t.id = ${id}`
-  return found
+/**
+ * Who sessions belong to, by the ids that their JWTs carry.
+ * @returns one answer for each, in the same order
+ */
+export async function findPrincipalsBySession(
+  sql: Sql,
+  ids: readonly string[],
+): Promise<(Principal | undefined)[]> {
+  return found(
+    await sql<Answer[]>`
+      select p.*
+        from unnest(${ids}::uuid[]) with ordinality as asked (id, place)
+        left join lateral (
+             ${principal(sql)} and t.kind = 'session' and t.id = asked.id
+             ) p on true
+       order by place
+    `,
+  )
 }
 
 /** Those of the given credentials that still hold, with their present roles. */
@@ -153,12 +186,22 @@ export async function revokeToken(sql: Sql, userId: string, id: string): Promise
   return count > 0
 }
 
-/** Notes that a token is in use, to the minute, however many instances see it. */
-export async function noteUse(sql: Sql, id: string): Promise<void> {
+/**
+ * Notes that tokens are in use, to the minute, however many instances see it. What another instance is noting is left to
+ * it: the two would otherwise wait for each other's rows.
+ */
+export async function noteUses(sql: Sql, ids: readonly string[]): Promise<void> {
   await sql`
+    with due as (
+      select id
+        from tokens
+       where id = any(${ids}::uuid[])
+         and (last_used_at is null or last_used_at < now() - interval '1 minute')
+         for no key update skip locked
+    )
     update tokens
        set last_used_at = now()
-     where id = ${id}
-       and (last_used_at is null or last_used_at < now() - interval '1 minute')
+      from due
+     where tokens.id = due.id
   `
 }

@@ -30,6 +30,8 @@ const WRONG: Record<keyof typeof Environment.properties, string[]> = {
   HEARTBEAT_MS: ['99', '30s', '86400001'],
   EVENT_RETENTION_HOURS: ['0', '-1', 'week'],
   SSE_MAX_CLIENTS: ['0', '1.5', 'many'],
+  SSE_MAX_CLIENTS_PER_USER: ['0', '-1', 'all'],
+  SSE_MAX_CLIENTS_PER_ADDRESS: ['0', '1e3', 'all'],
   DRAIN_DELAY_MS: ['-1', '5s'],
   SHUTDOWN_TIMEOUT_MS: ['999', 'never'],
 }
@@ -66,6 +68,8 @@ t.test('values are converted, and what is unset or empty has its default', async
     HEARTBEAT_MS: 30_000,
     EVENT_RETENTION_HOURS: 168,
     SSE_MAX_CLIENTS: 10_000,
+    SSE_MAX_CLIENTS_PER_USER: 1000,
+    SSE_MAX_CLIENTS_PER_ADDRESS: 1000,
     DRAIN_DELAY_MS: 0,
     SHUTDOWN_TIMEOUT_MS: 10_000,
   })

@@ -356,6 +356,38 @@ t.test('more clients than are allowed are told to come back later, not refused',
   t.ok(retry >= 20_000 && retry <= 60_000)
 })
 
+t.test('one user, and one address, may hold so many streams, however many ask at once', async (t) => {
+  const { app, origin, token } = await serve(t, {
+    SSE_MAX_CLIENTS_PER_USER: 3,
+    SSE_MAX_CLIENTS_PER_ADDRESS: 5,
+    TRUST_PROXY: ['loopback'],
+  })
+  const others = await createToken(app.db, 'viewer')
+  const admitted = async (as: string, address: string) => {
+    const cut = new AbortController()
+    t.teardown(() => cut.abort())
+    const headers = { authorization: `Bearer ${as}`, 'x-forwarded-for': address }
+    const res = await fetch(`${origin}/api/events`, { headers, signal: cut.signal })
+    const body: ReadableStream<Uint8Array> | null = res.body
+    const chunk = await body?.getReader().read()
+    const text = new TextDecoder().decode(chunk?.value)
+    return { isOpen: text.includes('server.state'), retry: Number(/^retry: (\d+)/.exec(text)?.[1]), cut }
+  }
+  const rush = (as: string, address: string) =>
+    Promise.all(Array.from({ length: 8 }, () => admitted(as, address)))
+  const open = (answers: Awaited<ReturnType<typeof rush>>) => answers.filter(({ isOpen }) => isOpen).length
+
+  const mine = await rush(token, '192.0.2.1')
+  t.equal(open(mine), 3, 'three of the user')
+  t.ok(mine.every(({ isOpen, retry }) => isOpen || (retry >= 20_000 && retry <= 60_000)))
+  t.equal(open(await rush(others, '192.0.2.1')), 2, 'five of the address')
+  t.equal(open(await rush(others, '192.0.2.2')), 1, 'another address has places of its own')
+
+  for (const { cut } of mine) cut.abort()
+  await until(() => app.sse.clients === 3, 'the streams are closed')
+  t.equal((await admitted(token, '192.0.2.2')).isOpen, true, 'a place is free again')
+})
+
 t.test(
   'a stream ends within five seconds of its token’s end, its user’s, or a change of either',
   async (t) => {

@@ -1,0 +1,38 @@
+import t from 'tap'
+import { batched } from '../batch.js'
+
+t.test(
+  'questions that come while an answer is under way share the next, which is asked after them',
+  async (t) => {
+    const asked: string[][] = []
+    const answers: (() => void)[] = []
+    const ask = batched(async (keys: readonly string[]) => {
+      asked.push([...keys])
+      await new Promise<void>((resolve) => answers.push(resolve))
+      return keys.map((key) => key.toUpperCase())
+    })
+    const first = ask('a')
+    await new Promise(setImmediate)
+    const rest = Promise.all(['b', 'c', 'b'].map(ask))
+    await new Promise(setImmediate)
+    t.strictSame(asked, [['a']])
+
+    answers.shift()?.()
+    t.equal(await first, 'A')
+    await new Promise(setImmediate)
+    answers.shift()?.()
+    t.strictSame(await rest, ['B', 'C', 'B'])
+    t.strictSame(asked, [['a'], ['b', 'c', 'b']])
+  },
+)
+
+t.test('a failure is told to those who asked in that batch, and the next one is asked anew', async (t) => {
+  let isBroken = true
+  const ask = batched(async (keys: readonly number[]) => {
+    if (isBroken) throw new Error('no database')
+    return keys
+  })
+  await t.rejects(Promise.all([ask(1), ask(2)]), { message: 'no database' })
+  isBroken = false
+  t.strictSame(await Promise.all([ask(3), ask(4)]), [3, 4])
+})

@@ -1,0 +1,43 @@
+import t from 'tap'
+import { connect } from '../../store/connect.js'
+import { createToken, startApp } from '../harness/app.js'
+import { until } from '../harness/until.js'
+
+t.test(
+  'when a thousand requests wait for the database, the next is told so at once, and none is lost',
+  async (t) => {
+    const app = await startApp(t)
+    const token = await createToken(app.db, 'viewer')
+    const headers = { authorization: `Bearer ${token}` }
+    const list = () => app.inject({ url: '/api/items', headers })
+    t.equal((await list()).statusCode, 200)
+
+    const blocker = connect(app.config.DATABASE_URL, 1)
+    t.teardown(() => blocker.end({ timeout: 1 }))
+    await blocker.unsafe('begin; lock table items in access exclusive mode')
+    let answered = 0
+    const waiting = Array.from({ length: 1000 }, async () => {
+      const res = await list()
+      answered++
+      return res.statusCode
+    })
+    await until(async () => {
+      const [row] = await app.feedDb<{ waiting: number }[]>`
+      select count(*)::integer as waiting from pg_locks where not granted
+    `
+      return row?.waiting === 10
+    }, 'the pool is taken')
+
+    const refused = await list()
+    t.equal(refused.statusCode, 503)
+    t.match(refused.json(), { error: 'overloaded', details: [] })
+    t.ok(Number(refused.headers['retry-after']) > 0)
+    t.equal(answered, 0)
+    t.equal((await app.inject('/health')).statusCode, 200)
+    t.equal((await app.inject('/ready')).statusCode, 200)
+
+    await blocker.unsafe('commit')
+    t.strictSame(new Set(await Promise.all(waiting)), new Set([200]))
+    t.equal((await list()).statusCode, 200)
+  },
+)

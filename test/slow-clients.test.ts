@@ -1,0 +1,67 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { createToken, startApp } from './harness/app.js'
+import { listen } from './harness/watcher.js'
+
+/** All that the server says to these bytes until it hangs up, and how long it took, in ms. */
+async function say(t: Test, origin: string, bytes: string, drip?: string) {
+  const { hostname, port } = new URL(origin)
+  const socket = connect(Number(port), hostname)
+  t.teardown(() => socket.destroy())
+  // Whoever is cut off while sending sees a reset; what matters is that it is over.
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  const began = performance.now()
+  socket.write(bytes)
+  const dripping = drip !== undefined && setInterval(() => socket.write(drip), 500)
+  const closed = once(socket, 'close')
+  const answer = await text(socket).catch(() => '')
+  await closed
+  if (dripping) clearInterval(dripping)
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  return { head, body, ms: performance.now() - began }
+}
+
+t.test('whoever sends a request byte by byte is told so and cut off', async (t) => {
+  const app = await startApp(t)
+  const origin = await listen(app)
+  const token = await createToken(app.db, 'editor')
+  const [headers, body] = await Promise.all([
+    say(t, origin, 'GET /health HTTP/1.1\r\nHost: silo\r\nX-Slow: ', 'a'),
+    say(
+      t,
+      origin,
+      `POST /api/items HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`,
+      ' ',
+    ),
+  ])
+  for (const answer of [headers, body]) {
+    t.match(answer.head, /^HTTP\/1.1 408 Request Timeout\r\n/)
+    t.match(JSON.parse(answer.body), { error: 'request_timeout', details: [] })
+    t.ok(answer.ms < 25_000, `${answer.ms} ms`)
+  }
+})
+
+t.test('what is too large or no HTTP at all is refused in the one error form', async (t) => {
+  const app = await startApp(t)
+  const origin = await listen(app)
+  const token = await createToken(app.db, 'editor')
+  const post = (length: number) =>
+    `POST /api/items HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
+  const expected = [
+    [
+      'GET /health HTTP/1.1\r\nHost: silo\r\nX-Large: ' + 'a'.repeat(20_000) + '\r\n\r\n',
+      431,
+      'headers_too_large',
+    ],
+    [`${post(2_000_000)}{`, 413, 'payload_too_large'],
+    ['no HTTP at all\r\n\r\n', 400, 'invalid_request'],
+  ] as const
+  for (const [bytes, status, error] of expected) {
+    const { head, body } = await say(t, origin, bytes)
+    t.match(head, new RegExp(`^HTTP/1.1 ${status} `))
+    t.match(JSON.parse(body), { error, details: [] })
+  }
+})
