@@ -66,7 +66,7 @@ export async function judge(
   for (const { outcome } of writes) outcomes[outcome]++
   return {
     events: truth.length,
-    deliveries: sum(({ seen }) => seen.size),
+    deliveries: sum(({ seen }) => seen.length),
     writes: outcomes,
     resets: sum(({ resets }) => resets),
     lost,

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql } from '../store/connect.js'
+import type { Access } from './access.js'
 import type { Instance } from './instance.js'
 import type { Nginx } from './nginx.js'
 import type { Postgres } from './postgres.js'
@@ -14,6 +15,8 @@ export interface Target {
   sql: Sql
   nginx: Nginx | undefined
   proxies: readonly Proxy[]
+  /** What some of the watchers sign in with. */
+  guest: Access
 }
 
 export interface Fault {
@@ -75,6 +78,15 @@ export const FAULTS: readonly Fault[] = [
       proxy.swallow()
       await delay(random.between(500, 6000))
       proxy.heal()
+    },
+  },
+  {
+    name: 'access revoked and restored',
+    weight: 2,
+    run: async ({ guest, sql }, random) => {
+      await guest.revoke(sql)
+      await delay(random.between(500, 8000))
+      await guest.restore(sql)
     },
   },
   {

@@ -19,8 +19,8 @@ const ids = (cursor: string): [epoch: string, id: number] => {
 
 /** The whole life of one watcher over all its connections. */
 export class History {
-  /** Ids of the log's events, in the order in which they came. */
-  readonly seen = new Set<number>()
+  /** Ids of the log's events, ascending: what came otherwise is counted below. A list, because an hour has millions. */
+  readonly seen: number[] = []
   readonly problems: string[] = []
   repeated = 0
   outOfOrder = 0
@@ -66,9 +66,9 @@ export class History {
   }
 
   #event(id: number): void {
-    if (this.seen.has(id)) this.repeated++
-    else if (id <= this.#position) this.outOfOrder++
-    this.seen.add(id)
+    if (id > this.#position) this.seen.push(id)
+    else if (this.seen.includes(id)) this.repeated++
+    else this.outOfOrder++
   }
 
   #reset(head: number, oldest: string): void {
@@ -83,12 +83,13 @@ export class History {
   /** The events of the truth, up to where this watcher says it stands, that it should have seen and did not. */
   lost(truth: readonly TruthEvent[]): TruthEvent[] {
     const begin = this.#begin ?? Infinity
+    const seen = new Set(this.seen)
     return truth.filter(
       (event) =>
         event.id > begin &&
         event.id <= this.#position &&
         this.wants(event) &&
-        !this.seen.has(event.id) &&
+        !seen.has(event.id) &&
         !this.#skipped.some(([from, to]) => event.id > from && event.id <= to),
     )
   }
@@ -96,6 +97,6 @@ export class History {
   /** What it saw and was not in the log, or was not for it. */
   invented(truth: readonly TruthEvent[]): number {
     const allowed = new Set(truth.filter((event) => this.wants(event)).map(({ id }) => id))
-    return [...this.seen].filter((id) => !allowed.has(id)).length
+    return this.seen.filter((id) => !allowed.has(id)).length
   }
 }

@@ -33,9 +33,13 @@ export class Instance {
     return `http://127.0.0.1:${this.port}`
   }
 
-  /** What the process wrote, for when something is wrong with it. */
+  /** What the process wrote at last, for when something is wrong with it. */
   get log(): string {
-    return this.#log.slice(-20_000)
+    return this.#log
+  }
+
+  #note(text: string): void {
+    this.#log = (this.#log + text).slice(-20_000)
   }
 
   async start(): Promise<void> {
@@ -49,12 +53,12 @@ export class Instance {
     this.#told = false
     const listening = new Promise<void>((resolve, reject) => {
       child.stdout.on('data', (text: Buffer) => {
-        this.#log += text.toString()
+        this.#note(text.toString())
         if (text.includes('listening at')) resolve()
       })
-      child.stderr.on('data', (text: Buffer) => (this.#log += text.toString()))
+      child.stderr.on('data', (text: Buffer) => this.#note(text.toString()))
       child.once('exit', (code, signal) => {
-        this.#log += `\n${this.name} ended: ${String(code ?? signal)}\n`
+        this.#note(`\n${this.name} ended: ${String(code ?? signal)}\n`)
         if (!this.#told) this.crashes++
         reject(new Error(`${this.name} ended while starting:\n${this.log}`))
       })

@@ -2,10 +2,11 @@
  * Breaks everything that can be broken on one machine while clients write and watch, and then asks the database whether
  * anybody saw anything but the truth. The same seed makes the same plan; the machine's timing is its own.
  */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { connect, type Sql } from '../store/connect.js'
+import { Access } from './access.js'
 import { type Verdict, judge, keepTruth } from './checker.js'
 import { FAULTS, killBackends, nextFault } from './faults.js'
 import { Instance } from './instance.js'
@@ -48,27 +49,12 @@ const FILTERS: readonly Filter[] = [
   },
 ]
 
-async function createToken(sql: Sql): Promise<string> {
-  const secret = `silo_${randomBytes(32).toString('base64url')}`
-  const hash = createHash('sha256').update(secret).digest()
-  await sql`
-    with person as (
-      insert into users (username, display_name, role, password_hash)
-      values ('chaos', 'chaos', 'editor', 'none')
-      returning id
-    )
-    insert into tokens (user_id, kind, name, role, hash, expires_at)
-    select id, 'api', 'chaos', 'editor', ${hash}, now() + interval '10 years'
-      from person
-  `
-  return secret
-}
-
 function openWatchers(
   instances: readonly Instance[],
   proxies: readonly Proxy[],
   nginx: Nginx | undefined,
-  token: string,
+  access: Access,
+  guest: Access,
   random: Random,
 ) {
   const direct: Route[] = instances.map((instance) => ({ origin: () => instance.origin, direct: instance }))
@@ -84,7 +70,7 @@ function openWatchers(
           routes,
           { name, ...rest },
           filter,
-          token,
+          name === 'guest' ? guest : access,
           new Random(random.between(0, 2 ** 31)),
         ),
       )
@@ -100,13 +86,14 @@ function openWatchers(
   })
   stream(6, 'hopping', [...direct, ...fronted], { stayMs: () => random.between(100, 4000) })
   stream(6, 'by a broken network', proxied, {})
+  stream(3, 'guest', direct, {})
   const pages = [EVERYTHING, ...FILTERS].map(
     (filter, i) =>
       new PageWatcher(
         `pages ${i}`,
         [...direct, ...proxied],
         filter,
-        token,
+        access,
         new Random(random.between(0, 2 ** 31)),
       ),
   )
@@ -137,31 +124,32 @@ export async function runChaos(options: Options): Promise<Report> {
     for (const name of ['one', 'two', 'three']) instances.push(await Instance.start(name, entry, env))
     await keepTruth(sql)
     await options.sabotage?.(sql)
-    const token = await createToken(sql)
+    const access = await Access.create(sql, 'chaos')
+    const guest = await Access.create(sql, 'guest')
     nginx = await Nginx.start(instances.map(({ port }) => port))
     if (!nginx) log('nginx is not installed: nothing goes through it')
     for (const { port } of instances.slice(0, 2)) proxies.push(await Proxy.open(() => port))
     await sql`insert into items (part_number) select unnest(${HOT_ITEMS}::text[])`
 
-    const { streams, pages } = openWatchers(instances, proxies, nginx, token, random)
+    const { streams, pages } = openWatchers(instances, proxies, nginx, access, guest, random)
     const watchers = [...streams, ...pages]
     const reachable = () =>
       random.pick([...instances.map(({ origin }) => origin), ...(nginx ? [nginx.origin] : [])])
     const sqlForWriter = connect(postgres.url, 1)
     const writers = [
       ...Array.from({ length: 6 }, (_, i) =>
-        new ApiWriter(`api-${i}`, new Random(random.between(0, 2 ** 31)), reachable, token).start(),
+        new ApiWriter(`api-${i}`, new Random(random.between(0, 2 ** 31)), reachable, access.token).start(),
       ),
       new SqlWriter('sql', new Random(random.between(0, 2 ** 31)), sqlForWriter).start(),
     ]
 
-    const faults = await breakThings(options, plan, { instances, postgres, sql, nginx, proxies }, log)
+    const faults = await breakThings(options, plan, { instances, postgres, sql, nginx, proxies, guest }, log)
 
     log('stopping the writers')
     await Promise.all(writers.map((writer) => writer.stop()))
     log('the last word')
     await sqlForWriter.end({ timeout: 1 })
-    await sayLastWord(sql, instances, token)
+    await sayLastWord(sql, instances, access.token)
     log('waiting for the watchers')
     for (const stream of streams) stream.hurry()
     const histories = watchers.map(({ history }) => history)

@@ -1,6 +1,7 @@
 import { type IncomingMessage, get } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createParser } from 'eventsource-parser'
+import type { Access } from './access.js'
 import { History, type Seen, type TruthEvent } from './history.js'
 import type { Instance } from './instance.js'
 import type { Random } from './random.js'
@@ -49,7 +50,7 @@ export class StreamWatcher {
     readonly routes: readonly Route[],
     readonly manner: Manner,
     readonly filter: Filter,
-    readonly token: string,
+    readonly access: Access,
     readonly random: Random,
   ) {
     this.history = new History(name, filter.wants)
@@ -76,7 +77,7 @@ export class StreamWatcher {
   }
 
   async #connect(route: Route): Promise<void> {
-    const response = await open(`${route.origin()}/api/events${this.filter.query}`, this.token, {
+    const response = await open(`${route.origin()}/api/events${this.filter.query}`, this.access.token, {
       accept: 'text/event-stream',
       ...(this.history.cursor !== undefined && { 'last-event-id': this.history.cursor }),
     })
@@ -96,6 +97,8 @@ export class StreamWatcher {
         const seen: Seen = { id, type, data: JSON.parse(data) as Record<string, unknown> }
         // Those who are turned away are told the mode, without a position.
         if (id !== '') this.history.saw(seen)
+        if (this.access.mustBeShutOut)
+          this.history.problems.push(`heard ${type} ${id} although its token had been revoked`)
       },
     })
     let tail = '\n\n'
@@ -146,7 +149,7 @@ export class PageWatcher {
     readonly name: string,
     readonly routes: readonly Route[],
     readonly filter: Filter,
-    readonly token: string,
+    readonly access: Access,
     readonly random: Random,
   ) {
     this.history = new History(name, filter.wants)
@@ -170,7 +173,7 @@ export class PageWatcher {
     const query = `?${place}&limit=${this.random.between(1, 300)}${this.filter.query.replace('?', '&')}`
     const page = await readJson<{ events: Seen[]; next: string }>(
       `${origin()}/api/events${query}`,
-      this.token,
+      this.access.token,
     )
     if (!page) return false
     if (cursor !== undefined) for (const event of page.events) this.history.saw(event)

@@ -1,0 +1,47 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Sql } from '../store/connect.js'
+
+/** How long the service may take until a credential that was revoked opens nothing any more, in ms (SPECIFICATION, 5). */
+const SHUT_OUT_AFTER_MS = 5000
+
+/** An API token, and what its holder may see at the moment. */
+export class Access {
+  #revokedAt = Infinity
+
+  private constructor(
+    readonly name: string,
+    readonly token: string,
+  ) {}
+
+  /** Makes a user of this name, with a token that lasts longer than any clock jumps. */
+  static async create(sql: Sql, name: string): Promise<Access> {
+    const secret = `silo_${randomBytes(32).toString('base64url')}`
+    const hash = createHash('sha256').update(secret).digest()
+    await sql`
+      with person as (
+        insert into users (username, display_name, role, password_hash)
+        values (${name}, ${name}, 'editor', 'none')
+        returning id
+      )
+      insert into tokens (user_id, kind, name, role, hash, expires_at)
+      select id, 'api', ${name}, 'editor', ${hash}, now() + interval '10 years'
+        from person
+    `
+    return new Access(name, secret)
+  }
+
+  /** Whether the service has had all the time it takes to shut the holder out. */
+  get mustBeShutOut(): boolean {
+    return performance.now() - this.#revokedAt > SHUT_OUT_AFTER_MS
+  }
+
+  async revoke(sql: Sql): Promise<void> {
+    await sql`update tokens set revoked_at = now() where name = ${this.name}`
+    this.#revokedAt = performance.now()
+  }
+
+  async restore(sql: Sql): Promise<void> {
+    this.#revokedAt = Infinity
+    await sql`update tokens set revoked_at = null where name = ${this.name}`
+  }
+}
