@@ -14,6 +14,7 @@ import signInLimit from './plugins/sign-in-limit.js'
 import sse from './plugins/sse.js'
 import validation from './plugins/validation.js'
 import authRoutes from './routes/auth.js'
+import docsRoutes from './routes/docs.js'
 import eventRoutes from './routes/events.js'
 import healthRoutes from './routes/health.js'
 import importRoutes from './routes/import.js'
@@ -77,6 +78,7 @@ export async function buildApp(
   await app.register(importRoutes)
   await app.register(revisionRoutes)
   await app.register(eventRoutes)
+  await app.register(docsRoutes)
   await app.register(webRoutes)
   return app
 }

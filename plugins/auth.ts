@@ -8,9 +8,10 @@ import { LRUCache } from 'lru-cache'
 import { batched } from '../batch.js'
 import { ApiError } from '../errors.js'
 import { ROLES, type Role } from '../schemas/auth.js'
+import { SECURITY_SCHEMES } from '../schemas/security.js'
 import { type Principal, findPrincipalsByHash, findPrincipalsBySession, noteUses } from '../store/tokens.js'
 
-const SESSION_COOKIE = 'silo_session'
+const SESSION_COOKIE = SECURITY_SCHEMES.cookie.name
 
 /** How long a credential once looked up is believed without asking again, in ms: revoking takes this long to hold. */
 const PRINCIPAL_TTL_MS = 2000

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { within } from '../deadline.js'
 import { ApiError } from '../errors.js'
-import type { Mode, StoredMode } from '../schemas/server.js'
+import type { Mode, StoredMode } from '../schemas/mode.js'
 import { readMode } from '../store/server.js'
 
 /** How often an instance asks the database for its mode, and so notices that the database is gone, in ms. */

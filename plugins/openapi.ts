@@ -1,5 +1,6 @@
 import fastifySwagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
+import { SECURITY_SCHEMES } from '../schemas/security.js'
 
 /** Collects the routes' schemas into the OpenAPI 3.1 document that `/api/openapi.json` serves. */
 export default fp(
@@ -13,14 +14,7 @@ export default fp(
           version: '1',
         },
         components: {
-          securitySchemes: {
-            bearer: {
-              type: 'http',
-              scheme: 'bearer',
-              description: 'A session’s JWT or an API token (`silo_…`)',
-            },
-            cookie: { type: 'apiKey', in: 'cookie', name: 'silo_session' },
-          },
+          securitySchemes: SECURITY_SCHEMES,
         },
         security: [{ bearer: [] }, { cookie: [] }],
       },

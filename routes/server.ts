@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { ErrorBody } from '../schemas/errors.js'
-import { ServerState, ServerStateChange } from '../schemas/server.js'
+import { ServerState } from '../schemas/mode.js'
+import { ServerStateChange } from '../schemas/server.js'
 import { writeMode } from '../store/server.js'
 
 const ERRORS = { '4xx': ErrorBody, '5xx': ErrorBody }

@@ -1,20 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import { Cursor } from './events.js'
+import { Mode, StoredMode } from './mode.js'
 
-export const MODES = ['normal', 'read-only', 'degraded', 'draining'] as const
-
-/** What the server can do at the moment. */
-export const Mode = Type.Unsafe<(typeof MODES)[number]>({ type: 'string', enum: [...MODES] })
-export type Mode = Static<typeof Mode>
-
-/** The modes that an admin can choose for all instances. */
-export const StoredMode = Type.Unsafe<'normal' | 'read-only'>({
-  type: 'string',
-  enum: ['normal', 'read-only'],
-})
-export type StoredMode = Static<typeof StoredMode>
-
-export const ServerState = Type.Object({ mode: Mode })
 export const ServerStateChange = Type.Object({ mode: StoredMode }, { additionalProperties: false })
 
 export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })

@@ -1,4 +1,4 @@
-import type { StoredMode } from '../schemas/server.js'
+import type { StoredMode } from '../schemas/mode.js'
 import type { Sql } from './connect.js'
 
 /** The mode that an admin chose for all instances. */

@@ -1,0 +1,74 @@
+import { Cursor, EVENT_DATA, EventQuery } from './events.js'
+import { SECURITY_SCHEMES } from './security.js'
+
+/** Where the document is served from, as the client wrote it. */
+interface Server {
+  host: string
+  protocol: string
+}
+
+const reference = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
+
+const messages = Object.fromEntries(
+  Object.entries(EVENT_DATA).map(([type, { description, examples, ...payload }]) => [
+    type,
+    {
+      name: type,
+      title: type,
+      summary: description,
+      contentType: 'application/json',
+      headers: {
+        type: 'object',
+        description: 'The fields of the stream beside `data` (WHATWG HTML, section 9.2)',
+        required: ['id', 'event'],
+        properties: { id: Cursor, event: { const: type } },
+      },
+      payload,
+      examples: (examples as object[]).map((example) => ({ payload: example })),
+    },
+  ]),
+)
+
+/** The feed as an AsyncAPI 3.0 document: one channel, and a message for each type of event. */
+export const describeFeed = ({ host, protocol }: Server) => ({
+  asyncapi: '3.0.0',
+  info: {
+    title: 'Silo: the feed',
+    version: '1',
+    description:
+      'Every change of every item, live over Server-Sent Events: complete, ordered, unique, resumable, bookmarked, honest. ' +
+      'Keep the `id` of the last event that was dealt with, and send it as `Last-Event-ID` when connecting again.',
+  },
+  defaultContentType: 'application/json',
+  servers: {
+    silo: {
+      host,
+      protocol,
+      security: Object.keys(SECURITY_SCHEMES).map((name) => reference('securitySchemes', name)),
+    },
+  },
+  channels: {
+    events: {
+      address: '/api/events',
+      title: 'The feed',
+      description: 'A stream (`text/event-stream`). It begins now, or after the event whose id is sent.',
+      messages: Object.fromEntries(Object.keys(messages).map((type) => [type, reference('messages', type)])),
+    },
+  },
+  operations: {
+    follow: {
+      action: 'send',
+      channel: { $ref: '#/channels/events' },
+      summary: 'The server sends each event once, in the order of the log.',
+      bindings: { http: { method: 'GET', query: EventQuery, bindingVersion: '0.3.0' } },
+      messages: Object.keys(messages).map((type) => ({ $ref: `#/channels/events/messages/${type}` })),
+    },
+  },
+  components: {
+    messages,
+    securitySchemes: {
+      bearer: SECURITY_SCHEMES.bearer,
+      cookie: { ...SECURITY_SCHEMES.cookie, type: 'httpApiKey' },
+    },
+  },
+})
