@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { Missing } from './question.js'
+import type { Scope } from './scope.js'
+
+const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
+
+/** How long a program may take to end by itself when it is asked to, in ms; then it is killed. */
+const GRACE_MS = 5000
+/** How much of what a program prints is kept to look for an answer in, or to show when it fails. */
+const KEPT = 64 * 1024
+
+interface Options {
+  /** Its environment; nothing but the path is inherited. */
+  env?: Record<string, string>
+  cwd?: string
+  /** Whom it runs as, when we are root. */
+  uid?: number | undefined
+  gid?: number | undefined
+}
+
+/** A process of its own, ended with the scope that it was started in. */
+export class Program {
+  readonly #child: ChildProcess
+  readonly #name: string
+  readonly #ended: Promise<void>
+  readonly #waiting = new Set<() => void>()
+  #output = ''
+
+  private constructor(name: string, child: ChildProcess) {
+    this.#name = name
+    this.#child = child
+    const keep = (text: Buffer) => {
+      this.#output = (this.#output + text.toString()).slice(-KEPT)
+      this.#wake()
+    }
+    child.stdout?.on('data', keep)
+    child.stderr?.on('data', keep)
+    this.#ended = new Promise((resolve) => {
+      child.once('close', () => {
+        resolve()
+        this.#wake()
+      })
+    })
+  }
+
+  /** @throws {Missing} when there is no such program here */
+  static async start(
+    scope: Scope,
+    command: string,
+    args: readonly string[],
+    options: Options = {},
+  ): Promise<Program> {
+    const { env, cwd = ROOT, uid, gid } = options
+    const child = spawn(command, args, {
+      cwd,
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(uid !== undefined && { uid }),
+      ...(gid !== undefined && { gid }),
+    })
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve).once('error', (err) => {
+        reject(new Missing(`${command} can't be run here: ${err.message}`))
+      })
+    })
+    // Who has ended has said why by its exit.
+    child.stdin.on('error', () => undefined)
+    const program = new Program(command, child)
+    scope.defer(() => program.stop())
+    return program
+  }
+
+  /** Runs one of our built files with Node, profiled when the run is. */
+  static node(scope: Scope, file: string, args: readonly string[] = [], env = {}): Promise<Program> {
+    const { profiles } = scope.settings
+    const profile = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
+    return Program.start(scope, process.execPath, [...profile, file, ...args], { env })
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error(`${this.#name} has no process id`)
+    return this.#child.pid
+  }
+
+  get running(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** What it has printed, the newest of it. */
+  get output(): string {
+    return this.#output
+  }
+
+  write(text: string): void {
+    this.#child.stdin?.write(text)
+  }
+
+  /** Calls `listener` with each chunk that the program prints. */
+  onOutput(listener: (text: string) => void): void {
+    this.#child.stdout?.on('data', (text: Buffer) => listener(text.toString()))
+  }
+
+  /**
+   * The first match of `pattern` in what it prints.
+   * @throws when it ends without one
+   */
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(this.#output)
+      if (found) return found
+      if (!this.running) {
+        await this.#ended
+        const last = pattern.exec(this.#output)
+        if (last) return last
+        throw new Error(`${this.#name} ended without having printed ${String(pattern)}:\n${this.#output}`)
+      }
+      await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    }
+  }
+
+  /** Waits for its end. @throws when it failed */
+  async done(): Promise<string> {
+    await this.#ended
+    if (this.#child.exitCode !== 0) {
+      const how = String(this.#child.exitCode ?? this.#child.signalCode)
+      throw new Error(`${this.#name} ended with ${how}:\n${this.#output}`)
+    }
+    return this.#output
+  }
+
+  /** Ends it, gently at first. */
+  async stop(): Promise<void> {
+    if (this.running) this.#child.kill('SIGTERM')
+    const kill = setTimeout(() => this.#child.kill('SIGKILL'), GRACE_MS)
+    await this.#ended
+    clearTimeout(kill)
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve()
+    this.#waiting.clear()
+  }
+}

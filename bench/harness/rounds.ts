@@ -1,0 +1,64 @@
+import { type Figures, Missing, type Question, type Side } from './question.js'
+import type { Scope } from './scope.js'
+
+const LIMIT_MS = 120_000
+/** What a question may take to prepare and to clear up, besides its measurements, in ms. */
+const PREPARATION_MS = 600_000
+
+/** What came of a side: its figures of every round, or why there are none. */
+export interface Outcome {
+  side: string
+  rounds: Figures[]
+  missing?: string
+  failures: string[]
+}
+
+export interface Answer {
+  question: Question
+  outcomes: Outcome[]
+  notes: ReadonlyMap<string, string>
+}
+
+const messageOf = (err: unknown): string => (err instanceof Error ? err.message : String(err))
+
+/** Measures once, and says what came of it. */
+async function measureOnce(scope: Scope, side: Side, limitMs: number, outcome: Outcome): Promise<string> {
+  try {
+    const figures = await scope.within(limitMs, (inner) => side.measure(inner))
+    outcome.rounds.push(figures)
+    return JSON.stringify(figures)
+  } catch (err) {
+    const reason = messageOf(err)
+    if (err instanceof Missing) outcome.missing = reason
+    else outcome.failures.push(reason)
+    return reason
+  }
+}
+
+/**
+ * Measures every side once a round, in turn: forwards in one round and backwards in the next, so that a machine that
+ * grows warm or busy favours nobody.
+ */
+export async function ask(
+  run: Scope,
+  question: Question,
+  rounds: number,
+  progress: (line: string) => void,
+): Promise<Answer> {
+  const { limitMs = LIMIT_MS } = question
+  const outcomes: Outcome[] = []
+  const notes = new Map<string, string>()
+  await run.within(PREPARATION_MS + 20 * rounds * limitMs, async (scope) => {
+    const sides = await question.sides(scope)
+    for (const { name } of sides) outcomes.push({ side: name, rounds: [], failures: [] })
+    for (let round = 0; round < rounds; round++) {
+      const pairs = sides.map((side, index) => ({ side, outcome: outcomes[index] }))
+      for (const { side, outcome } of round % 2 === 0 ? pairs : pairs.reverse()) {
+        if (!outcome || outcome.missing !== undefined) continue
+        progress(`  ${round + 1} ${side.name}: ${await measureOnce(scope, side, limitMs, outcome)}`)
+      }
+    }
+    for (const [title, text] of scope.notes) notes.set(title, text)
+  })
+  return { question, outcomes, notes }
+}
