@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import deliveries from './deliveries.js'
 import { describeMachine, load } from './harness/machine.js'
 import type { Question } from './harness/question.js'
 import { report } from './harness/report.js'
@@ -9,7 +10,7 @@ import { Scope } from './harness/scope.js'
 import start from './start.js'
 
 /** Every question by its name, in the order of the report. The name is its file's. */
-const QUESTIONS: Record<string, Question | readonly Question[]> = { start }
+const QUESTIONS: Record<string, Question | readonly Question[]> = { deliveries, start }
 
 const USAGE = `npm run bench -- [question …] [--rounds 3] [--quick] [--profile folder] [--write]
 

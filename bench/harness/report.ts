@@ -49,7 +49,8 @@ function row(answer: Answer, { name, unit }: Metric, side: string, first: string
 /** The answer to one question, in Markdown. */
 export function report(answer: Answer): string {
   const { question, outcomes, notes } = answer
-  const [first = { side: '' }] = outcomes
+  const [first] = outcomes
+  if (!first) return `## ${question.title}\n\nNot measured: ${answer.missing ?? 'it has no sides'}\n`
   const lines = [
     `## ${question.title}`,
     '',

@@ -6,16 +6,19 @@ const LIMIT_MS = 120_000
 const PREPARATION_MS = 600_000
 
 /** What came of a side: its figures of every round, or why there are none. */
-export interface Outcome {
-  side: string
-  rounds: Figures[]
-  missing?: string
-  failures: string[]
+export class Outcome {
+  readonly rounds: Figures[] = []
+  readonly failures: string[] = []
+  missing: string | undefined
+
+  constructor(readonly side: string) {}
 }
 
 export interface Answer {
   question: Question
   outcomes: Outcome[]
+  /** Why nothing could be measured. */
+  missing?: string
   notes: ReadonlyMap<string, string>
 }
 
@@ -46,19 +49,28 @@ export async function ask(
   progress: (line: string) => void,
 ): Promise<Answer> {
   const { limitMs = LIMIT_MS } = question
-  const outcomes: Outcome[] = []
-  const notes = new Map<string, string>()
+  const answer: Answer = { question, outcomes: [], notes: new Map() }
   await run.within(PREPARATION_MS + 20 * rounds * limitMs, async (scope) => {
-    const sides = await question.sides(scope)
-    for (const { name } of sides) outcomes.push({ side: name, rounds: [], failures: [] })
+    const sides = await sidesOf(question, scope, answer)
+    const pairs = sides.map((side) => ({ side, outcome: new Outcome(side.name) }))
+    answer.outcomes.push(...pairs.map(({ outcome }) => outcome))
     for (let round = 0; round < rounds; round++) {
-      const pairs = sides.map((side, index) => ({ side, outcome: outcomes[index] }))
-      for (const { side, outcome } of round % 2 === 0 ? pairs : pairs.reverse()) {
-        if (!outcome || outcome.missing !== undefined) continue
+      for (const { side, outcome } of round % 2 === 0 ? pairs : pairs.toReversed()) {
+        if (outcome.missing !== undefined) continue
         progress(`  ${round + 1} ${side.name}: ${await measureOnce(scope, side, limitMs, outcome)}`)
       }
     }
-    for (const [title, text] of scope.notes) notes.set(title, text)
+    answer.notes = scope.notes
   })
-  return { question, outcomes, notes }
+  return answer
+}
+
+async function sidesOf(question: Question, scope: Scope, answer: Answer): Promise<readonly Side[]> {
+  try {
+    return await question.sides(scope)
+  } catch (err) {
+    if (!(err instanceof Missing)) throw err
+    answer.missing = err.message
+    return []
+  }
 }

@@ -1,0 +1,38 @@
+import { readFile } from 'node:fs/promises'
+import { Missing } from './question.js'
+
+/** Linux counts processor time in hundredths of a second, whatever its own clock does (proc(5), sysconf(3)). */
+const TICK_MS = 10
+
+async function readProc(pid: number, file: string): Promise<string> {
+  try {
+    return await readFile(`/proc/${pid}/${file}`, 'utf8')
+  } catch {
+    throw new Missing(`/proc/${pid}/${file} can't be read here`)
+  }
+}
+
+/** The process and its children, as nginx has them. */
+export async function familyOf(pid: number): Promise<number[]> {
+  const children = await readProc(pid, `task/${pid}/children`)
+  return [pid, ...children.split(' ').filter(Boolean).map(Number)]
+}
+
+/** The processor time that these processes have used so far, in user and in kernel mode, in ms. */
+export async function processorTime(pids: readonly number[]): Promise<number> {
+  const stats = await Promise.all(pids.map((pid) => readProc(pid, 'stat')))
+  const ticks = stats.flatMap((stat) =>
+    stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13),
+  )
+  return ticks.reduce((sum, text) => sum + Number(text), 0) * TICK_MS
+}
+
+/** The memory that these processes hold, shared pages by their share, in bytes. */
+export async function memoryOf(pids: readonly number[]): Promise<number> {
+  const rollups = await Promise.all(pids.map((pid) => readProc(pid, 'smaps_rollup')))
+  const kilobytes = rollups.map((rollup) => Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1]))
+  return kilobytes.reduce((sum, value) => sum + value, 0) * 1024
+}

@@ -1,0 +1,158 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect as openSocket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Client } from 'undici'
+import { freePort } from '../../chaos/ports.js'
+import { connect } from '../../store/connect.js'
+import type { DatabaseServer } from './postgres.js'
+import { Program } from './program.js'
+import { Missing } from './question.js'
+import type { Scope } from './scope.js'
+import { startSilo } from './silo.js'
+
+/** A server of event streams, ours or a peer's, and how something is published there. */
+export interface StreamServer {
+  port: number
+  pid: number
+  /** What a watcher sends. */
+  request: string
+  /** Publishes the event with this number, from 1 on; resolves when the server has taken it. */
+  publish(serial: number): Promise<unknown>
+}
+
+/** What every publisher publishes: an item that is created. */
+export const itemOf = (serial: number) => ({
+  part_number: `BENCH-${String(serial).padStart(6, '0')}`,
+  description: 'Hexagon socket head cap screw, M6 x 20, ISO 4762, steel 8.8, zinc plated',
+})
+
+/** The data of the service's event about it, for those who have no database to say it. */
+const dataOf = (serial: number): string => {
+  const item_type = 'part'
+  const at = new Date().toISOString()
+  return JSON.stringify({ ...itemOf(serial), item_type, actor: 'silo', at })
+}
+
+const requestFor = (path: string, port: number, headers = ''): string =>
+  `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAccept: text/event-stream\r\n${headers}\r\n`
+
+export const siloRequest = (port: number, authorization: string, query = ''): string =>
+  requestFor(`/api/events${query}`, port, `Authorization: ${authorization}\r\n`)
+
+/** The service on a fresh database. What is published is inserted into the items by a session that is not the service's. */
+export async function startSiloStream(scope: Scope, postgres: DatabaseServer): Promise<StreamServer> {
+  const database = await postgres.createDatabase(scope)
+  const { port, pid, authorization } = await startSilo(scope, database)
+  const sql = connect(database.url, 1)
+  scope.defer(() => sql.end({ timeout: 1 }))
+  await sql`select 1`
+  return {
+    port,
+    pid,
+    request: siloRequest(port, authorization),
+    async publish(serial) {
+      const { part_number, description } = itemOf(serial)
+      await sql`insert into items (part_number, description) values (${part_number}, ${description})`
+    },
+  }
+}
+
+/** Publishes by `POST`, over one connection. */
+async function publisherAt(scope: Scope, port: number, path: string, headers: Record<string, string>) {
+  const client = new Client(`http://127.0.0.1:${port}`)
+  scope.defer(() => client.destroy())
+  return async (serial: number) => {
+    const { statusCode, body } = await client.request({ method: 'POST', path, headers, body: dataOf(serial) })
+    await body.dump()
+    if (statusCode >= 300) throw new Error(`publishing was answered ${statusCode}`)
+  }
+}
+
+/** A server of `bench/peers`, in Node. */
+export async function startNodeStream(
+  scope: Scope,
+  peer: 'bare-node' | 'better-sse' | 'fastify-sse',
+  ...args: string[]
+): Promise<StreamServer> {
+  const program = await Program.node(scope, `dist/bench/peers/${peer}.js`, args)
+  let port: number
+  try {
+    port = Number((await program.printed(/^port (\d+)$/m))[1])
+  } catch (err) {
+    if (!program.output.includes('ERR_MODULE_NOT_FOUND')) throw err
+    throw new Missing(`${peer} is not installed with npm`)
+  }
+  const publish = await publisherAt(scope, port, '/publish', { 'content-type': 'application/json' })
+  return { port, pid: program.pid, request: requestFor('/events', port), publish }
+}
+
+const nchanConfiguration = (port: number, folder: string): string => `
+load_module modules/ngx_nchan_module.so;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+daemon off;
+pid ${folder}/pid;
+error_log ${folder}/error.log warn;
+events { worker_connections 20000; }
+http {
+  access_log off;
+  client_body_temp_path ${folder}/body;
+  proxy_temp_path ${folder}/proxy;
+  fastcgi_temp_path ${folder}/fastcgi;
+  uwsgi_temp_path ${folder}/uwsgi;
+  scgi_temp_path ${folder}/scgi;
+  keepalive_requests 1000000;
+  nchan_shared_memory_size 256m;
+  nchan_message_buffer_length 20000;
+  nchan_message_timeout 10m;
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location = /publish { nchan_publisher; nchan_channel_id bench; }
+    location = /events {
+      nchan_subscriber eventsource;
+      nchan_subscriber_first_message newest;
+      nchan_channel_id bench;
+    }
+  }
+}
+`
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = openSocket(port, '127.0.0.1')
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
+
+/** Debian's nginx with the Nchan module: one worker, as the service is one process. */
+export async function startNchan(scope: Scope): Promise<StreamServer> {
+  const port = await freePort()
+  const folder = await mkdtemp(join(tmpdir(), 'silo-bench-'))
+  scope.defer(() => rm(folder, { recursive: true }))
+  await writeFile(join(folder, 'nginx.conf'), nchanConfiguration(port, folder))
+  const arg = ['-e', `${folder}/error.log`, '-c', join(folder, 'nginx.conf')]
+  const program = await Program.start(scope, 'nginx', arg)
+  while (!(await isListening(port))) {
+    if (!program.running) throw new Missing(`nginx with Nchan does not start: ${program.output}`)
+    await delay(20)
+  }
+  const headers = { 'content-type': 'application/json', 'x-eventsource-event': 'item.created' }
+  const publish = await publisherAt(scope, port, '/publish', headers)
+  return { port, pid: program.pid, request: requestFor('/events', port), publish }
+}
+
+/** The same bytes from a loop in C that does nothing else: what this machine's loopback and the watchers can carry. */
+export async function startSender(scope: Scope, program: string, connections: number): Promise<StreamServer> {
+  const sender = await Program.start(scope, program, [String(connections)])
+  const port = Number((await sender.printed(/^port (\d+)$/m))[1])
+  const { length } = `id: 64bd730d-100000\nevent: item.created\ndata: ${dataOf(1)}\n\n`
+  return {
+    port,
+    pid: sender.pid,
+    request: requestFor('/events', port),
+    publish: async () => sender.write(`1 ${length}\n`),
+  }
+}

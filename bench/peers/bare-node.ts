@@ -1,0 +1,37 @@
+/**
+ * The least that a server of event streams in Node can do: a list of responses and a loop, no library, no authorisation,
+ * no history. With the argument `socket` it writes what is coded once straight to the sockets, which is the limit of a
+ * service in Node; else it writes to the responses, as everybody does.
+ */
+import { type ServerResponse, createServer } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { listenAndTell } from './peer.js'
+
+const straight = process.argv[2] === 'socket'
+const watchers = new Set<ServerResponse>()
+let serial = 0
+
+function publish(data: string): void {
+  const frame = Buffer.from(`id: 64bd730d-${++serial}\nevent: item.created\ndata: ${data}\n\n`)
+  if (!straight) {
+    for (const response of watchers) response.write(frame)
+    return
+  }
+  const coded = Buffer.concat([Buffer.from(`${frame.length.toString(16)}\r\n`), frame, Buffer.from('\r\n')])
+  for (const { socket } of watchers) socket?.write(coded)
+}
+
+const server = createServer((request, response) => {
+  if (request.method === 'POST') {
+    void text(request).then((data) => {
+      response.writeHead(202).end()
+      publish(data)
+    })
+    return
+  }
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  response.flushHeaders()
+  watchers.add(response)
+  response.once('close', () => watchers.delete(response))
+})
+listenAndTell(server)
