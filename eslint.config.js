@@ -89,6 +89,8 @@ export default tseslint.config(
   ),
   mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
   mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),
+  // A client knows the service by the wire alone.
+  mayNotImport(['cli'], ''),
   // The kit judges any server, so it knows nothing of this one: only its own folder, and Node.
   mayNotImport(['conformance'], ''),
   mayNotImport(['conformance/checks'], '\\.\\./'),

@@ -1,0 +1,106 @@
+import type { Static, TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { ErrorBody } from './answers.js'
+import { EXIT, Failure } from './failure.js'
+
+/** How long an answer may take to begin, in ms. */
+const PATIENCE_MS = 60_000
+
+const REASONS: Record<string, string> = {
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the connection was cut',
+  EHOSTUNREACH: 'there is no way to that host',
+  ENOTFOUND: 'there is no such host',
+  ETIMEDOUT: 'there is no answer',
+  UND_ERR_CONNECT_TIMEOUT: 'there is no answer',
+  UND_ERR_SOCKET: 'the connection was cut',
+}
+
+/** Why a request got no answer, in a few words. */
+export function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+  if (!(cause instanceof Error)) return String(cause)
+  if (cause.name === 'TimeoutError') return 'there is no answer'
+  return ('code' in cause ? REASONS[String(cause.code)] : undefined) ?? cause.message
+}
+
+interface Sending {
+  body?: unknown
+  /** A body that is sent as it is, with its type. */
+  raw?: { body: AsyncIterable<Uint8Array>; type: string }
+  accept?: string
+  headers?: Record<string, string>
+  signal?: AbortSignal
+}
+
+/** Talks to one Silo as one person. */
+export class Client {
+  constructor(
+    readonly url: string,
+    readonly token: string | undefined,
+  ) {}
+
+  /**
+   * Sends a request; the answer as it comes, whatever its status.
+   * @throws {Failure} when there is none
+   */
+  async send(method: string, path: string, sending: Sending = {}): Promise<Response> {
+    const { body, raw, accept = 'application/json', headers, signal } = sending
+    try {
+      return await fetch(new URL(path, this.url), {
+        method,
+        headers: {
+          accept,
+          ...(this.token !== undefined && { authorization: `Bearer ${this.token}` }),
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...(raw && { 'content-type': raw.type }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        ...(raw && { body: raw.body, duplex: 'half' }),
+        redirect: 'manual',
+        signal: signal ?? AbortSignal.timeout(PATIENCE_MS),
+      })
+    } catch (error) {
+      throw new Failure(`${this.url} can't be reached: ${reasonOf(error)}.`, EXIT.unreachable)
+    }
+  }
+
+  /**
+   * Asks for what `answer` describes.
+   * @throws {Failure} with the API's own sentence, when it refuses
+   */
+  async ask<Answer extends TSchema>(
+    answer: Answer,
+    method: string,
+    path: string,
+    sending?: Sending,
+  ): Promise<Static<Answer>> {
+    const response = await this.send(method, path, sending)
+    if (!response.ok) throw await this.refusal(response)
+    return this.read(answer, response)
+  }
+
+  /** What the response says. */
+  async read<Answer extends TSchema>(answer: Answer, response: Response): Promise<Static<Answer>> {
+    const body: unknown = await response.json().catch(() => undefined)
+    if (!Value.Check(answer, body)) throw this.#stranger()
+    return body
+  }
+
+  /** The failure that a response of an error tells of. */
+  async refusal(response: Response): Promise<Failure> {
+    const body: unknown = await response.json().catch(() => undefined)
+    if (!Value.Check(ErrorBody, body)) return this.#stranger()
+    if (body.error === 'unauthenticated') {
+      return new Failure(`You are not signed in at ${this.url}: run "silo login" first.`, EXIT.access)
+    }
+    const details = body.details.map(({ field, message }) => `\n  ${field} ${message}`).join('')
+    const access = response.status === 401 || response.status === 403
+    return new Failure(body.message + details, access ? EXIT.access : EXIT.refused)
+  }
+
+  #stranger(): Failure {
+    return new Failure(`${this.url} does not answer like a Silo. Is that its address?`)
+  }
+}

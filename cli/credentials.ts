@@ -1,0 +1,56 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { type Static, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { Failure } from './failure.js'
+
+const Login = Type.Object({ username: Type.String(), token_id: Type.String(), token: Type.String() })
+
+const Credentials = Type.Object({
+  /** The Silo that was signed in at last, which commands without an address talk to. */
+  current: Type.Optional(Type.String()),
+  logins: Type.Record(Type.String(), Login),
+})
+type Credentials = Static<typeof Credentials>
+type Login = Static<typeof Login>
+
+/** Where the sign-ins are kept: SILO_CREDENTIALS, or `silo/credentials.json` where the system keeps such things. */
+export function credentialsFile(env = process.env): string {
+  if (env.SILO_CREDENTIALS) return env.SILO_CREDENTIALS
+  const folder = env.XDG_CONFIG_HOME || env.APPDATA || join(homedir(), '.config')
+  return join(folder, 'silo', 'credentials.json')
+}
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT'
+
+export async function readCredentials(file = credentialsFile()): Promise<Credentials> {
+  try {
+    return Value.Parse(Credentials, JSON.parse(await readFile(file, 'utf8')))
+  } catch (error) {
+    if (isMissing(error)) return { logins: {} }
+    throw new Failure(`${file} can't be read: mend it, or delete it and sign in again.`)
+  }
+}
+
+/** Replaced in one step, by a file that nobody else can read from its first byte on. */
+async function write(credentials: Credentials, file: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  const unfinished = `${file}.${process.pid}`
+  await writeFile(unfinished, `${JSON.stringify(credentials, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
+  await rename(unfinished, file)
+}
+
+/** Keeps this sign-in, and makes its Silo the one that commands talk to. */
+export async function keepLogin(url: string, login: Login, file = credentialsFile()): Promise<void> {
+  const { logins } = await readCredentials(file)
+  await write({ current: url, logins: { ...logins, [url]: login } }, file)
+}
+
+/** Forgets the sign-in at this Silo. */
+export async function forgetLogin(url: string, file = credentialsFile()): Promise<void> {
+  const { current, logins } = await readCredentials(file)
+  const left = Object.fromEntries(Object.entries(logins).filter(([known]) => known !== url))
+  await write({ ...(current !== undefined && current !== url && { current }), logins: left }, file)
+}

@@ -1,0 +1,74 @@
+import { type Item, Item as ItemAnswer, ItemPage } from './answers.js'
+import { painter, plain, print, tell } from './screen.js'
+import { type Where, openSession } from './session.js'
+
+/** The most that a page of the API holds. */
+const PAGE = 500
+
+export interface GetOptions extends Where {
+  json?: boolean
+}
+
+export interface SearchOptions extends GetOptions {
+  type?: string
+  limit: number
+}
+
+const show = (value: unknown): string => plain(typeof value === 'string' ? value : JSON.stringify(value))
+
+/** Shows one item. */
+export async function get(partNumber: string, { json = false, ...where }: GetOptions): Promise<void> {
+  const client = await openSession(where)
+  const path = `/api/items/${encodeURIComponent(partNumber)}`
+  const item = await client.ask(ItemAnswer, 'GET', path)
+  if (json) return print(JSON.stringify(item))
+
+  const paint = painter(process.stdout)
+  print(`${paint('bold', plain(item.part_number))}  ${plain(item.description)}`)
+  const fields: [string, unknown][] = [
+    ['type', item.item_type],
+    ['sourcing', item.sourcing_type ?? ''],
+    ['revision', item.revision],
+    ['changed', `${item.updated_at} by ${item.updated_by}`],
+    ['text', item.long_description],
+    ...Object.entries(item.properties),
+  ]
+  const given = fields.filter(([, value]) => value !== '')
+  const width = Math.max(...given.map(([name]) => plain(name).length))
+  for (const [name, value] of given) print(`  ${paint('dim', plain(name).padEnd(width))}  ${show(value)}`)
+}
+
+async function find(words: string[], { type, limit, ...where }: SearchOptions) {
+  const client = await openSession(where)
+  const items: Item[] = []
+  let cursor: string | null = null
+  do {
+    const query = new URLSearchParams({ search: words.join(' '), limit: String(Math.min(PAGE, limit)) })
+    if (type !== undefined) query.set('item_type', type)
+    if (cursor !== null) query.set('cursor', cursor)
+    const page: { items: Item[]; next_cursor: string | null } = await client.ask(
+      ItemPage,
+      'GET',
+      `/api/items?${query.toString()}`,
+    )
+    items.push(...page.items)
+    cursor = page.next_cursor
+  } while (cursor !== null && items.length < limit)
+  return { items: items.slice(0, limit), more: cursor !== null || items.length > limit }
+}
+
+/** Lists the items in which all these words stand. */
+export async function search(words: string[], options: SearchOptions): Promise<void> {
+  const { items, more } = await find(words, options)
+  if (items.length === 0) tell('Nothing was found.')
+  if (more) tell(`There is more: these are the first ${items.length} (--limit).`)
+  if (options.json) return items.forEach((item) => print(JSON.stringify(item)))
+
+  const paint = painter(process.stdout)
+  const width = Math.max(0, ...items.map(({ part_number }) => part_number.length))
+  for (const { part_number, item_type, revision, description } of items) {
+    const number = paint('bold', plain(part_number).padEnd(width))
+    const about = paint('dim', `${item_type.padEnd(10)}  rev ${String(revision).padEnd(3)}`)
+    print(`${number}  ${about}  ${plain(description)}`)
+  }
+}

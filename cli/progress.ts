@@ -1,0 +1,36 @@
+const WIDTH = 30
+const ERASE_LINE = '\r\x1b[K'
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
+
+/** How much of a file has been sent, as a bar on a terminal; nothing elsewhere. */
+export class Progress {
+  #shown = ''
+
+  constructor(
+    readonly size: number,
+    readonly output: NodeJS.WriteStream = process.stderr,
+  ) {
+    this.sent(0)
+  }
+
+  sent(bytes: number): void {
+    const part = this.size === 0 ? 1 : Math.min(1, bytes / this.size)
+    const full = Math.floor(part * WIDTH)
+    const bar = '█'.repeat(full) + '░'.repeat(WIDTH - full)
+    const sentence =
+      part < 1 ? `${megabytes(bytes)} of ${megabytes(this.size)} sent` : 'sent; the server reads …'
+    this.#show(`${bar} ${String(Math.floor(part * 100)).padStart(3)} %  ${sentence}`)
+  }
+
+  /** Takes the bar away. */
+  end(): void {
+    this.#show('')
+  }
+
+  #show(line: string): void {
+    if (!this.output.isTTY || line === this.#shown) return
+    this.output.write(ERASE_LINE + line)
+    this.#shown = line
+  }
+}

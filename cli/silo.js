@@ -1,0 +1,18 @@
+#!/usr/bin/env node
+// The command `silo` in a fresh clone: `npm ci` builds nothing, so the first call does; later ones start at once.
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { URL, fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const main = new URL('../dist/cli/main.js', import.meta.url)
+
+if (!existsSync(main)) {
+  process.stderr.write('silo: building, this once …\n')
+  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
+  execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' })
+}
+await import(main.href)
