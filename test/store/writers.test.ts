@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { readEvents } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
-import { connect } from '../../store/connect.js'
+import { type Sql, connect } from '../../store/connect.js'
 import { archiveItem, changeItem, createItem } from '../../store/items.js'
 import { importRows } from '../../store/import.js'
 
@@ -85,6 +86,88 @@ t.test('the service announces nothing from its own transactions; any other write
   t.strictSame(await heardSoFar(), [])
   await sql`update items set description = 'y' where part_number = 'B'`
   t.strictSame(await heardSoFar(), ['silo_events'])
+})
+
+/** A session of somebody who may read and write items, and nothing else. */
+async function signInAsClerk(t: Test, { sql, url }: { sql: Sql; url: string }): Promise<Sql> {
+  const name = `clerk_${randomUUID().replaceAll('-', '')}`
+  await sql.unsafe(`
+    create role ${name} login password 'clerk';
+    grant select, insert, update, delete on items to ${name};
+  `)
+  const address = new URL(url)
+  address.username = name
+  address.password = 'clerk'
+  const clerk = connect(address.href, 1)
+  t.teardown(async () => {
+    await clerk.end()
+    await sql.unsafe(`drop owned by ${name} cascade; drop role ${name}`)
+  })
+  return clerk
+}
+
+t.test('nobody with SQL signs with the name of another', async (t) => {
+  const { sql, url } = await start(t)
+  const clerk = await signInAsClerk(t, { sql, url })
+  const [{ session_user: name } = { session_user: '' }] = await clerk<{ session_user: string }[]>`
+    select session_user
+  `
+  await clerk`select set_config('silo.actor', 'mara', false), set_config('silo.comment', 'hers', false)`
+  await clerk`insert into items (part_number, created_by) values ('A', 'mara')`
+  await clerk`update items set description = 'x', updated_by = 'mara'`
+  t.strictSame(new Set((await readEvents(sql)).map(([, , actor]) => actor)), new Set([name]))
+  const authors = await sql`select created_by from revisions union select created_by from items`
+  t.strictSame([...authors], [{ created_by: name }])
+})
+
+t.test("somebody's own tables take no event away, and no right of the owner's", async (t) => {
+  const { sql, url } = await start(t)
+  const clerk = await signInAsClerk(t, { sql, url })
+  await clerk.unsafe(`
+    create function pg_temp.climb() returns trigger language plpgsql as $$
+      begin
+        insert into pg_temp.climbed values (current_user);
+        return null;
+      end $$;
+    create temporary table climbed (name text);
+    create temporary table events (type text, part_number text, data json, actor text, at timestamptz);
+    create temporary table revisions (like public.items);
+    create trigger climb after insert on pg_temp.events for each row execute function pg_temp.climb();
+    grant all on pg_temp.climbed, pg_temp.events, pg_temp.revisions to public;
+  `)
+  await clerk`insert into public.items (part_number) values ('A')`
+  t.strictSame([...(await clerk`select name from pg_temp.climbed`)], [])
+  t.match(await readEvents(sql), [['item.created', 'A']])
+})
+
+t.test('nobody writes into the log by a trigger of their own', async (t) => {
+  const { sql, url } = await start(t)
+  const clerk = await signInAsClerk(t, { sql, url })
+  const functions = await sql<{ name: string }[]>`
+    select proname as name
+      from pg_proc
+     where pronamespace = 'public'::regnamespace
+       and prosecdef
+  `
+  t.ok(functions.length > 5)
+  await clerk`create temporary table forged (id uuid, part_number text)`
+  for (const { name } of functions) {
+    await t.rejects(
+      clerk.unsafe(
+        `create trigger forge after insert on pg_temp.forged for each row execute function ${name}()`,
+      ),
+      { code: '42501' },
+      name,
+    )
+  }
+  const paths = await sql`
+    select proname
+      from pg_proc
+     where pronamespace = 'public'::regnamespace
+       and prosecdef
+       and not proconfig @> '{"search_path=public, pg_temp"}'
+  `
+  t.strictSame([...paths], [], 'all of them look for their tables in one place')
 })
 
 t.test(

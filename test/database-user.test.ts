@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { connect } from '../store/connect.js'
+import { createFirstAdmin } from '../store/users.js'
+import { startApp } from './harness/app.js'
+import { signIn } from './harness/client.js'
+import { serverUrl } from './harness/server-url.js'
+import { until } from './harness/until.js'
+import { Watcher, listen } from './harness/watcher.js'
+
+/** An empty database, owned by a user who may sign in and nothing else: what docs/configuration.md asks for. */
+async function createOwnedDatabase(t: Test) {
+  const name = `silo_plain_${randomUUID().replaceAll('-', '').slice(0, 12)}`
+  const admin = connect(serverUrl(), 1)
+  await admin.unsafe(`create role ${name} login password 'plain'`)
+  await admin.unsafe(`create database ${name} owner ${name}`)
+  t.teardown(async () => {
+    await admin.unsafe(`drop database ${name} with (force)`)
+    await admin.unsafe(`drop role ${name}`)
+    await admin.end()
+  })
+  const asSuperuser = new URL(serverUrl())
+  asSuperuser.pathname = `/${name}`
+  const asOwner = new URL(asSuperuser)
+  asOwner.username = name
+  asOwner.password = 'plain'
+  return { owner: asOwner.href, superuser: asSuperuser.href }
+}
+
+t.test('the whole service runs as a user who is no superuser and only owns its database', async (t) => {
+  const { owner, superuser } = await createOwnedDatabase(t)
+  const [app, other] = [
+    await startApp(t, { databaseUrl: owner, EVENT_RETENTION_HOURS: 1 / 3600 }),
+    await startApp(t, { databaseUrl: owner }),
+  ]
+  const rights = await app.db`
+    select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls,
+           exists (select from pg_auth_members where member = pg_roles.oid) as member
+      from pg_roles
+     where rolname = current_user
+  `
+  t.strictSame([...rights.map((row) => Object.values(row))], [Array<boolean>(6).fill(false)])
+  t.match(await createFirstAdmin(app.db, 'admin', undefined), { username: 'admin' })
+
+  const send = await signIn(app, 'editor', 'mara')
+  const token = String((await send('POST', '/api/auth/tokens', { payload: { name: 'x' } })).json().token)
+  const watcher = await Watcher.open(t, await listen(other), { token })
+  await watcher.untilSeen('server.state')
+  t.match(other.sse.head, /^[0-9a-f]{8}-0$/, 'the epoch is known')
+  const csv = { headers: { 'content-type': 'text/csv' }, payload: 'part_number,description\nA,Bracket\n' }
+  t.equal((await send('POST', '/api/items/import', csv)).statusCode, 200)
+  t.match((await send('GET', '/api/items?search=brack')).json(), { items: [{ part_number: 'A' }] })
+  await watcher.untilEvents(1)
+
+  // Somebody else's transaction that has drawn an id: whether it still writes is read from pg_locks.
+  const stranger = connect(superuser, 1)
+  t.teardown(() => stranger.end())
+  await stranger.unsafe("begin; insert into items (part_number) values ('B'); set constraints all immediate")
+  t.equal((await send('POST', '/api/items', { payload: { part_number: 'C' } })).statusCode, 201)
+  await until(() => other.sse.lagMs > 0, 'the tail waits for the stranger')
+  t.equal(watcher.events.length, 1)
+  await stranger.unsafe('commit')
+  await watcher.untilEvents(3)
+  t.strictSame(
+    watcher.events.map(({ data }) => [data.part_number, data.actor]),
+    [
+      ['A', 'mara'],
+      ['B', 'postgres'],
+      ['C', 'mara'],
+    ],
+  )
+
+  await until(async () => (await app.db`select from events`).length === 0, 'old events are deleted')
+})
