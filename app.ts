@@ -13,6 +13,7 @@ import securityHeaders from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
 import sse from './plugins/sse.js'
 import validation from './plugins/validation.js'
+import watchers from './plugins/watchers.js'
 import authRoutes from './routes/auth.js'
 import docsRoutes from './routes/docs.js'
 import eventRoutes from './routes/events.js'
@@ -68,6 +69,7 @@ export async function buildApp(
   await app.register(auth)
   await app.register(signInLimit)
   await app.register(sse)
+  await app.register(watchers)
   await app.register(retention)
 
   await app.register(healthRoutes)

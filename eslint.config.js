@@ -21,8 +21,11 @@ const mayNotImport = (files, ...folders) => ({
 
 /** What the pages use of the browser. */
 const BROWSER = [
+  'AbortController',
   'EventSource',
   'FormData',
+  'MessageChannel',
+  'SharedWorker',
   'URLSearchParams',
   'addEventListener',
   'clearTimeout',

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { ErrorBody } from '../schemas/errors.js'
 import { ServerState } from '../schemas/mode.js'
-import { ServerStateChange } from '../schemas/server.js'
+import { ServerStateChange, ServerStatus } from '../schemas/server.js'
 import { writeMode } from '../store/server.js'
 
 const ERRORS = { '4xx': ErrorBody, '5xx': ErrorBody }
@@ -13,12 +13,12 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['server'],
-        summary: "This instance's mode",
-        response: { 200: ServerState, ...ERRORS },
+        summary: "This instance's mode, and how many watch",
+        response: { 200: ServerStatus, ...ERRORS },
       },
       onRequest: app.requireRole('viewer'),
     },
-    async () => ({ mode: app.mode.current }),
+    async () => ({ mode: app.mode.current, watchers: app.watchers }),
   )
 
   app.put(

@@ -23,13 +23,16 @@ interface WebFile {
   etag: string
 }
 
-/** The pages are a few small files: read once, so no address can name any other file. */
+const readText = (name: string) => readFile(new URL(name, FOLDER), 'utf8')
+
+/** The pages are a few small files: read once, so no address can name any other file. Each page gets the same header. */
 async function readFiles(): Promise<Map<string, WebFile>> {
   const files = new Map<string, WebFile>()
+  const header = await readText('header.html')
   for (const name of await readdir(FOLDER)) {
     const type = MEDIA_TYPES[extname(name)]
     if (type === undefined) continue
-    const content = await readFile(new URL(name, FOLDER))
+    const content = Buffer.from((await readText(name)).replace('<!-- header -->', () => header.trimEnd()))
     const etag = `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`
     files.set(name, { content, type, etag })
   }

@@ -2,6 +2,10 @@ import { Type } from '@sinclair/typebox'
 import { Cursor } from './events.js'
 import { Mode, StoredMode } from './mode.js'
 
+export const ServerStatus = Type.Object({
+  mode: Mode,
+  watchers: Type.Integer({ description: 'Streams that are open on all instances' }),
+})
 export const ServerStateChange = Type.Object({ mode: StoredMode }, { additionalProperties: false })
 
 export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })

@@ -166,8 +166,7 @@ function testInBrowser(browser: Browser): void {
     const { page } = await visit(t, browser, '/?part=%26%26')
     await page.getByText('must be a part number, or its beginning and a *').waitFor()
     await page.getByLabel('Part number').fill('')
-    await live(page)
-    t.equal(await page.locator('#problem').textContent(), '')
+    await page.locator('#problem').filter({ hasText: /^$/ }).waitFor({ state: 'attached' })
   })
 
   t.test('while paused nothing moves; going on shows all that came', async (t) => {
@@ -209,15 +208,27 @@ function testInBrowser(browser: Browser): void {
     await page.locator('#banner').waitFor({ state: 'hidden' })
   })
 
-  t.test('a session that ends leads to the sign-in, and from there back', async (t) => {
-    const { app, address, page } = await visit(t, browser, '/?kind=created')
-    await live(page)
-    await app.db`update tokens set revoked_at = now() where kind = 'session'`
-    await page.waitForURL(`${address}/login?next=%2F%3Fkind%3Dcreated`, { timeout: 20_000 })
-    await signIn(page)
-    await live(page)
-    t.equal(page.url(), `${address}/?kind=created`)
-  })
+  t.test(
+    'a session that ends is asked for again on top of the page, which goes on where it was',
+    async (t) => {
+      const { app, address, page, send } = await visit(t, browser, '/?kind=created')
+      await live(page)
+      await create(send, 'A01-0001')
+      await line(page, 'A01-0001').waitFor()
+      await app.db`update tokens set revoked_at = now() where kind = 'session'`
+      await page.getByRole('dialog').waitFor({ timeout: 20_000 })
+      await create(send, 'A01-0002')
+      t.equal(await page.getByRole('dialog').getByLabel('Username').inputValue(), 'vera')
+      await signIn(page, 'vera', 'not her password')
+      await page.getByText('The username or the password is wrong.').waitFor()
+      await signIn(page)
+      await live(page)
+      await line(page, 'A01-0002').waitFor()
+      t.strictSame(await page.locator('#lines .number').allTextContents(), ['A01-0002', 'A01-0001'])
+      t.equal(await page.getByRole('dialog').count(), 0)
+      t.equal(page.url(), `${address}/?kind=created`)
+    },
+  )
 
   t.test('the page of a part shows it and its revisions, and moves with it', async (t) => {
     const { address, page, send, complaints } = await visit(t, browser)

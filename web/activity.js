@@ -1,6 +1,8 @@
-import { Feed, read } from './feed.js'
+import { read } from './api.js'
+import { Feed } from './feed.js'
+import { showAccount, showStatus } from './header.js'
 import { KINDS, Lines } from './lines.js'
-import { find, make, makeTime, showAccount, showStatus } from './page.js'
+import { find, make, makeTime } from './page.js'
 
 /** Events that the panel starts with. */
 const FIRST = 50
@@ -118,10 +120,10 @@ function showPause() {
   pause.setAttribute('aria-pressed', String(paused))
 }
 
-async function load() {
+async function load(signal) {
   const query = queryOf(filterOf(location.search))
   query.set('last', FIRST)
-  const { events, next } = await read(`/api/events?${query}`)
+  const { events, next } = await read(`/api/events?${query}`, signal)
   lines = new Lines()
   pending = []
   waiting = 0

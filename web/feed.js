@@ -1,169 +1,241 @@
-/** What the log holds; `server.state`, `heartbeat` and `reset` come besides. */
-const LOGGED = ['item.created', 'item.updated', 'revision.created', 'item.deleted']
+import { read } from './api.js'
+import { Connection, STATUS_MS } from './connection.js'
+import { signedIn, signInAgain } from './sign-in.js'
 
-/** Longer than three heartbeats at their default: a stream that says nothing for so long is dead, or the laptop slept. */
-const SILENCE_MS = 100_000
-/** From here on, a lost connection is called offline. */
-const OFFLINE_AFTER_MS = 30_000
+/** Another worker is taken only for another name: a page must not meet one that speaks differently. */
+const WORKER = { type: 'module', name: 'feed 1' }
+/** A worker that has said nothing for so long was ended by the system. */
+const WORKER_SILENCE_MS = 5 * STATUS_MS
+/** Missed events come in pages of so many. */
+const PAGE = 1000
 const FIRST_DELAY_MS = 1000
 const LONGEST_DELAY_MS = 30_000
 
-const isOffline = (since) => !navigator.onLine || Date.now() - since > OFFLINE_AFTER_MS
-
-/** An answer of the API that is no success; `code` is its `error`. */
-export class ApiError extends Error {
-  constructor(status, { error, message, details = [] }) {
-    super(details.map((detail) => `${detail.field} ${detail.message}`).join('; ') || message)
-    this.status = status
-    this.code = error
-  }
+function placeOf(cursor) {
+  const [epoch, id] = cursor.split('-')
+  return { epoch, id: Number(id) }
 }
 
-/** To the sign-in, and from there back to where we are. */
-export function signInAgain() {
-  const next = location.pathname + location.search
-  location.assign(`/login?${new URLSearchParams({ next })}`)
+/** Whether one position lies before the other, which of different histories none does. */
+function isBefore(one, other) {
+  const [a, b] = [placeOf(one), placeOf(other)]
+  return a.epoch === b.epoch && a.id < b.id
+}
+
+const isSameHistory = (one, other) => placeOf(one).epoch === placeOf(other).epoch
+
+const listOf = (query, name) => query.get(name)?.split(',')
+
+/** The API's own filter: `types`, and `part_number` with `A01-*` for all that begin so. */
+function makeFilter(query) {
+  const types = listOf(query, 'types')
+  const patterns = listOf(query, 'part_number')?.map((pattern) => pattern.trim().toLowerCase())
+  const isWanted = (number) =>
+    patterns.some((pattern) =>
+      pattern.endsWith('*') ? number.startsWith(pattern.slice(0, -1)) : number === pattern,
+    )
+  return ({ type, data }) =>
+    (!types || types.includes(type)) && (!patterns || isWanted(data.part_number.toLowerCase()))
 }
 
 /**
- * Reads JSON from the API. Without a valid session it leads to the sign-in.
- * @throws {ApiError} for any status but a success; whatever `fetch` throws when there is no answer
- */
-export async function read(path) {
-  const answer = await fetch(path, { headers: { accept: 'application/json' } })
-  if (answer.status === 401) signInAgain()
-  const body = await answer.json()
-  if (!answer.ok) throw new ApiError(answer.status, body)
-  return body
-}
-
-/**
- * One part of the feed, followed through every interruption, from the cursor on that `load` gives.
+ * One page's part of the feed, followed through every interruption. The connection is the browser's, shared by its pages
+ * (docs/decisions/0007-one-connection-per-browser.md); the filter and the position are the page's own.
  *
- * - `load()` shows what there is and returns the cursor where the feed goes on, or nothing for the feed's head. It is
- *   called again where the log can't be continued from (`reset`).
- * - `opened()`: the stream is open; whatever happens from now on comes.
+ * - `load(signal)` shows what there is, unless it is aborted, and returns the cursor where the feed goes on, or nothing for where the connection is.
+ *   It is called again where the log can't be continued from (`reset`).
+ * - `opened()`: the page has caught up; whatever happens from now on comes.
  * - `received({ type, data, id })`: an event of the log.
- * - `changed({ state, attempt, since, mode })`: `state` is `connecting`, `live`, `reconnecting` or `offline`; `since` says
- *   when the connection was lost, `mode` what the server last said of itself.
+ * - `changed(status)`: the status of the connection, see `Connection`.
+ * - `refused(error)`: the API does not take the filter.
  */
 export class Feed {
-  #query
   #on
+  #port
+  #shared
+  #heardAt
+  #status = { state: 'connecting' }
+
+  /** Aborted by the next start. */
+  #run
+  #query
+  #wanted
+  /** The page's position: it has seen all up to here. */
   #cursor
-  #source
+  #loaded = false
+  /** The last position that the connection told of. */
+  #seen
+  /** The position from which on `#early` is complete. */
+  #from
+  /** What came while the page was catching up; nothing once it has. */
+  #early = []
   #retry
-  #heardAt = Date.now()
-  #status = { state: 'connecting', attempt: 0, since: undefined, mode: 'normal' }
+  #attempt = 0
+  /** The run that is being loaded, or is catching up. */
+  #busy
 
   constructor(on) {
     this.#on = on
-    setInterval(() => this.#look(), 1000)
-    addEventListener('online', () => this.#restart())
-    addEventListener('offline', () => this.#lost())
-    addEventListener('pageshow', (event) => event.persisted && this.#restart())
+    this.#open(typeof SharedWorker === 'function')
+    setInterval(() => this.#look(), STATUS_MS)
+    addEventListener('online', () => this.#send('online'))
+    addEventListener('offline', () => this.#send('offline'))
+    addEventListener('pagehide', () => this.#send('leave'))
+    addEventListener('pageshow', (event) => event.persisted && this.#join())
+    document.addEventListener('visibilitychange', () => this.#visibilityChanged())
   }
 
   /** Begins, or begins anew with another filter. */
   async start(query = new URLSearchParams()) {
+    this.#run?.abort()
+    this.#run = new AbortController()
     this.#query = query
+    this.#wanted = makeFilter(query)
     this.#cursor = undefined
-    this.#close()
-    await this.#begin(query)
+    this.#loaded = false
+    this.#attempt = 0
+    this.#miss(this.#seen)
+    await this.#load()
   }
 
-  async #begin(query) {
-    try {
-      const cursor = await this.#on.load()
-      // Another start has overtaken this one.
-      if (query !== this.#query) return
-      this.#cursor = cursor
-      this.#connect()
-    } catch (error) {
-      if (query !== this.#query || error.status === 401) return
-      if (error.status === 400) return this.#on.refused(error)
-      this.#lost()
-      this.#later(() => this.#begin(query))
-    }
-  }
+  // The connection.
 
-  #connect() {
-    this.#close()
+  #open(shared) {
+    this.#port?.close()
+    this.#shared = shared
     this.#heardAt = Date.now()
-    const query = new URLSearchParams(this.#query)
-    if (this.#cursor) query.set('since', this.#cursor)
-    const source = new EventSource(`/api/events?${query}`)
-    this.#source = source
-    const listen = (type, heard) =>
-      source.addEventListener(type, (event) => {
-        this.#heardAt = Date.now()
-        if (event.lastEventId) this.#cursor = event.lastEventId
-        heard(event.data && JSON.parse(event.data), event.lastEventId)
-      })
-    for (const type of LOGGED) listen(type, (data, id) => this.#on.received({ type, data, id }))
-    listen('heartbeat', () => {})
-    listen('reset', () => this.start(this.#query))
-    listen('server.state', ({ mode }) => this.#greeted(mode))
-    source.onerror = () => this.#failed(source)
-  }
-
-  /** A server that turns us away says so and ends: only one that can serve makes the stream live. */
-  #greeted(mode) {
-    const live = this.#status.state === 'live'
-    const serves = mode === 'normal' || mode === 'read-only'
-    if (live || !serves) return this.#set({ mode })
-    this.#set({ mode, state: 'live', attempt: 0, since: undefined })
-    this.#on.opened?.()
-  }
-
-  /** The browser comes back by itself after a broken connection. After any status but 200 it never would. */
-  #failed(source) {
-    this.#lost()
-    if (source.readyState === EventSource.CLOSED) this.#later(() => this.#knock())
-  }
-
-  /** Whether we are still signed in, EventSource does not say. */
-  async #knock() {
-    try {
-      await read('/api/auth/me')
-    } catch (error) {
-      if (error.status === 401) return
+    if (shared) {
+      const worker = new SharedWorker('/web/feed-worker.js', WORKER)
+      // A browser that has no shared workers of modules, or could not load ours.
+      worker.addEventListener('error', () => this.#open(false))
+      this.#port = worker.port
+    } else {
+      const { port1, port2 } = new MessageChannel()
+      new Connection().accept(port2)
+      this.#port = port1
     }
-    this.#connect()
+    this.#port.onmessage = ({ data }) => this.#heard(data)
+    this.#join()
   }
 
-  #lost() {
-    const { attempt, since = new Date() } = this.#status
-    this.#set({ state: isOffline(since) ? 'offline' : 'reconnecting', attempt: attempt + 1, since })
+  #send(type) {
+    this.#port.postMessage({ type })
   }
 
-  /** Growing and jittered: a thousand panels must not come back in the same second. */
-  #later(act) {
-    const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#status.attempt, 6))
-    clearTimeout(this.#retry)
-    this.#retry = setTimeout(act, longest * (0.5 + Math.random() / 2))
+  #join() {
+    this.#miss(undefined)
+    this.#send('join')
+  }
+
+  /** A connection of the page's own is kept only while somebody looks: so there is one, however many tabs are open. */
+  #visibilityChanged() {
+    if (this.#shared) return
+    if (document.visibilityState === 'visible') this.#join()
+    else this.#send('leave')
   }
 
   #look() {
-    const { state, since } = this.#status
-    if (state === 'reconnecting' && isOffline(since)) this.#set({ state: 'offline' })
-    if (this.#source && Date.now() - this.#heardAt > SILENCE_MS) this.#restart()
+    if (!this.#shared || Date.now() - this.#heardAt < WORKER_SILENCE_MS) return
+    this.#send('leave')
+    this.#open(true)
   }
 
-  #restart() {
-    if (!this.#source) return
-    if (this.#status.state === 'live') this.#lost()
-    this.#connect()
+  #heard({ type, status, event, position }) {
+    this.#heardAt = Date.now()
+    if (type === 'status') return this.#statusChanged(status)
+    this.#seen = position ?? event.id
+    if (type === 'event') return this.#early ? this.#early.push(event) : this.#take(event)
+    if (type === 'reset') return this.start(this.#query)
+    this.#miss(position)
+    this.#load()
   }
 
-  #close() {
+  #statusChanged(status) {
+    const before = this.#status.state
+    this.#status = status
+    this.#on.changed(status)
+    if (status.state === before) return
+    if (status.state === 'signed-out') signInAgain().then(() => this.#send('retry'))
+    if (status.state !== 'live') return
+    signedIn()
+    if (this.#run && this.#early) this.#load()
+  }
+
+  // The page's place.
+
+  /** From `position` on, events are kept until the page has caught up to there. */
+  #miss(position) {
+    this.#from = position
+    this.#early = []
+  }
+
+  /** Loads what there is, unless that is done, and catches up to the connection. One at a time, and only for this run. */
+  async #load() {
+    const run = this.#run
+    if (this.#busy === run) return
+    this.#busy = run
     clearTimeout(this.#retry)
-    this.#source?.close()
-    this.#source = undefined
+    try {
+      if (!this.#loaded) {
+        const cursor = await this.#on.load(run.signal)
+        if (run.signal.aborted) return
+        this.#cursor = cursor
+        this.#loaded = true
+      }
+      await this.#catchUp(run.signal)
+    } catch (error) {
+      if (run.signal.aborted) return
+      if (error.status === 400) this.#on.refused(error)
+      else this.#later()
+    } finally {
+      if (this.#busy === run) this.#busy = undefined
+    }
   }
 
-  #set(changes) {
-    this.#status = { ...this.#status, ...changes }
-    this.#on.changed(this.#status)
+  /** Growing and jittered: a thousand pages must not ask in the same second. */
+  #later() {
+    const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#attempt++, 6))
+    this.#retry = setTimeout(() => this.#load(), longest * (0.5 + Math.random() / 2))
+  }
+
+  /** Reads what lies between the page and the connection, then takes what has come meanwhile. */
+  async #catchUp(signal) {
+    let wait = 0
+    while (this.#from) {
+      this.#cursor ??= this.#from
+      const sameHistory = isSameHistory(this.#cursor, this.#from)
+      if (sameHistory && !isBefore(this.#cursor, this.#from)) return this.#caughtUp()
+      const { events, next } = await this.#readPage(wait, signal)
+      if (signal.aborted) return
+      if (events[0]?.type === 'reset') return this.start(this.#query)
+      for (const event of events) this.#on.received(event)
+      // Of two histories ours is the new one: the connection will be reset to it.
+      if (!sameHistory) return this.#caughtUp()
+      // An instance that is behind the one we are connected to.
+      wait = next === this.#cursor ? 1 : 0
+      this.#cursor = next
+    }
+  }
+
+  #readPage(wait, signal) {
+    const query = new URLSearchParams(this.#query)
+    query.set('since', this.#cursor)
+    query.set('limit', PAGE)
+    query.set('wait', wait)
+    return read(`/api/events?${query}`, signal)
+  }
+
+  #caughtUp() {
+    const early = this.#early
+    this.#early = undefined
+    this.#attempt = 0
+    for (const event of early) this.#take(event)
+    this.#on.opened?.()
+  }
+
+  #take(event) {
+    if (!isBefore(this.#cursor, event.id)) return
+    this.#cursor = event.id
+    if (this.#wanted(event)) this.#on.received(event)
   }
 }

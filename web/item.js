@@ -1,5 +1,7 @@
-import { Feed, read } from './feed.js'
-import { find, make, makeTime, showAccount, showStatus } from './page.js'
+import { read } from './api.js'
+import { Feed } from './feed.js'
+import { showAccount, showStatus } from './header.js'
+import { find, make, makeTime } from './page.js'
 
 const PAGE = 50
 const RETRY_MS = 3000

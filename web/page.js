@@ -1,5 +1,3 @@
-import { read } from './feed.js'
-
 /** The element with this id. */
 export const find = (id) => document.getElementById(id)
 
@@ -10,9 +8,13 @@ export function make(tag, properties = {}, ...children) {
   return element
 }
 
+/** Writes a text only when it changes: a screen reader would read it again. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text
+}
+
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' })
 const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'full', timeStyle: 'long' })
-const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'short' })
 
 const UNITS = [
   ['day', 86_400],
@@ -37,47 +39,3 @@ export function makeTime(at) {
 setInterval(() => {
   for (const time of document.querySelectorAll('time')) time.textContent = ago(new Date(time.dateTime))
 }, 10_000)
-
-const BANNERS = {
-  'read-only': 'Read-only: items can’t be changed at the moment.',
-  degraded: 'The database can’t be reached. What happens meanwhile will be shown as soon as it is back.',
-  draining: 'The server is shutting down. This page reconnects by itself.',
-}
-
-const STATES = {
-  connecting: () => 'connecting …',
-  live: () => 'live',
-  reconnecting: ({ attempt }) => `reconnecting (${attempt}) …`,
-  offline: ({ since }) => `offline since ${clock.format(since)}`,
-}
-
-function setText(element, text) {
-  // Written only when it changes: a screen reader would read it again.
-  if (element.textContent !== text) element.textContent = text
-}
-
-/** Shows the state of the connection, always, and as a banner what keeps the server or us from working. */
-export function showStatus(status) {
-  const { state, mode, since } = status
-  find('state').dataset.state = state
-  setText(find('state'), STATES[state](status))
-  const banner = find('banner')
-  const offline =
-    state === 'offline' &&
-    `The server has not been reached since ${clock.format(since)}. This page goes on by itself where it stopped.`
-  const text = offline || BANNERS[mode]
-  banner.hidden = text === undefined
-  banner.dataset.mode = offline ? 'offline' : mode
-  setText(banner, text ?? '')
-}
-
-/** Shows who is signed in. */
-export async function showAccount() {
-  try {
-    const { display_name, role } = await read('/api/auth/me')
-    find('account').textContent = display_name
-    find('account').title = role
-  } catch {
-    // Only a courtesy; that the server is away is told elsewhere.
-  }
-}

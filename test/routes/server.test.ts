@@ -5,6 +5,8 @@ import { buildApp } from '../../app.js'
 import { createToken, startApp, testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { bearer } from '../harness/people.js'
+import { waitFor } from '../harness/wait-for.js'
+import { Watcher, listen } from '../harness/watcher.js'
 
 const put = (app: FastifyInstance, token: string, payload: object) =>
   app.inject({ method: 'PUT', url: '/api/server/mode', headers: bearer(token), payload })
@@ -73,13 +75,37 @@ t.test('READ_ONLY holds for its instance, whatever is chosen for all', async (t)
   t.strictSame((await put(app, admin, { mode: 'normal' })).json(), { mode: 'read-only' })
 })
 
+t.test('every instance knows how many watch on all of them, and forgets those that are gone', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const one = await startApp(t, { databaseUrl })
+  const two = await buildApp(testConfig(databaseUrl))
+  t.teardown(() => two.close())
+  const viewer = await createToken(one.db, 'viewer')
+  const watchersAt = async (app: FastifyInstance) =>
+    (await app.inject({ url: '/api/server/mode', headers: bearer(viewer) })).json<{ watchers: number }>()
+      .watchers
+  const watch = async (app: FastifyInstance) => {
+    const watcher = await Watcher.open(t, await listen(app), { token: viewer })
+    await watcher.untilSeen('server.state')
+  }
+  await watch(one)
+  await watch(two)
+  await watch(two)
+  t.equal(one.sse.clients, 1)
+  for (const app of [one, two]) {
+    await waitFor('all three to be known', async () => (await watchersAt(app)) === 3)
+  }
+  await two.close()
+  await waitFor('the other to be forgotten', async () => (await watchersAt(one)) === 1)
+})
+
 t.test('admins choose, viewers look, and only these two modes can be chosen', async (t) => {
   const app = await startApp(t)
   for (const role of ['viewer', 'editor'] as const) {
     const token = await createToken(app.db, role)
     t.equal((await put(app, token, { mode: 'read-only' })).statusCode, 403)
     const res = await app.inject({ url: '/api/server/mode', headers: bearer(token) })
-    t.strictSame(res.json(), { mode: 'normal' })
+    t.strictSame(res.json(), { mode: 'normal', watchers: 0 })
   }
   t.equal((await app.inject('/api/server/mode')).statusCode, 401)
   const admin = await createToken(app.db, 'admin')

@@ -1,0 +1,41 @@
+import { signInAgain } from './sign-in.js'
+
+/** An answer of the API that is no success; `code` is its `error`, `details` what is wrong with which field. */
+export class ApiError extends Error {
+  constructor(status, { error, message, details = [] }) {
+    super(details.map((detail) => `${detail.field} ${detail.message}`).join('; ') || message)
+    this.status = status
+    this.code = error
+    this.details = details
+  }
+}
+
+/**
+ * Sends a request to the API and returns its successful response. Where the session has ended, it asks for the sign-in and
+ * sends the request again.
+ * @throws {ApiError} for any status but a success; whatever `fetch` throws when there is no answer
+ */
+export async function request(method, path, { headers, body, signal } = {}) {
+  const asked = { method, headers: { accept: 'application/json', ...headers }, body, signal }
+  const answer = await fetch(path, asked)
+  if (answer.ok) return answer
+  if (answer.status === 401) {
+    await signInAgain()
+    return request(method, path, { headers, body, signal })
+  }
+  throw new ApiError(answer.status, await answer.json())
+}
+
+/** Reads JSON from the API. */
+export async function read(path, signal) {
+  const answer = await request('GET', path, { signal })
+  return answer.json()
+}
+
+/** Writes JSON to the API and returns what it answers, if anything. `headers` may carry `if-match`. */
+export async function write(method, path, value, headers = {}) {
+  const body = value === undefined ? undefined : JSON.stringify(value)
+  const type = body === undefined ? {} : { 'content-type': 'application/json' }
+  const answer = await request(method, path, { headers: { ...type, ...headers }, body })
+  return answer.status === 204 ? undefined : answer.json()
+}

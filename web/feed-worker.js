@@ -1,0 +1,5 @@
+import { Connection } from './connection.js'
+
+const connection = new Connection()
+
+addEventListener('connect', ({ ports: [port] }) => connection.accept(port))

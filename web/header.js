@@ -1,0 +1,60 @@
+import { read } from './api.js'
+import { find, setText } from './page.js'
+
+const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'short' })
+
+const RETRY_MS = 3000
+
+const BANNERS = {
+  'read-only': 'Read-only: items can’t be changed at the moment.',
+  degraded: 'The database can’t be reached. What happens meanwhile will be shown as soon as it is back.',
+  draining: 'The server is shutting down. This page reconnects by itself.',
+}
+
+const STATES = {
+  connecting: () => 'connecting …',
+  live: () => 'live',
+  reconnecting: ({ attempt }) => `reconnecting (${attempt}) …`,
+  offline: ({ since }) => `offline since ${clock.format(since)}`,
+  'signed-out': () => 'signed out',
+}
+
+/** Shows the state of the connection, always, and as a banner what keeps the server or us from working. */
+export function showStatus(status) {
+  const { state, mode, since } = status
+  find('state').dataset.state = state
+  setText(find('state'), STATES[state](status))
+  const banner = find('banner')
+  const offline =
+    state === 'offline' &&
+    `The server has not been reached since ${clock.format(since)}. This page goes on by itself where it stopped.`
+  const text = offline || BANNERS[mode]
+  banner.hidden = text === undefined
+  banner.dataset.mode = offline ? 'offline' : mode
+  setText(banner, text ?? '')
+}
+
+/** Who is signed in, as soon as the server says so. */
+async function readAccount() {
+  try {
+    return await read('/api/auth/me')
+  } catch {
+    // That the server is away is told by the connection's state.
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    return readAccount()
+  }
+}
+
+/** Shows who is signed in, and returns what the API says of them: `username`, `display_name`, `role`. */
+export async function showAccount() {
+  const account = await readAccount()
+  find('account').textContent = account.display_name
+  find('account').title = `${account.username}, ${account.role}`
+  find('account').dataset.username = account.username
+  return account
+}
+
+const section = location.pathname.split('/')[1]
+for (const link of document.querySelectorAll('header nav a')) {
+  if (link.pathname === `/${section}`) link.setAttribute('aria-current', 'page')
+}

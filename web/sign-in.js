@@ -1,0 +1,106 @@
+import { find, make } from './page.js'
+
+/** What the sign-in says when it refuses, by the API's codes. */
+const REFUSALS = {
+  invalid_credentials: 'The username or the password is wrong.',
+  invalid_request: 'Please give both a username and a password.',
+  rate_limited: 'Too many attempts. Wait a minute, then try again.',
+}
+
+export const refusalOf = (code) => REFUSALS[code] ?? 'The sign-in did not work. Please try again.'
+
+function makeField(name, properties) {
+  return [
+    make('label', { htmlFor: `again-${name}` }, name === 'username' ? 'Username' : 'Password'),
+    make('input', { id: `again-${name}`, name, required: true, ...properties }),
+  ]
+}
+
+function makeDialog() {
+  const known = find('account')?.dataset.username ?? ''
+  const heading = make('h2', { id: 'again' }, 'Sign in again')
+  const dialog = make(
+    'dialog',
+    { className: 'sign-in-again' },
+    make(
+      'form',
+      { method: 'post', action: '/login' },
+      heading,
+      make('p', {}, 'Your session has ended. This page goes on where it is as soon as you are signed in.'),
+      make('p', { className: 'problem', role: 'alert' }),
+      ...makeField('username', { autocomplete: 'username', autocapitalize: 'none', value: known }),
+      ...makeField('password', {
+        type: 'password',
+        autocomplete: 'current-password',
+        autofocus: known !== '',
+      }),
+      make('button', { className: 'primary' }, 'Sign in'),
+    ),
+  )
+  dialog.setAttribute('aria-labelledby', 'again')
+  return dialog
+}
+
+/** Tries these credentials; returns the code of the refusal, or nothing when they were good. */
+async function tryCredentials({ username, password }) {
+  const answer = await fetch('/api/auth/login', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username, password }),
+  })
+  const body = await answer.json()
+  if (!answer.ok) return body.error
+  // Somebody else may do other things, and sees the page anew.
+  const known = find('account')?.dataset.username
+  if (known !== undefined && known !== body.user.username) location.reload()
+  return undefined
+}
+
+/** The question that stands: its promise, and how to end it. */
+let question
+
+function ask() {
+  const dialog = makeDialog()
+  const form = dialog.firstChild
+  const { promise, resolve } = withResolvers()
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    const button = form.querySelector('button')
+    button.disabled = true
+    try {
+      const refusal = await tryCredentials(Object.fromEntries(new FormData(form)))
+      if (refusal === undefined) return signedIn()
+      form.querySelector('.problem').textContent = refusalOf(refusal)
+    } catch {
+      form.querySelector('.problem').textContent = 'The server can’t be reached. Please try again.'
+    } finally {
+      button.disabled = false
+    }
+  })
+  // Escape closes a dialog; without a session the page could do nothing.
+  dialog.addEventListener('close', () => question?.dialog === dialog && dialog.showModal())
+  document.body.append(dialog)
+  dialog.showModal()
+  return { dialog, promise, resolve }
+}
+
+function withResolvers() {
+  let resolve
+  const promise = new Promise((settle) => (resolve = settle))
+  return { promise, resolve }
+}
+
+/** Asks for the sign-in on top of the page, which stays as it is; resolves when somebody is signed in. */
+export function signInAgain() {
+  question ??= ask()
+  return question.promise
+}
+
+/** Somebody is signed in, here or in another tab: whatever waits for that goes on. */
+export function signedIn() {
+  if (!question) return
+  const { dialog, resolve } = question
+  question = undefined
+  dialog.remove()
+  resolve()
+}
