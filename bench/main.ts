@@ -2,15 +2,30 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import deliveries from './deliveries.js'
+import filters from './filters.js'
 import { describeMachine, load } from './harness/machine.js'
 import type { Question } from './harness/question.js'
 import { report } from './harness/report.js'
 import { type Answer, ask } from './harness/rounds.js'
 import { Scope } from './harness/scope.js'
+import idle from './idle.js'
+import importBurst from './import-burst.js'
+import instances from './instances.js'
+import latency from './latency.js'
+import replay from './replay.js'
 import start from './start.js'
 
 /** Every question by its name, in the order of the report. The name is its file's. */
-const QUESTIONS: Record<string, Question | readonly Question[]> = { deliveries, start }
+const QUESTIONS: Record<string, Question | readonly Question[]> = {
+  deliveries,
+  'import-burst': importBurst,
+  filters,
+  latency,
+  instances,
+  replay,
+  idle,
+  start,
+}
 
 const USAGE = `npm run bench -- [question …] [--rounds 3] [--quick] [--profile folder] [--write]
 

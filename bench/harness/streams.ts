@@ -3,14 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as openSocket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Client } from 'undici'
+import { Pool } from 'undici'
 import { freePort } from '../../chaos/ports.js'
 import { connect } from '../../store/connect.js'
-import type { DatabaseServer } from './postgres.js'
+import type { Database, DatabaseServer } from './postgres.js'
 import { Program } from './program.js'
 import { Missing } from './question.js'
 import type { Scope } from './scope.js'
-import { startSilo } from './silo.js'
+import { type Silo, startSilo } from './silo.js'
+
+const PUBLISHERS = 8
 
 /** A server of event streams, ours or a peer's, and how something is published there. */
 export interface StreamServer {
@@ -19,7 +21,7 @@ export interface StreamServer {
   /** What a watcher sends. */
   request: string
   /** Publishes the event with this number, from 1 on; resolves when the server has taken it. */
-  publish(serial: number): Promise<unknown>
+  publish: (serial: number) => Promise<unknown>
 }
 
 /** What every publisher publishes: an item that is created. */
@@ -29,7 +31,7 @@ export const itemOf = (serial: number) => ({
 })
 
 /** The data of the service's event about it, for those who have no database to say it. */
-const dataOf = (serial: number): string => {
+export const dataOf = (serial: number): string => {
   const item_type = 'part'
   const at = new Date().toISOString()
   return JSON.stringify({ ...itemOf(serial), item_type, actor: 'silo', at })
@@ -38,20 +40,24 @@ const dataOf = (serial: number): string => {
 const requestFor = (path: string, port: number, headers = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAccept: text/event-stream\r\n${headers}\r\n`
 
-export const siloRequest = (port: number, authorization: string, query = ''): string =>
+export const siloRequest = ({ port, authorization }: Silo, query = ''): string =>
   requestFor(`/api/events${query}`, port, `Authorization: ${authorization}\r\n`)
 
+export interface SiloStream extends StreamServer, Silo {
+  database: Database
+}
+
 /** The service on a fresh database. What is published is inserted into the items by a session that is not the service's. */
-export async function startSiloStream(scope: Scope, postgres: DatabaseServer): Promise<StreamServer> {
+export async function startSiloStream(scope: Scope, postgres: DatabaseServer): Promise<SiloStream> {
   const database = await postgres.createDatabase(scope)
-  const { port, pid, authorization } = await startSilo(scope, database)
+  const silo = await startSilo(scope, database)
   const sql = connect(database.url, 1)
   scope.defer(() => sql.end({ timeout: 1 }))
   await sql`select 1`
   return {
-    port,
-    pid,
-    request: siloRequest(port, authorization),
+    ...silo,
+    database,
+    request: siloRequest(silo),
     async publish(serial) {
       const { part_number, description } = itemOf(serial)
       await sql`insert into items (part_number, description) values (${part_number}, ${description})`
@@ -59,21 +65,48 @@ export async function startSiloStream(scope: Scope, postgres: DatabaseServer): P
   }
 }
 
-/** Publishes by `POST`, over one connection. */
-async function publisherAt(scope: Scope, port: number, path: string, headers: Record<string, string>) {
-  const client = new Client(`http://127.0.0.1:${port}`)
-  scope.defer(() => client.destroy())
-  return async (serial: number) => {
-    const { statusCode, body } = await client.request({ method: 'POST', path, headers, body: dataOf(serial) })
-    await body.dump()
-    if (statusCode >= 300) throw new Error(`publishing was answered ${statusCode}`)
+/** Sends requests over a few connections that stay open; anything but success fails. */
+export function openPool(scope: Scope, port: number, connections: number) {
+  const pool = new Pool(`http://127.0.0.1:${port}`, { connections })
+  scope.defer(() => pool.destroy())
+  return async (
+    method: 'GET' | 'POST',
+    path: string,
+    headers: Record<string, string>,
+    content?: string,
+  ): Promise<string> => {
+    const { statusCode, body } = await pool.request({ method, path, headers, body: content ?? null })
+    const text = await body.text()
+    if (statusCode >= 300) throw new Error(`${method} ${path} was answered ${statusCode}: ${text}`)
+    return text
   }
+}
+
+/** Imports so many rows through the API, in one request. */
+export async function importRows(scope: Scope, { port, authorization }: Silo, rows: number): Promise<void> {
+  const send = openPool(scope, port, 1)
+  const lines = Array.from({ length: rows }, (_row, index) => JSON.stringify(itemOf(index + 1)))
+  const headers = { authorization, 'content-type': 'application/x-ndjson' }
+  await send('POST', '/api/items/import', headers, lines.join('\n'))
+}
+
+/** Creates items one by one through the API. */
+export function createItem(scope: Scope, { port, authorization }: Silo) {
+  const send = openPool(scope, port, PUBLISHERS)
+  const headers = { authorization, 'content-type': 'application/json' }
+  return (serial: number) => send('POST', '/api/items', headers, JSON.stringify(itemOf(serial)))
+}
+
+/** Publishes by `POST`, over `PUBLISHERS` connections. */
+function publisherAt(scope: Scope, port: number, headers: Record<string, string>) {
+  const send = openPool(scope, port, PUBLISHERS)
+  return (serial: number) => send('POST', '/publish', headers, dataOf(serial))
 }
 
 /** A server of `bench/peers`, in Node. */
 export async function startNodeStream(
   scope: Scope,
-  peer: 'bare-node' | 'better-sse' | 'fastify-sse',
+  peer: 'bare-node' | 'better-sse' | 'fastify-sse' | 'listen',
   ...args: string[]
 ): Promise<StreamServer> {
   const program = await Program.node(scope, `dist/bench/peers/${peer}.js`, args)
@@ -84,7 +117,7 @@ export async function startNodeStream(
     if (!program.output.includes('ERR_MODULE_NOT_FOUND')) throw err
     throw new Missing(`${peer} is not installed with npm`)
   }
-  const publish = await publisherAt(scope, port, '/publish', { 'content-type': 'application/json' })
+  const publish = publisherAt(scope, port, { 'content-type': 'application/json' })
   return { port, pid: program.pid, request: requestFor('/events', port), publish }
 }
 
@@ -140,7 +173,7 @@ export async function startNchan(scope: Scope): Promise<StreamServer> {
     await delay(20)
   }
   const headers = { 'content-type': 'application/json', 'x-eventsource-event': 'item.created' }
-  const publish = await publisherAt(scope, port, '/publish', headers)
+  const publish = publisherAt(scope, port, headers)
   return { port, pid: program.pid, request: requestFor('/events', port), publish }
 }
 

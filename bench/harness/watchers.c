@@ -8,8 +8,8 @@
  * turn. EVENTS is how many each connection waits for; with 0 they idle until they are ended.
  *
  * It prints "ready" when every connection has the head of its response, "first K" when a connection is the first to have K
- * events, and "done BYTES" at the end; then TIMES holds, a line for each event, when the first and when the last
- * connection had it, in microseconds of the clock of day.
+ * events, and "done BYTES BEGAN" at the end; then TIMES holds, a line for each event, when the first and when the last
+ * connection had it. BEGAN is when the first connection was begun; all times are in microseconds of the clock of day.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -187,6 +187,7 @@ int main(int argc, char **argv) {
   first = calloc(expected + 1, sizeof *first);
   last = calloc(expected + 1, sizeof *last);
   epoll_fd = epoll_create1(0);
+  long long began = now();
   while (opened < count && opened < OPENING) open_next();
 
   struct epoll_event ready[1024];
@@ -199,6 +200,6 @@ int main(int argc, char **argv) {
   if (!times) fail("%s: %s", argv[6], strerror(errno));
   for (long k = 0; k < expected; k++) fprintf(times, "%lld %lld\n", first[k], last[k]);
   if (fclose(times) != 0) fail("%s: %s", argv[6], strerror(errno));
-  printf("done %lld\n", bytes);
+  printf("done %lld %lld\n", bytes, began);
   return 0;
 }

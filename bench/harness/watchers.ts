@@ -14,6 +14,8 @@ const MARK = '{"part_number":"'
 export interface Delivery {
   first: number[]
   last: number[]
+  /** When the first of them began to connect. */
+  began: number
   bytes: number
 }
 
@@ -72,10 +74,12 @@ export class Watchers {
     const output = await this.#process.done()
     const times = (await readFile(this.#times, 'utf8')).trimEnd().split('\n')
     const columns = times.map((line) => line.split(' ').map((us) => Number(us) / 1000))
+    const [, bytes, began] = /^done (\d+) (\d+)$/m.exec(output) ?? []
     return {
+      began: Number(began) / 1000,
+      bytes: Number(bytes),
       first: columns.map(([first = 0]) => first),
       last: columns.map(([, last = 0]) => last),
-      bytes: Number(/^done (\d+)$/m.exec(output)?.[1]),
     }
   }
 }

@@ -9,10 +9,12 @@ import { listenAndTell } from './peer.js'
 
 const straight = process.argv[2] === 'socket'
 const watchers = new Set<ServerResponse>()
-let serial = 0
+/** When each event was there, by the clock of day. */
+const times: number[] = []
 
 function publish(data: string): void {
-  const frame = Buffer.from(`id: 64bd730d-${++serial}\nevent: item.created\ndata: ${data}\n\n`)
+  times.push(performance.timeOrigin + performance.now())
+  const frame = Buffer.from(`id: 64bd730d-${times.length}\nevent: item.created\ndata: ${data}\n\n`)
   if (!straight) {
     for (const response of watchers) response.write(frame)
     return
@@ -27,6 +29,10 @@ const server = createServer((request, response) => {
       response.writeHead(202).end()
       publish(data)
     })
+    return
+  }
+  if (request.url === '/times') {
+    response.end(JSON.stringify(times))
     return
   }
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })

@@ -1,0 +1,21 @@
+/** The least that another instance can do: what a `NOTIFY` carries is written to every watcher. Its argument is the database. */
+import { type ServerResponse, createServer } from 'node:http'
+import { connect } from '../../store/connect.js'
+import { listenAndTell } from './peer.js'
+
+const watchers = new Set<ServerResponse>()
+let serial = 0
+
+const sql = connect(process.argv[2] ?? '', 1)
+await sql.listen('bench', (data) => {
+  const frame = Buffer.from(`id: 64bd730d-${++serial}\nevent: item.created\ndata: ${data}\n\n`)
+  for (const response of watchers) response.write(frame)
+})
+
+const server = createServer((_request, response) => {
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  response.flushHeaders()
+  watchers.add(response)
+  response.once('close', () => watchers.delete(response))
+})
+listenAndTell(server)
