@@ -31,6 +31,10 @@ declare module 'fastify' {
   }
 }
 
+/** The largest import has this long to arrive; nothing may stand still for longer either, in ms. */
+const LONGEST_REQUEST_MS = 600_000
+/** What a socket may have waiting before it counts as full, the same on every Node: most of what a slow reader costs. */
+const SOCKET_BYTES = 16 * 1024
 /** Who opens a connection and doesn't say what for within this time is cut off, in ms. */
 const HEADERS_TIMEOUT_MS = 10_000
 
@@ -50,9 +54,14 @@ export async function buildApp(
     // Until the last stream has ended, probes are still answered in the API's own words.
     return503OnClosing: false,
     bodyLimit: 1024 * 1024,
-    // The largest import has this long to arrive, like its route; whatever is smaller ends with its handler's time.
-    requestTimeout: 600_000,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4 },
+    // Whatever is smaller ends with its handler's time.
+    requestTimeout: LONGEST_REQUEST_MS,
+    connectionTimeout: LONGEST_REQUEST_MS,
+    http: {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,
+      highWaterMark: SOCKET_BYTES,
+    },
     clientErrorHandler: answerParserError,
     // Whoever waits longer for a session of the pool is answered 503 instead of piling up behind the others.
     handlerTimeout: 15_000,

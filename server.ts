@@ -23,9 +23,10 @@ async function openDatabase(config: Config, signal: AbortSignal) {
   return { ...embedded, jwtSecret: JWT_SECRET ?? embedded.jwtSecret }
 }
 
-async function listen(app: FastifyInstance, { HOST, PORT }: Config): Promise<string> {
+async function listen(app: FastifyInstance, { HOST, PORT, SSE_MAX_CLIENTS }: Config): Promise<string> {
   try {
-    return await app.listen({ host: HOST, port: PORT })
+    // After a restart everybody knocks at once; a connection beyond the backlog is tried again only after a second.
+    return await app.listen({ host: HOST, port: PORT, backlog: SSE_MAX_CLIENTS })
   } catch (err) {
     if (!(err instanceof Error && 'syscall' in err && 'code' in err)) throw err
     throw new StartError(

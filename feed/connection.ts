@@ -3,7 +3,7 @@ import type { Filter } from './filter.js'
 import { Block, encodeFrame } from './frame.js'
 import type { Pages } from './pages.js'
 import type { Ring } from './ring.js'
-import type { Slice } from './segment.js'
+import type { Slice } from './slices.js'
 
 /** One history of the log, as far as it is settled: the newest in memory, the rest in pages. */
 export interface History {
@@ -167,7 +167,7 @@ export class Connection {
     const { history } = this.feed
     this.#loading = true
     try {
-      const page = await history.pages.read(this.#cursor, history.ring.head)
+      const page = await history.pages.read(this.#cursor, history.ring.floor)
       if (this.#cursor < page.floor) this.#resetDue ??= 'expired'
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))

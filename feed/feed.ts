@@ -15,6 +15,7 @@ import type { Filter } from './filter.js'
 import { Block, type Entry, encodeEntry, encodeFrame } from './frame.js'
 import { Pages, type ReadLog } from './pages.js'
 import { Ring } from './ring.js'
+import { Slices } from './slices.js'
 import type { TailListener } from './tail.js'
 
 /** Reconnecting clients spread over this, in ms, so that a restart is not followed by a stampede. */
@@ -69,7 +70,7 @@ export class Feed implements TailListener, ConnectionFeed {
   constructor(options: FeedOptions, state: unknown) {
     this.#options = options
     this.#state = state
-    this.#history = { epoch: '', ring: new Ring(0), pages: new Pages('', options.read) }
+    this.#history = this.#begin('', 0)
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatMs / HEARTBEAT_SLOTS)
   }
 
@@ -109,7 +110,7 @@ export class Feed implements TailListener, ConnectionFeed {
 
   restarted(epoch: string, head: number): void {
     const same = epoch === this.#history.epoch
-    this.#history = { epoch, ring: new Ring(head), pages: new Pages(epoch, this.#options.read) }
+    this.#history = this.#begin(epoch, head)
     for (const connection of this.#connections.keys()) {
       if (same) connection.pump()
       else connection.historyChanged()
@@ -150,7 +151,7 @@ export class Feed implements TailListener, ConnectionFeed {
     const entries: Entry[] = []
     const { ring, pages } = this.#history
     for (let stretch = 0; stretch < STRETCHES && cursor < ring.head; stretch++) {
-      const segment = cursor < ring.floor ? await pages.read(cursor, ring.head) : ring
+      const segment = cursor < ring.floor ? await pages.read(cursor, ring.floor) : ring
       if (cursor < segment.floor) return { reset: 'expired' }
       for (const entry of segment.after(cursor)) {
         if (filter.matches(entry)) entries.push(entry)
@@ -242,6 +243,11 @@ export class Feed implements TailListener, ConnectionFeed {
     clearInterval(this.#heartbeat)
     for (const connection of this.#connections.keys()) this.close(connection, 'draining')
     this.#grown.emit('grown')
+  }
+
+  #begin(epoch: string, head: number): History {
+    const slices = new Slices()
+    return { epoch, ring: new Ring(slices, head), pages: new Pages(slices, epoch, this.#options.read) }
   }
 
   #slotOf(count: number): Set<Connection> {

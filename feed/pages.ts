@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { LogPage } from '../schemas/events.js'
 import { type Entry, encodeEntry } from './frame.js'
 import { Segment } from './segment.js'
+import type { Slices } from './slices.js'
 
 /** Ids a page spans. Pages begin at its multiples, so everybody who replays shares them, wherever they came in. */
 const PAGE_SPAN = 1024
@@ -16,7 +17,7 @@ const bytesOf = (entries: Entry[]): number => entries.reduce((sum, { frame }) =>
 export class Pages {
   readonly #cache: LRUCache<string, Segment, Bounds>
 
-  constructor(epoch: string, read: ReadLog) {
+  constructor(slices: Slices, epoch: string, read: ReadLog) {
     this.#cache = new LRUCache<string, Segment, Bounds>({
       maxSize: CACHE_BYTES,
       sizeCalculation: (page) => bytesOf([...page.after(0)]),
@@ -24,6 +25,7 @@ export class Pages {
         const { prunedTo, events, ...page } = await read(after, upTo)
         if (page.epoch !== epoch) throw new Error('the log is of another history by now')
         return new Segment(
+          slices,
           Math.max(after, Math.min(prunedTo, upTo)),
           upTo,
           events.map((event) => encodeEntry(epoch, event)),
@@ -34,11 +36,11 @@ export class Pages {
 
   /**
    * The page that goes on from `cursor`; its floor is above `cursor` when retention has deleted what should follow.
-   * @param head the settled head: nothing beyond is read, because it could still change
+   * @param ringFloor nothing beyond is read: the ring has it, and goes on growing while pages stay the same for everybody
    */
-  async read(cursor: number, head: number): Promise<Segment> {
+  async read(cursor: number, ringFloor: number): Promise<Segment> {
     const after = Math.floor(cursor / PAGE_SPAN) * PAGE_SPAN
-    return this.#fetch({ after, upTo: Math.min(after + PAGE_SPAN, head) })
+    return this.#fetch({ after, upTo: Math.min(after + PAGE_SPAN, ringFloor) })
   }
 
   /** The page that ends at `floor`. */

@@ -1,5 +1,6 @@
 import type { Entry } from './frame.js'
 import { Segment } from './segment.js'
+import type { Slices } from './slices.js'
 
 const MAX_ENTRIES = 16_384
 const MAX_BYTES = 16 * 1024 * 1024
@@ -8,8 +9,8 @@ const MAX_BYTES = 16 * 1024 * 1024
 export class Ring extends Segment {
   #bytes = 0
 
-  constructor(head: number) {
-    super(head, head)
+  constructor(slices: Slices, head: number) {
+    super(slices, head, head)
   }
 
   /** Adds settled events; `head` may lie beyond the last of them, where ids were drawn and rolled back. */
@@ -17,7 +18,7 @@ export class Ring extends Segment {
     this.entries.push(...entries)
     this.headId = head
     for (const { frame } of entries) this.#bytes += frame.length
-    this.forgetSlices()
+    this.changed()
     // Cutting in halves keeps the cost of moving the array away from each single event.
     if (this.entries.length > 2 * MAX_ENTRIES || this.#bytes > 2 * MAX_BYTES) this.#shorten()
   }

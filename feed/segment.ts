@@ -1,28 +1,25 @@
 import type { Filter } from './filter.js'
 import { Block, type Entry } from './frame.js'
+import type { Slice, Slices } from './slices.js'
 
 /** At most this much goes into one write, in bytes (or one event that is larger): what a slow reader may hold. */
 const WRITE_BYTES = 32 * 1024
 
-/** What is due to a connection, and where it stands once that is written. */
-export interface Slice {
-  /** Undefined when a filter hides everything up to `cursor`. */
-  block: Block | undefined
-  cursor: number
-}
-
 /**
- * A stretch of the settled log: every event with `floor < id <= head` that will ever exist. Slices are kept until the
- * segment changes, so that connections at the same place with the same filter share one buffer.
+ * A stretch of the settled log: every event with `floor < id <= head` that will ever exist. What is cut from it is shared until
+ * it changes.
  */
 export class Segment {
-  readonly #slices = new Map<string, Slice>()
+  #state: number
 
   constructor(
+    readonly slices: Slices,
     protected floorId: number,
     protected headId: number,
     protected entries: Entry[] = [],
-  ) {}
+  ) {
+    this.#state = slices.nextState()
+  }
 
   get floor(): number {
     return this.floorId
@@ -32,8 +29,9 @@ export class Segment {
     return this.headId
   }
 
-  protected forgetSlices(): void {
-    this.#slices.clear()
+  /** What was cut so far isn't due to anybody any more. */
+  protected changed(): void {
+    this.#state = this.slices.nextState()
   }
 
   /** The events after `cursor`, oldest first. */
@@ -46,11 +44,11 @@ export class Segment {
 
   /** What `filter` lets through after `cursor`, up to the bound of one write. `cursor` must be within the segment. */
   slice(cursor: number, filter: Filter): Slice {
-    const key = `${cursor} ${filter.key}`
-    const known = this.#slices.get(key)
+    const key = `${this.#state} ${cursor} ${filter.key}`
+    const known = this.slices.get(key)
     if (known) return known
     const made = this.#cut(cursor, filter)
-    this.#slices.set(key, made)
+    this.slices.set(key, made)
     return made
   }
 

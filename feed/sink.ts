@@ -4,9 +4,6 @@ import type { Socket } from 'node:net'
 import type { Sink } from './connection.js'
 import { type Block, LAST_CHUNK } from './frame.js'
 
-/** A socket that takes nothing at all for this long belongs to nobody any more, in ms. */
-const STALL_MS = 60_000
-
 /**
  * Compression would hold events back until its window fills, and a proxy's buffer would too. The connection ends with
  * the stream, so that a shutdown does not wait for the client to let go of it.
@@ -16,6 +13,13 @@ const HEADERS = {
   'cache-control': 'no-store, no-transform',
   'x-accel-buffering': 'no',
   connection: 'close',
+}
+
+export interface Patience {
+  /** How long a client may take to read what is left when the stream ends, before it is cut, in ms. */
+  endGraceMs: number
+  /** A socket that takes nothing of what it was given for this long belongs to nobody any more, in ms. */
+  stallMs: number
 }
 
 export interface SinkEvents {
@@ -31,23 +35,22 @@ export interface SinkEvents {
 export class ResponseSink implements Sink {
   readonly #socket: Socket
   readonly #chunked: boolean
-  readonly #endGraceMs: number
+  readonly #patience: Patience
 
-  private constructor(response: ServerResponse, socket: Socket, endGraceMs: number) {
+  private constructor(response: ServerResponse, socket: Socket, patience: Patience) {
     this.#socket = socket
     this.#chunked = response.chunkedEncoding
-    this.#endGraceMs = endGraceMs
+    this.#patience = patience
   }
 
   /**
    * Sends the head of the response and takes its socket over.
    * @param headers what else the response carries
-   * @param endGraceMs how long a client may take to read what is left when the stream ends, before it is cut
    */
   static async open(
     response: ServerResponse,
     headers: Record<string, number | string | string[] | undefined>,
-    endGraceMs: number,
+    patience: Patience,
   ): Promise<ResponseSink> {
     // A pipelined request has no socket until the answers before it are written.
     if (!response.socket) await once(response, 'socket')
@@ -57,7 +60,7 @@ export class ResponseSink implements Sink {
       if (value !== undefined) response.setHeader(name, value)
     response.writeHead(200, HEADERS)
     response.flushHeaders()
-    return new ResponseSink(response, socket, endGraceMs)
+    return new ResponseSink(response, socket, patience)
   }
 
   /** Says what happens to the socket from now on. */
@@ -65,9 +68,10 @@ export class ResponseSink implements Sink {
     const socket = this.#socket
     let stalled = false
     socket.on('drain', drained)
-    // Fires when nothing at all has moved, also within one large write; a quiet stream is not a stalled one.
-    response.setTimeout(STALL_MS, () => {
-      if (!socket.writableNeedDrain) return
+    // Fires when nothing at all has moved, also within one large write; a quiet stream is not a stalled one. It fires once
+    // until the next write reaches the socket, so whoever has anything left to take must be cut now or never.
+    response.setTimeout(this.#patience.stallMs, () => {
+      if (socket.writableLength === 0) return
       stalled = true
       socket.destroy()
     })
@@ -83,7 +87,7 @@ export class ResponseSink implements Sink {
     this.write(block)
     if (this.#chunked) this.#socket.write(LAST_CHUNK)
     this.#socket.destroySoon()
-    setTimeout(() => this.destroy(), this.#endGraceMs).unref()
+    setTimeout(() => this.destroy(), this.#patience.endGraceMs).unref()
   }
 
   destroy(): void {

@@ -24,6 +24,7 @@ const UNAVAILABLE = new Set([
   'ECONNRESET',
   'ENOENT',
   'EPIPE',
+  'NO_ANSWER',
   '53300', // too_many_connections
   '57P01', // admin_shutdown
   '57P02', // crash_shutdown

@@ -11,16 +11,37 @@ const MOST_REQUESTS = 1000
 /** Refuses requests at once while so many wait for the pool that another would only wait in vain. */
 export default fp(
   async (app) => {
-    const inHand = new Set<FastifyRequest>()
+    const lookedUp = new Set<FastifyRequest>()
+    const inWork = new Set<FastifyRequest>()
 
-    // After the body has arrived: those who send it slowly hold nothing that others wait for.
-    app.addHook('preValidation', async (request) => {
-      if (request.routeOptions.config.withoutDatabase) return
-      if (inHand.size >= MOST_REQUESTS) throw new ApiError('overloaded')
-      inHand.add(request)
+    function takePlace(request: FastifyRequest, places: Set<FastifyRequest>): void {
+      if (lookedUp.size + inWork.size >= MOST_REQUESTS) throw new ApiError('overloaded')
+      places.add(request)
+    }
+
+    // Who asks is looked up in the same database. After that the body may take its time, and holds no place.
+    app.addHook('onRequest', async (request) => {
+      if (!request.routeOptions.config.withoutDatabase && !request.is404) takePlace(request, lookedUp)
     })
-    app.addHook('onResponse', async (request) => {
-      inHand.delete(request)
+    app.addHook('preParsing', async (request) => {
+      lookedUp.delete(request)
+    })
+    // An answer may take its time, too. But one that was only given up leaves its query in the pool's queue.
+    app.addHook('onSend', async (request) => {
+      lookedUp.delete(request)
+      if (!request.signal.aborted) inWork.delete(request)
+    })
+    app.addHook('onRoute', (route) => {
+      const { handler, config } = route
+      if (config?.withoutDatabase) return
+      route.handler = async function (request, reply) {
+        takePlace(request, inWork)
+        try {
+          return await handler.call(this, request, reply)
+        } finally {
+          inWork.delete(request)
+        }
+      }
     })
   },
   { name: 'request-limit', dependencies: ['mode'] },

@@ -13,6 +13,8 @@ import { Slots } from './slots.js'
 
 /** How long a stream may take to read what is left when it ends, at most, in ms. */
 const END_GRACE_MS = 2000
+/** A stream that makes no progress at all for this long is cut, in ms. */
+const STALL_MS = 60_000
 
 const invalid = (field: string, message: string) =>
   new ApiError('invalid_request', { details: [{ field, message }] })
@@ -42,6 +44,9 @@ function readCursor(
   return [header].flat()[0] || since || lastEventId || last_event_id || undefined
 }
 
+const isTheirFault = (error: Error): boolean =>
+  'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500
+
 const randomBetween = (least: number, most: number) => Math.round(least + Math.random() * (most - least))
 
 /** `GET /api/events`: the live feed, or pages of the same log for those who ask for JSON. */
@@ -52,6 +57,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   const perAddress = new Slots(app.config.SSE_MAX_CLIENTS_PER_ADDRESS)
   const perUser = new Slots(app.config.SSE_MAX_CLIENTS_PER_USER)
   const endGraceMs = Math.min(END_GRACE_MS, (app.config.SHUTDOWN_TIMEOUT_MS - app.config.DRAIN_DELAY_MS) / 4)
+  const patience = { endGraceMs, stallMs: STALL_MS }
 
   const wantsJson = (request: FastifyRequest): boolean =>
     request.accepts().type(['text/event-stream', 'application/json']) === 'application/json'
@@ -59,35 +65,48 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   /** Any status but 200 would stop a browser's EventSource for good: a stream we can't serve now is told to come back. */
   function turnAway(reply: FastifyReply, retryMs: number, text = ''): FastifyReply {
     return reply
+      .code(200)
       .headers({ 'cache-control': 'no-store, no-transform', connection: 'close' })
       .type('text/event-stream; charset=utf-8')
       .send(`retry: ${retryMs}\n${text}\n`)
   }
 
+  /** For what is over in a moment: the database is away, or this instance ends. */
+  function askBackSoon(reply: FastifyReply): FastifyReply {
+    const state = `event: server.state\ndata: ${JSON.stringify({ mode: app.mode.current })}\n`
+    return turnAway(reply, randomBetween(2000, 5000), state)
+  }
+
+  /** Where there is no place for this request: a stream comes back later, others get the error. */
+  function refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const retryMs = randomBetween(20_000, 60_000)
+    if (!wantsJson(request)) return turnAway(reply, retryMs)
+    throw new ApiError('overloaded', { headers: { 'retry-after': String(Math.round(retryMs / 1000)) } })
+  }
+
   async function admit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     if (wantsJson(request)) {
       if (app.mode.databaseLost) throw new ApiError('database_unavailable')
-      return undefined
-    }
-    if (app.mode.databaseLost || !feed.isOpen) {
-      const state = `event: server.state\ndata: ${JSON.stringify({ mode: app.mode.current })}\n`
-      return turnAway(reply, randomBetween(2000, 5000), state)
-    }
-    return takePlaces(reply, [
+    } else if (app.mode.databaseLost || !feed.isOpen) return askBackSoon(reply)
+    return takePlaces(request, reply, [
       [everybody, 'everybody'],
       [perAddress, normalizeIP(request.ip)],
     ])
   }
 
   async function admitUser(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
-    return wantsJson(request) ? undefined : takePlaces(reply, [[perUser, request.principal.user_id]])
+    return takePlaces(request, reply, [[perUser, request.principal.user_id]])
   }
 
   /** Places are taken before anything is waited for, and kept until the connection is closed: a rush can't outrun them. */
-  function takePlaces(reply: FastifyReply, wanted: [Slots, string][]): FastifyReply | undefined {
+  function takePlaces(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    wanted: [Slots, string][],
+  ): FastifyReply | undefined {
     for (const [slots, key] of wanted) {
       const leave = slots.take(key)
-      if (!leave) return turnAway(reply, randomBetween(20_000, 60_000))
+      if (!leave) return refuse(request, reply)
       reply.raw.once('close', leave)
     }
     return undefined
@@ -98,7 +117,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const start = await feed.locate(readCursor(request, query))
     reply.hijack()
     const { token_id, expires_at } = request.principal
-    const sink = await ResponseSink.open(reply.raw, reply.getHeaders(), endGraceMs)
+    const sink = await ResponseSink.open(reply.raw, reply.getHeaders(), patience)
     const connection: Connection = feed.open(
       { sink, filter, start, owner: { tokenId: token_id, expiresAt: expires_at } },
       (reason) => request.log.debug({ reason }, 'stream ended'),
@@ -161,6 +180,12 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       exposeHeadRoute: false,
       handlerTimeout: 1000 * (MAX_WAIT_S + 15),
       onRequest: [admit, app.requireRole('viewer'), admitUser],
+      // The database can go while the client is signed in or its cursor looked up, before anybody knows.
+      errorHandler: (error, request, reply) => {
+        if (wantsJson(request) || isTheirFault(error)) throw error
+        request.log.warn({ err: error }, 'a stream could not be opened')
+        void askBackSoon(reply)
+      },
       // What a page holds is JSON from the log: matching each event with each kind of event again would tell nothing new.
       serializerCompiler: () => (page) => JSON.stringify(page),
       schema: {

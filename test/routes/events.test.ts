@@ -354,6 +354,13 @@ t.test('more clients than are allowed are told to come back later, not refused',
   t.equal(res.status, 200)
   const retry = Number(/^retry: (\d+)\n\n$/.exec(await res.text())?.[1])
   t.ok(retry >= 20_000 && retry <= 60_000)
+
+  const accept = 'application/json'
+  const page = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${token}`, accept } })
+  t.equal(page.status, 503)
+  t.match(await page.json(), { error: 'overloaded' })
+  const after = Number(page.headers.get('retry-after'))
+  t.ok(after >= 20 && after <= 60)
 })
 
 t.test('one user, and one address, may hold so many streams, however many ask at once', async (t) => {
@@ -488,8 +495,13 @@ for (const [how, fail] of [
       const watcher = await watch()
       await watcher.untilSeen('server.state')
 
+      const stranger = await createToken(other.db, 'viewer')
       const began = performance.now()
       fail(proxy)
+      // Before anybody knows: who this is can't be looked up.
+      const early = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${stranger}` } })
+      t.equal(early.status, 200, 'a browser must not give up')
+      t.match(await early.text(), /^retry: \d+\nevent: server.state\ndata: /)
       await watcher.until(({ seen }) => seen.some(({ data }) => data.mode === 'degraded'), 2000)
       const asked = performance.now()
       const headers = { authorization: `Bearer ${token}`, accept: 'application/json' }

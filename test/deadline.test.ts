@@ -1,0 +1,29 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { within } from '../deadline.js'
+
+t.test('what does not answer in time is given up', async (t) => {
+  await t.rejects(within(10, new Promise(() => undefined)), { code: 'NO_ANSWER' })
+})
+
+t.test('an answer that came in time counts, though this process was too busy to read it', async (t) => {
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads')
+     const server = require('node:net').createServer((socket) => socket.on('data', (data) => socket.write(data)))
+     server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))`,
+    { eval: true },
+  )
+  t.teardown(() => worker.terminate())
+  const [port] = (await once(worker, 'message')) as [number]
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  // Whatever else is due is done with; the block below is all that happens before the timer.
+  await new Promise(setImmediate)
+  const answer = within(100, once(socket, 'data'))
+  socket.write('a')
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000)
+  t.equal(String(await answer), 'a')
+})

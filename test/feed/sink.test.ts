@@ -1,0 +1,65 @@
+import { once } from 'node:events'
+import { type Server, createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { Block } from '../../feed/frame.js'
+import { ResponseSink } from '../../feed/sink.js'
+import { until } from '../harness/until.js'
+
+const BLOCK = Block.fromText('x'.repeat(4000))
+
+/** A stream to a client that reads nothing until it is resumed, and how the stream's socket closed, once it did. */
+async function open(t: Test, stallMs: number) {
+  const server: Server = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => client.destroy())
+  client.on('error', () => undefined)
+  client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  client.pause()
+  const response = await new Promise<Parameters<typeof ResponseSink.open>[0]>((resolve) =>
+    server.once('request', (_request, response) => resolve(response)),
+  )
+  const { socket } = response
+  if (!socket) throw new Error('no socket')
+  const sink = await ResponseSink.open(response, {}, { endGraceMs: 1000, stallMs })
+  const state: { stalled: boolean | undefined } = { stalled: undefined }
+  sink.watch(response, { drained: () => undefined, closed: (stalled) => (state.stalled = stalled) })
+  /** Writes until the kernel takes no more. */
+  const fill = async () => {
+    while (socket.writableLength === 0) {
+      sink.write(BLOCK)
+      await new Promise(setImmediate)
+    }
+  }
+  return { client, socket, sink, state, fill }
+}
+
+t.test('a reader that takes nothing is cut, also when what waits for it is little', async (t) => {
+  const { socket, state, fill } = await open(t, 500)
+  await fill()
+  t.equal(socket.writableNeedDrain, false, 'the socket would take more')
+  await until(() => state.stalled !== undefined, 'the stream is cut')
+  t.equal(state.stalled, true)
+})
+
+t.test('one that takes a little now and then is not, nor one that there is nothing for', async (t) => {
+  const stallMs = 500
+  const { client, socket, state, fill } = await open(t, stallMs)
+  const began = performance.now()
+  while (performance.now() - began < 4 * stallMs) {
+    await fill()
+    client.resume()
+    await until(() => socket.writableLength === 0 || state.stalled !== undefined, 'it has taken something')
+    client.pause()
+  }
+  t.equal(state.stalled, undefined)
+  client.resume()
+  const quiet = performance.now()
+  await until(
+    () => performance.now() - quiet > 2 * stallMs || state.stalled !== undefined,
+    'two such times are over',
+  )
+  t.equal(state.stalled, undefined)
+})
