@@ -39,7 +39,7 @@ const BROWSER = [
 ]
 
 export default tseslint.config(
-  { ignores: ['dist', 'mutant', '.tap', '.silo'] },
+  { ignores: ['dist', 'mutant', '.tap', '.silo', '.silo-demo'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -93,7 +93,7 @@ export default tseslint.config(
   mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
   mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),
   // A client knows the service by the wire alone.
-  mayNotImport(['cli'], ''),
+  mayNotImport(['cli', 'demo'], ''),
   // The kit judges any server, so it knows nothing of this one: only its own folder, and Node.
   mayNotImport(['conformance'], ''),
   mayNotImport(['conformance/checks'], '\\.\\./'),

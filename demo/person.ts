@@ -1,0 +1,57 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Item, nextPause, nextTask } from './work.js'
+
+export interface Account {
+  username: string
+  password: string
+  role: 'viewer' | 'editor' | 'admin'
+  display_name: string
+}
+
+/** Somebody at the shop, signed in. */
+export class Person {
+  private constructor(
+    readonly username: string,
+    readonly origin: string,
+    readonly token: string,
+  ) {}
+
+  static async signIn(origin: string, { username, password }: Account): Promise<Person> {
+    const stranger = new Person(username, origin, '')
+    const answer = await stranger.send('POST', '/api/auth/login', { username, password })
+    if (!answer.ok) throw new Error(`${username} can't sign in: ${await answer.text()}`)
+    const { token } = (await answer.json()) as { token: string }
+    return new Person(username, origin, token)
+  }
+
+  /** Sends a request in this person's name; a body that is text goes as it is. */
+  send(method: string, path: string, body?: unknown, type = 'application/json'): Promise<Response> {
+    return fetch(this.origin + path, {
+      method,
+      headers: {
+        ...(this.token !== '' && { authorization: `Bearer ${this.token}` }),
+        ...(body !== undefined && { 'content-type': type }),
+      },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+  }
+
+  async #items(): Promise<Item[]> {
+    const answer = await this.send('GET', '/api/items?limit=500')
+    return answer.ok ? ((await answer.json()) as { items: Item[] }).items : []
+  }
+
+  /** One thing after the other, until `signal` says that the day is over. What was refused is told, and left. */
+  async work(signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+    while (!signal.aborted) {
+      const [first, ...others] = await this.#items()
+      if (first) {
+        const { method, path, body } = nextTask([first, ...others])
+        const answer = await this.send(method, path, body)
+        const said = await answer.text()
+        if (!answer.ok) tell(`${this.username}: ${method} ${path} was refused (${answer.status}): ${said}`)
+      }
+      await delay(nextPause(), undefined, { signal }).catch(() => undefined)
+    }
+  }
+}
