@@ -22,10 +22,12 @@ const mayNotImport = (files, ...folders) => ({
 /** What the pages use of the browser. */
 const BROWSER = [
   'AbortController',
+  'Event',
   'EventSource',
   'FormData',
   'MessageChannel',
   'SharedWorker',
+  'URL',
   'URLSearchParams',
   'addEventListener',
   'clearTimeout',
@@ -34,6 +36,8 @@ const BROWSER = [
   'history',
   'location',
   'navigator',
+  'scrollTo',
+  'sessionStorage',
   'setInterval',
   'setTimeout',
 ]

@@ -39,7 +39,7 @@ async function readFiles(): Promise<Map<string, WebFile>> {
   return files
 }
 
-/** The pages for people: the sign-in, the Database Activity panel, and a page for each part. None of them holds data. */
+/** The pages for people: the sign-in, the Database Activity panel, the items, and a page for each of them. None of them holds data. */
 const web: FastifyPluginAsyncTypebox = async (app) => {
   const files = await readFiles()
   const open = { config: { withoutDatabase: true }, schema: { hide: true } }
@@ -77,6 +77,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get('/login', open, (_request, reply) => sendPage(reply, 'login.html'))
   app.get('/', open, pageForMembers('index.html'))
+  app.get('/items', open, pageForMembers('items.html'))
   app.get('/items/:part_number', open, pageForMembers('item.html'))
   app.get(
     '/web/:name',

@@ -1,53 +1,15 @@
-import type { FastifyInstance } from 'fastify'
 import type { Browser, Page } from 'playwright-core'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { complaintsOf, findChromium, launchBrowser } from './harness/browser.js'
 import { startApp } from './harness/app.js'
 import { signIn as sendAs, type Send } from './harness/client.js'
 import { createDatabase } from './harness/database.js'
-import { PASSWORD, createPerson } from './harness/people.js'
+import { createPerson } from './harness/people.js'
+import { listen, live, openPage, signIn, visit } from './harness/visit.js'
 
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
-interface Visit {
-  app: FastifyInstance
-  address: string
-  page: Page
-  send: Send
-  complaints: string[]
-}
-
-async function listen(app: FastifyInstance, port = 0): Promise<string> {
-  return app.listen({ host: '127.0.0.1', port })
-}
-
-async function openPage(t: Test, browser: Browser): Promise<Page> {
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  context.setDefaultTimeout(10_000)
-  return context.newPage()
-}
-
-async function signIn(page: Page, username = 'vera', password = PASSWORD): Promise<void> {
-  await page.getByLabel('Username').fill(username)
-  await page.getByLabel('Password').fill(password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-}
-
-const live = (page: Page) => page.locator('#state', { hasText: /^live$/ }).waitFor()
 const line = (page: Page, text: string) => page.locator('#lines > li', { hasText: text })
-
-async function visit(t: Test, browser: Browser, path = '/', wanted = {}): Promise<Visit> {
-  const app = await startApp(t, wanted)
-  const address = await listen(app)
-  await createPerson(app.db, 'vera', 'editor')
-  const send = await sendAs(app, 'editor', 'edith')
-  const page = await openPage(t, browser)
-  const complaints = complaintsOf(page)
-  await page.goto(address + path)
-  await signIn(page)
-  return { app, address, page, send, complaints }
-}
 
 const create = (send: Send, part_number: string, description = '') =>
   send('POST', '/api/items', { payload: { part_number, description } })

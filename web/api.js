@@ -1,12 +1,17 @@
 import { signInAgain } from './sign-in.js'
 
-/** An answer of the API that is no success; `code` is its `error`, `details` what is wrong with which field. */
+/**
+ * An answer of the API that is no success; `code` is its `error`, `details` what is wrong with which field, `body` all that it
+ * says.
+ */
 export class ApiError extends Error {
-  constructor(status, { error, message, details = [] }) {
+  constructor(status, body) {
+    const { error, message, details = [] } = body
     super(details.map((detail) => `${detail.field} ${detail.message}`).join('; ') || message)
     this.status = status
     this.code = error
     this.details = details
+    this.body = body
   }
 }
 

@@ -1,45 +1,44 @@
-import { read } from './api.js'
+import { read, request, write } from './api.js'
+import { FIELDS, differencesOf, textOf } from './content.js'
+import { makeDifferences } from './difference.js'
+import { Edit } from './edit.js'
 import { Feed } from './feed.js'
 import { showAccount, showStatus } from './header.js'
-import { find, make, makeTime } from './page.js'
+import { find, make, makeTime, setText } from './page.js'
+import { showPermission, showWritable } from './permission.js'
+import { onDemand } from './refresh.js'
 
 const PAGE = 50
-const RETRY_MS = 3000
-
-const LABELS = {
-  item_type: 'Type',
-  description: 'Description',
-  long_description: 'Details',
-  sourcing_type: 'Sourcing',
-}
+/** The item is read again at most about so often, however much happens to it, in ms. */
+const SPACING_MS = 300
 
 const partNumber = decodeURIComponent(location.pathname.split('/')[2])
 const address = `/api/items/${encodeURIComponent(partNumber)}`
 
+/** The newest first, without a gap; they never change. */
 let revisions = []
 let nextCursor = null
+/** The item as it is, with its `etag` and its `newest` revision; nothing when it is archived, or not read yet. */
+let current
+let account
+let edit
 
-/** A value as people read it. Of a property, anything that JSON can hold. */
-function textOf(value) {
-  if (value === undefined || value === null || value === '') return '–'
-  return typeof value === 'string' ? value : JSON.stringify(value)
-}
+// What is shown.
 
-const row = (name, ...values) => make('div', {}, make('dt', {}, name), make('dd', {}, ...values))
+const row = (name, ...values) =>
+  make('div', {}, make('dt', {}, name || '(no name)'), make('dd', {}, ...values))
 
-const sameValue = (one, other) => JSON.stringify(one) === JSON.stringify(other)
-
-/** What a revision changed, as `[name, before, after]`. */
-function changesOf(revision, before) {
-  const fields = Object.entries(LABELS).map(([field, label]) => [label, before[field], revision[field]])
-  const names = new Set([...Object.keys(before.properties), ...Object.keys(revision.properties)])
-  const properties = [...names].map((name) => [name, before.properties[name], revision.properties[name]])
-  return [...fields, ...properties].filter(([, was, is]) => !sameValue(was, is))
+/** Shows facts, and for a moment which of them are new. */
+function showFacts(list, facts) {
+  const before = new Set([...list.children].map(({ textContent }) => textContent))
+  list.replaceChildren(...facts)
+  if (before.size === 0) return
+  for (const fact of facts) fact.classList.toggle('fresh', !before.has(fact.textContent))
 }
 
 function makeRevision(revision, before) {
   const { revision_number, comment, created_at, created_by } = revision
-  const changes = before ? changesOf(revision, before) : []
+  const differences = before ? differencesOf(before, revision) : []
   return make(
     'li',
     { className: 'revision' },
@@ -47,111 +46,174 @@ function makeRevision(revision, before) {
     make('span', { className: 'who' }, created_by),
     makeTime(new Date(created_at)),
     comment && make('q', { className: 'comment' }, comment),
-    changes.length > 0 &&
-      make(
-        'dl',
-        { className: 'changes' },
-        ...changes.map(([name, was, is]) =>
-          row(name, make('del', {}, textOf(was)), ' → ', make('ins', {}, textOf(is))),
-        ),
-      ),
+    differences.length > 0 && makeDifferences(differences),
   )
 }
 
-function showRevisions() {
+function showRevisions(newSince) {
+  // What the oldest one that was read has changed can't be told before the one before it is read.
+  const shown = nextCursor === null ? revisions : revisions.slice(0, -1)
   find('revisions').replaceChildren(
-    ...revisions.map((revision, index) => makeRevision(revision, revisions[index + 1])),
+    ...shown.map((revision, index) => {
+      const element = makeRevision(revision, revisions[index + 1])
+      element.classList.toggle('fresh', revision.revision_number > newSince)
+      return element
+    }),
   )
   find('older').hidden = nextCursor === null
 }
 
-function showItem(newest, archived) {
+function showItem(newest) {
   const created = revisions.find(({ revision_number }) => revision_number === 1)
   document.title = `${newest.part_number} · Silo`
-  find('number').textContent = newest.part_number
-  find('archived').hidden = !archived
-  find('fields').replaceChildren(
-    ...Object.entries(LABELS).map(([field, label]) => row(label, textOf(newest[field]))),
+  for (const element of document.querySelectorAll('.number')) setText(element, newest.part_number)
+  setText(find('lead'), newest.description)
+  find('archived').hidden = find('archived-note').hidden = current !== undefined
+  find('actions').hidden = current === undefined
+  showFacts(find('fields'), [
+    ...Object.entries(FIELDS).map(([field, label]) => row(label, textOf(newest[field]))),
     row('Revision', String(newest.revision_number)),
     row('Changed', makeTime(new Date(newest.created_at)), ` by ${newest.created_by}`),
     ...(created ? [row('Created', makeTime(new Date(created.created_at)), ` by ${created.created_by}`)] : []),
-  )
+  ])
   const properties = Object.entries(newest.properties)
-  find('properties').replaceChildren(...properties.map(([name, value]) => row(name, textOf(value))))
+  showFacts(
+    find('properties'),
+    properties.map(([name, value]) => row(name, textOf(value))),
+  )
   find('no-properties').hidden = properties.length > 0
+  find('item').hidden = false
+  find('problem').textContent = ''
 }
 
-async function isArchived() {
+// Reading.
+
+async function readItem() {
   try {
-    await read(address)
-    return false
+    const answer = await request('GET', address)
+    return { ...(await answer.json()), etag: answer.headers.get('etag') }
   } catch (error) {
-    if (error.code === 'item_not_found') return true
+    if (error.code === 'item_not_found') return undefined
     throw error
   }
 }
 
-async function readRevisions(cursor) {
+function readRevisions(cursor) {
   const query = new URLSearchParams({ limit: PAGE })
   if (cursor) query.set('cursor', cursor)
   return read(`${address}/revisions?${query}`)
 }
 
-/** The newest revision is the item; the item itself only says that it is not archived. */
-async function show() {
-  const [page, archived] = await Promise.all([readRevisions(), isArchived()])
-  revisions = page.revisions
-  nextCursor = page.next_cursor
-  showItem(revisions[0], archived)
-  showRevisions()
-  find('problem').textContent = ''
-  find('item').hidden = false
-}
-
-let showing
-let again = false
-
-/** Events that come while the item is being read lead to one more reading, not to one each. */
-async function refresh() {
-  again = true
-  if (showing) return
-  showing = true
-  try {
-    while (again) {
-      again = false
-      await show()
-    }
-  } catch (error) {
-    find('problem').textContent = error.message
-    if (error.code !== 'item_not_found') setTimeout(refresh, RETRY_MS)
-  } finally {
-    showing = false
+/** Keeps the older revisions that were read before, where they join the newest ones. */
+function takeNewest(page) {
+  const oldest = page.revisions.at(-1).revision_number
+  if (revisions.some(({ revision_number }) => revision_number === oldest)) {
+    revisions = [...page.revisions, ...revisions.filter(({ revision_number }) => revision_number < oldest)]
+  } else {
+    revisions = page.revisions
+    nextCursor = page.next_cursor
   }
 }
+
+/** Reads and shows the item. Where it is archived, its newest revision is what it was. */
+async function show() {
+  const newSince = revisions[0]?.revision_number ?? Infinity
+  // The item first: what the revisions know beyond it comes as an event, and is read again.
+  const item = await readItem()
+  const page = await readRevisions()
+  takeNewest(page)
+  current = item && { ...item, newest: revisions[0] }
+  showItem(revisions[0])
+  showRevisions(newSince)
+  if (current) edit?.itemChanged()
+}
+
+const refresh = onDemand(async () => {
+  try {
+    await show()
+    await prepareEditing()
+  } catch (error) {
+    find('problem').textContent = error instanceof TypeError ? 'The server can’t be reached.' : error.message
+    // Should there be such an item one day, an event will say so.
+    if (error.code !== 'item_not_found') throw error
+  }
+}, SPACING_MS)
 
 find('older').addEventListener('click', async () => {
   try {
     const page = await readRevisions(nextCursor)
     revisions = [...revisions, ...page.revisions]
     nextCursor = page.next_cursor
-    showRevisions()
+    showRevisions(Infinity)
   } catch (error) {
     find('problem').textContent = error.message
   }
 })
 
-// The stream is open at its head before the item is read: whatever the reading misses comes as an event.
+// Changing.
+
+/** An item that is there can be changed by those who may. */
+async function prepareEditing() {
+  account ??= await showAccount()
+  showPermission(account)
+  if (edit || !current || account.role === 'viewer') return
+  edit = new Edit(account, partNumber.toLowerCase(), {
+    current: () => current,
+    async read() {
+      await show()
+      if (!current)
+        throw new Error('The item has been archived meanwhile. What you have typed can’t be saved.')
+      return current
+    },
+    saved: ({ revision }) => setText(find('news'), `Saved as revision ${revision}.`),
+  })
+}
+
+find('edit').addEventListener('click', () => edit.open())
+
+const archive = find('archive-dialog')
+const archiveProblem = archive.querySelector('.problem')
+let archived
+
+find('archive').addEventListener('click', () => {
+  archived = current
+  archiveProblem.textContent = ''
+  archive.showModal()
+})
+
+archive.querySelector('[data-cancel]').addEventListener('click', () => archive.close())
+
+find('archive-form').addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const button = archive.querySelector('.danger')
+  button.disabled = true
+  try {
+    await write('DELETE', address, undefined, { 'if-match': archived.etag })
+    archive.close()
+    find('heading').focus()
+  } catch (error) {
+    archiveProblem.textContent =
+      error.code === 'revision_mismatch'
+        ? `${error.message} Look at it before you archive it.`
+        : error.message
+  } finally {
+    button.disabled = false
+  }
+})
+
 const feed = new Feed({
   load: async () => undefined,
   opened: refresh,
   received: refresh,
-  changed: showStatus,
+  changed(status) {
+    showStatus(status)
+    showWritable(status)
+  },
   refused(error) {
     find('problem').textContent = error.message
   },
 })
 
 document.title = `${partNumber} · Silo`
-find('number').textContent = partNumber
-showAccount()
+setText(find('number'), partNumber)
 feed.start(new URLSearchParams({ part_number: partNumber }))

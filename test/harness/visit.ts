@@ -1,0 +1,62 @@
+import type { FastifyInstance } from 'fastify'
+import type { Browser, Page } from 'playwright-core'
+import type { Test } from 'tap'
+import type { AppConfig } from '../../config.js'
+import type { Role } from '../../schemas/auth.js'
+import { startApp } from './app.js'
+import { complaintsOf } from './browser.js'
+import { signIn as sendAs, type Send } from './client.js'
+import { PASSWORD, createPerson } from './people.js'
+
+/** How long a page may take for what it is to do: long, for the machine may be busy. */
+const DEADLINE_MS = 30_000
+
+/** A browser that has signed in to an application of the test's own. */
+export interface Visit {
+  app: FastifyInstance
+  address: string
+  page: Page
+  /** Sends what somebody else, `edith`, does meanwhile. */
+  send: Send
+  /** Of the page, by `complaintsOf`. */
+  complaints: string[]
+}
+
+export function listen(app: FastifyInstance, port = 0): Promise<string> {
+  return app.listen({ host: '127.0.0.1', port })
+}
+
+/** A page of a browser that knows nothing yet. */
+export async function openPage(t: Test, browser: Browser): Promise<Page> {
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  context.setDefaultTimeout(DEADLINE_MS)
+  return context.newPage()
+}
+
+export async function signIn(page: Page, username = 'vera', password = PASSWORD): Promise<void> {
+  await page.getByLabel('Username').fill(username)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+/** Waits until the page says that it is live. */
+export const live = (page: Page): Promise<void> => page.locator('#state', { hasText: /^live$/ }).waitFor()
+
+/** Starts an application and signs `vera` in to its page at `path`. */
+export async function visit(
+  t: Test,
+  browser: Browser,
+  path = '/',
+  { role = 'editor', ...wanted }: { role?: Role; databaseUrl?: string } & Partial<AppConfig> = {},
+): Promise<Visit> {
+  const app = await startApp(t, wanted)
+  const address = await listen(app)
+  await createPerson(app.db, 'vera', role)
+  const send = await sendAs(app, 'editor', 'edith')
+  const page = await openPage(t, browser)
+  const complaints = complaintsOf(page)
+  await page.goto(address + path)
+  await signIn(page)
+  return { app, address, page, send, complaints }
+}

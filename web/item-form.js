@@ -1,0 +1,218 @@
+import { EMPTY, FIELDS, ITEM_TYPES, SOURCING_TYPES } from './content.js'
+import { make } from './page.js'
+
+const KINDS = { text: 'Text', number: 'Number', json: 'JSON' }
+
+const kindOf = (value) => (typeof value === 'string' ? 'text' : typeof value === 'number' ? 'number' : 'json')
+
+/** As a text area gives it back, which knows one kind of line break. */
+const shownAs = (value) =>
+  (typeof value === 'string' ? value : JSON.stringify(value)).replaceAll(/\r\n?/g, '\n')
+
+/** What an input makes of a name: one line. */
+const nameOf = ({ value, defaultValue }) =>
+  value === defaultValue.replaceAll(/[\r\n]/g, '') ? defaultValue : value
+
+function readAs(kind, text) {
+  if (kind === 'text') return text
+  if (kind === 'number') {
+    if (text.trim() === '' || !Number.isFinite(Number(text))) throw new Error('must be a number, like 1.5')
+    return Number(text)
+  }
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('must be JSON, like true, [1, 2] or {"a": 1}; for a text, choose Text')
+  }
+}
+
+/** What the form itself refuses, in the form of the API's own refusals; a detail may name its control. */
+class InvalidInput extends Error {
+  constructor(details) {
+    super(details.map(({ field, message }) => `${field} ${message}`).join('; '))
+    this.details = details
+  }
+}
+
+const makeOptions = (names) => names.map((name) => make('option', { value: name }, name || 'not said'))
+
+const makeField = (label, control) =>
+  make('label', { className: `field ${control.name}` }, make('span', {}, label), control)
+
+function makeControls() {
+  return {
+    description: make('textarea', { name: 'description', rows: 1 }),
+    item_type: make('select', { name: 'item_type' }, ...makeOptions(ITEM_TYPES)),
+    sourcing_type: make('select', { name: 'sourcing_type' }, ...makeOptions(['', ...SOURCING_TYPES])),
+    long_description: make('textarea', { name: 'long_description', rows: 2 }),
+  }
+}
+
+const unseen = (text) => make('span', { className: 'unseen' }, text)
+
+/**
+ * The form of an item's content, with a comment and whatever else its page puts into it: built into the `.fields` of
+ * `form`, errors shown in its `.problem`. What nobody touches is given back as it was, to the last line break.
+ */
+export class ItemForm {
+  #form
+  #problem
+  #controls = makeControls()
+  #rows = make('ul', { className: 'property-rows' })
+  #base = EMPTY
+
+  constructor(form) {
+    this.#form = form
+    this.#problem = form.querySelector('.problem')
+    const add = make('button', { type: 'button' }, 'Add a property')
+    add.addEventListener('click', () => this.#addRow().querySelector('input').focus())
+    form
+      .querySelector('.fields')
+      .append(
+        ...Object.entries(FIELDS).map(([name, label]) => makeField(label, this.#controls[name])),
+        make('fieldset', { className: 'properties' }, make('legend', {}, 'Properties'), this.#rows, add),
+        makeField('Comment', make('input', { name: 'comment', autocomplete: 'off' })),
+      )
+    form.addEventListener('input', ({ target }) => target.removeAttribute('aria-invalid'))
+    form.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) form.requestSubmit()
+    })
+  }
+
+  /** Begins with `content`, and puts over it what was `typed` before, if anything. */
+  show(content, typed) {
+    this.#base = content
+    this.#form.reset()
+    this.#problem.textContent = ''
+    for (const element of this.#form.elements) element.removeAttribute('aria-invalid')
+    for (const [name, control] of Object.entries(this.#controls)) control.value = content[name] ?? ''
+    for (const [name, value] of Object.entries(typed?.fields ?? {})) this.#form.elements[name].value = value
+    const rows = Object.entries(content.properties).map(([name, value]) => [
+      name,
+      kindOf(value),
+      shownAs(value),
+    ])
+    this.#rows.replaceChildren()
+    for (const row of typed?.properties ?? rows) this.#addRow(...row)
+  }
+
+  /** What has been typed, whether or not it can be read: for `show`. */
+  get typed() {
+    return {
+      fields: Object.fromEntries(new FormData(this.#form)),
+      properties: this.#propertyRows().map(({ name, kind, text }) => [nameOf(name), kind.value, text.value]),
+    }
+  }
+
+  get comment() {
+    return this.#form.elements.comment.value.trim()
+  }
+
+  /** @throws {InvalidInput} where something can't be read; `refuse` shows it */
+  read() {
+    const fields = Object.entries(this.#controls).map(([name, { value }]) => [
+      name,
+      this.#readField(name, value),
+    ])
+    return { ...Object.fromEntries(fields), properties: this.#readProperties() }
+  }
+
+  #readField(name, value) {
+    const before = this.#base[name]
+    if (value === shownAs(before ?? '')) return before
+    return value === '' && name === 'sourcing_type' ? null : value
+  }
+
+  #readProperties() {
+    const details = []
+    const properties = new Map()
+    for (const { name: input, kind, text } of this.#propertyRows()) {
+      const name = nameOf(input)
+      const refuse = (control, message) => details.push({ field: name || 'a property', message, control })
+      if (name === '' && !Object.hasOwn(this.#base.properties, '')) {
+        // A row that was added and left empty.
+        if (text.value === '') continue
+        refuse(input, 'needs a name')
+      }
+      if (properties.has(name)) refuse(input, 'is there twice')
+      try {
+        properties.set(name, this.#readProperty(name, kind.value, text.value))
+      } catch (error) {
+        refuse(text, error.message)
+      }
+    }
+    if (details.length > 0) throw new InvalidInput(details)
+    return Object.fromEntries(properties)
+  }
+
+  #readProperty(name, kind, text) {
+    if (Object.hasOwn(this.#base.properties, name)) {
+      const before = this.#base.properties[name]
+      if (kind === kindOf(before) && text === shownAs(before)) return before
+    }
+    return readAs(kind, text)
+  }
+
+  /** Shows why what was typed can't be taken, the form's own reasons or the API's, and leads to the first. */
+  refuse(error) {
+    this.#problem.textContent = error.message
+    const controls = (error.details ?? []).map(({ field, control }) => control ?? this.#controlOf(field))
+    const named = controls.filter(Boolean)
+    for (const control of named) control.setAttribute('aria-invalid', 'true')
+    named[0]?.focus()
+  }
+
+  #controlOf(field) {
+    const row = this.#propertyRows().find(({ name }) => `${field}.`.startsWith(`properties.${nameOf(name)}.`))
+    return row?.text ?? this.#form.elements[field]
+  }
+
+  #propertyRows() {
+    return [...this.#rows.children].map((row) => {
+      const [name, kind, text] = row.querySelectorAll('input, select, textarea')
+      return { name, kind, text }
+    })
+  }
+
+  #addRow(name = '', kind = 'text', text = '') {
+    const remove = make(
+      'button',
+      { type: 'button', className: 'remove', title: 'Remove' },
+      unseen('Remove '),
+      '×',
+    )
+    const nameInput = make('input', { defaultValue: name, autocomplete: 'off', placeholder: 'Name' })
+    const row = make(
+      'li',
+      {},
+      make('label', {}, unseen('Name of the property'), nameInput),
+      make(
+        'label',
+        {},
+        unseen('Kind of its value'),
+        make(
+          'select',
+          {},
+          ...Object.entries(KINDS).map(([value, label]) => make('option', { value }, label)),
+        ),
+      ),
+      make('label', {}, unseen('Value'), make('textarea', { rows: 1, value: text, placeholder: 'Value' })),
+      remove,
+    )
+    row.querySelector('select').value = kind
+    row.setAttribute('role', 'group')
+    const tell = () => row.setAttribute('aria-label', nameInput.value || 'New property')
+    nameInput.addEventListener('input', tell)
+    tell()
+    remove.addEventListener('click', () => {
+      const next = row.nextElementSibling ?? row.previousElementSibling
+      const focus = next?.querySelector('.remove') ?? this.#rows.nextElementSibling
+      row.remove()
+      focus.focus()
+      // As if it were typed: whoever keeps what is typed must know.
+      this.#rows.dispatchEvent(new Event('input', { bubbles: true }))
+    })
+    this.#rows.append(row)
+    return row
+  }
+}

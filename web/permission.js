@@ -1,0 +1,23 @@
+import { setText } from './page.js'
+
+const REASONS = {
+  'read-only': 'Read-only: nothing can be saved at the moment.',
+  degraded: 'The database can’t be reached: nothing can be saved at the moment.',
+  draining: 'The server is shutting down: nothing can be saved at the moment.',
+}
+
+const OFFLINE = 'The server can’t be reached: nothing can be saved at the moment.'
+
+/**
+ * Shows what only editors may do (`[data-writes]`, groups of buttons) to them; while nobody can write, it is disabled and
+ * `.why-not` says why.
+ */
+export function showPermission({ role }) {
+  for (const group of document.querySelectorAll('[data-writes]')) group.hidden = role === 'viewer'
+}
+
+export function showWritable({ state, mode }) {
+  const reason = state === 'offline' ? OFFLINE : REASONS[mode]
+  for (const group of document.querySelectorAll('[data-writes]')) group.disabled = reason !== undefined
+  for (const text of document.querySelectorAll('.why-not')) setText(text, reason ?? '')
+}
