@@ -4,6 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
+import { ErrorBody } from '../schemas/errors.js'
 
 /** Fastify's own errors that are the client's, and what the API calls them. */
 const FASTIFY_ERRORS: Record<string, ErrorCode> = {
@@ -78,9 +79,13 @@ export function answerParserError(error: NodeJS.ErrnoException, socket: Socket):
   )
 }
 
-/** Turns whatever is thrown into the one error form, and logs what is our fault. */
+/** Turns whatever is thrown into the one error form, which every route is declared to answer, and logs what is our fault. */
 export default fp(
   async (app) => {
+    app.addHook('onRoute', (route) => {
+      const { response, ...schema } = route.schema ?? {}
+      route.schema = { ...schema, response: Object.assign({ '4xx': ErrorBody, '5xx': ErrorBody }, response) }
+    })
     app.setErrorHandler((error: Error, request: FastifyRequest, reply: FastifyReply) => {
       // The rest of a body is not waited for: whoever sends it byte by byte would keep the connection for ever.
       const isArriving = !request.raw.complete

@@ -16,7 +16,7 @@ import {
   TokenList,
   TokenParams,
 } from '../schemas/auth.js'
-import { ErrorBody } from '../schemas/errors.js'
+import { SeeOther } from '../schemas/web.js'
 import { verifyPassword } from '../store/passwords.js'
 import {
   type Principal,
@@ -28,9 +28,7 @@ import {
 } from '../store/tokens.js'
 import { findCredentials } from '../store/users.js'
 
-const ERRORS = { '4xx': ErrorBody, '5xx': ErrorBody }
 const WithNext = Type.Object({ next: Type.String() })
-const SeeOther = Type.Null({ description: 'See `Location`.' })
 
 const toAccount = (principal: Principal): Account => ({
   id: principal.user_id,
@@ -72,8 +70,9 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['auth'],
         summary: 'Sign in',
+        security: [],
         body: Credentials,
-        response: { 200: SignedIn, ...ERRORS },
+        response: { 200: SignedIn },
       },
       onRequest: app.requireSameOrigin,
       preHandler: app.limitSignIn,
@@ -112,9 +111,10 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         schema: {
           tags: ['auth'],
           summary: "Sign in by a browser's form",
+          security: [],
           consumes: ['application/x-www-form-urlencoded'],
           body: SignInForm,
-          response: { 303: SeeOther, ...ERRORS },
+          response: { 303: SeeOther },
         },
         onRequest: app.requireSameOrigin,
         preHandler: app.limitSignIn,
@@ -132,7 +132,8 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         schema: {
           tags: ['auth'],
           summary: 'Sign out: ends the session',
-          response: { 303: SeeOther, ...ERRORS },
+          security: [],
+          response: { 303: SeeOther },
         },
         onRequest: app.requireSameOrigin,
       },
@@ -149,7 +150,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/auth/me',
     {
-      schema: { tags: ['auth'], summary: 'Who is signed in', response: { 200: Account, ...ERRORS } },
+      schema: { tags: ['auth'], summary: 'Who is signed in', response: { 200: Account } },
       onRequest: app.requireRole('viewer'),
     },
     async (request) => toAccount(request.principal),
@@ -158,7 +159,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/auth/tokens',
     {
-      schema: { tags: ['auth'], summary: 'List your API tokens', response: { 200: TokenList, ...ERRORS } },
+      schema: { tags: ['auth'], summary: 'List your API tokens', response: { 200: TokenList } },
       onRequest: app.requireRole('viewer'),
     },
     async (request) => ({ tokens: await listTokens(app.db, request.principal.user_id) }),
@@ -171,7 +172,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['auth'],
         summary: 'Create an API token; its secret is shown this once',
         body: NewToken,
-        response: { 201: CreatedToken, ...ERRORS },
+        response: { 201: CreatedToken },
       },
       onRequest: app.requireRole('viewer'),
     },
@@ -198,7 +199,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['auth'],
         summary: 'Revoke one of your API tokens',
         params: TokenParams,
-        response: { 204: Type.Null(), ...ERRORS },
+        response: { 204: Type.Null() },
       },
       onRequest: app.requireRole('viewer'),
     },

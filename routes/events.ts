@@ -1,6 +1,7 @@
 import fastifyAccepts from '@fastify/accepts'
 import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ApiError } from '../errors.js'
 import type { Connection, Start } from '../feed/connection.js'
@@ -8,7 +9,14 @@ import { formatCursor } from '../feed/cursor.js'
 import { Filter } from '../feed/filter.js'
 import { decodeData } from '../feed/frame.js'
 import { ResponseSink } from '../feed/sink.js'
-import { EVENT_TYPES, EventPage, EventQuery, MAX_PATTERNS, MAX_WAIT_S } from '../schemas/events.js'
+import {
+  EVENT_TYPES,
+  EventPage,
+  EventQuery,
+  LastEventId,
+  MAX_PATTERNS,
+  MAX_WAIT_S,
+} from '../schemas/events.js'
 import { Slots } from './slots.js'
 
 /** How long a stream may take to read what is left when it ends, at most, in ms. */
@@ -192,7 +200,16 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['feed'],
         summary: 'Every change, live (text/event-stream) or in pages (application/json)',
         querystring: EventQuery,
-        response: { 200: { content: { 'application/json': { schema: EventPage } } } },
+        headers: LastEventId,
+        response: {
+          200: {
+            description: 'The live stream (WHATWG HTML, section 9.2); for those who prefer JSON, a page.',
+            content: {
+              'text/event-stream': { schema: Type.String() },
+              'application/json': { schema: EventPage },
+            },
+          },
+        },
       },
     },
     async (request, reply) => {

@@ -7,7 +7,6 @@ import { readCsv } from '../formats/csv.js'
 import { readNdjson } from '../formats/ndjson.js'
 import type { Row } from '../formats/rows.js'
 import { readText } from '../formats/text.js'
-import { ErrorBody } from '../schemas/errors.js'
 import {
   ImportQuery,
   ImportRejected,
@@ -111,7 +110,7 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
         body: {
           content: Object.fromEntries(Object.keys(READERS).map((type) => [type, { schema: Body }])),
         },
-        response: { 200: ImportResult, 422: ImportRejected, '4xx': ErrorBody, '5xx': ErrorBody },
+        response: { 200: ImportResult, 422: ImportRejected },
       },
     },
     async (request, reply) => {

@@ -7,7 +7,6 @@ import { ApiError } from '../errors.js'
 import { writeCsv } from '../formats/csv.js'
 import { IfMatch, IfNoneMatch, allowedRevisions, etagOf, isHeld } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
-import { ErrorBody } from '../schemas/errors.js'
 import {
   Item,
   ItemChange,
@@ -18,6 +17,7 @@ import {
   ItemQuery,
   NewItem,
 } from '../schemas/items.js'
+import { NotModified } from '../schemas/web.js'
 import { exportItems, readPropertyUse } from '../store/export.js'
 import {
   type Filter,
@@ -75,7 +75,6 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     preHandler: app.requireWritable,
     onResponse: async () => app.sse.look(),
   }
-  const errors = { '4xx': ErrorBody, '5xx': ErrorBody }
   const tags = ['items']
 
   async function sendCsv(reply: FastifyReply, filter: Filter): Promise<FastifyReply> {
@@ -95,7 +94,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         tags,
         summary: 'Create an item, with a part number or in a category',
         body: NewItem,
-        response: { 201: Item, ...errors },
+        response: { 201: Item },
       },
     },
     async (request, reply) => {
@@ -129,7 +128,6 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
               'A page of items; as CSV all that match, by part number, in the form that the import takes.',
             content: { 'application/json': { schema: ItemPage }, 'text/csv': { schema: Type.String() } },
           },
-          ...errors,
         },
       },
     },
@@ -168,7 +166,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Read an item',
         params: ItemParams,
         headers: IfNoneMatch,
-        response: { 200: Item, 304: Type.Null(), ...errors },
+        response: { 200: Item, 304: NotModified },
       },
     },
     async (request, reply) => {
@@ -186,7 +184,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Read an item by its id',
         params: ItemIdParams,
         headers: IfNoneMatch,
-        response: { 200: Item, 304: Type.Null(), ...errors },
+        response: { 200: Item, 304: NotModified },
       },
     },
     async (request, reply) => {
@@ -205,7 +203,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         params: ItemParams,
         headers: IfMatch,
         body: ItemChange,
-        response: { 200: Item, ...errors },
+        response: { 200: Item },
       },
     },
     async (request, reply) => {
@@ -234,7 +232,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Archive an item; its number stays taken',
         params: ItemParams,
         headers: IfMatch,
-        response: { 204: Type.Null(), ...errors },
+        response: { 204: Type.Null() },
       },
     },
     async (request, reply) => {

@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { ApiError } from '../errors.js'
 import { IfMatch, allowedRevisions, etagOf } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
-import { ErrorBody } from '../schemas/errors.js'
 import { type Item, ItemParams } from '../schemas/items.js'
 import {
   NewRevision,
@@ -44,7 +43,6 @@ function newest(item: Item, comment: string): Revision {
 
 /** The revisions of an item, which outlive its archiving. */
 const revisions: FastifyPluginAsyncTypebox = async (app) => {
-  const errors = { '4xx': ErrorBody, '5xx': ErrorBody }
   const tags = ['revisions']
 
   /** Whether there is, or was, such an item: each has its first revision. */
@@ -61,7 +59,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
         summary: "List an item's revisions, the newest first",
         params: ItemParams,
         querystring: RevisionQuery,
-        response: { 200: RevisionPage, ...errors },
+        response: { 200: RevisionPage },
       },
     },
     async (request) => {
@@ -86,7 +84,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
         tags,
         summary: 'Read a revision',
         params: RevisionParams,
-        response: { 200: Revision, ...errors },
+        response: { 200: Revision },
       },
     },
     async (request) => {
@@ -109,7 +107,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
         params: ItemParams,
         headers: IfMatch,
         body: NewRevision,
-        response: { 201: Revision, ...errors },
+        response: { 201: Revision },
       },
     },
     async (request, reply) => {

@@ -2,20 +2,39 @@ import { createHash } from 'node:crypto'
 import { readFile, readdir } from 'node:fs/promises'
 import { extname } from 'node:path'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
+import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ApiError } from '../errors.js'
 import { isHeld } from '../schemas/conditions.js'
+import { NotModified, PartPageParams, SeeOther, WebFileParams } from '../schemas/web.js'
 
 const FOLDER = new URL('web/', import.meta.resolve('#root'))
 
+const HTML = 'text/html'
+
 /** What `web/` holds; a file of another kind there is not served. */
 const MEDIA_TYPES: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
+  '.html': HTML,
+  '.css': 'text/css',
+  '.js': 'text/javascript',
   '.svg': 'image/svg+xml',
 }
+
+/** Not as exact as it could be, for all contents of a status are one type to Fastify. */
+const FileText: TSchema = Type.String()
+
+const page = { tags: ['pages'], security: [] }
+
+/** The answers of a page that comes in these types. */
+const found = (...types: string[]) => ({
+  200: {
+    description: 'A file, with its `ETag`.',
+    content: Object.fromEntries(types.map((type) => [type, { schema: FileText }])),
+  },
+  304: NotModified,
+})
+
+const foundOrSignIn = { ...found(HTML), 303: SeeOther }
 
 interface WebFile {
   content: Buffer
@@ -42,7 +61,7 @@ async function readFiles(): Promise<Map<string, WebFile>> {
 /** The pages for people: the sign-in, the Database Activity panel, the items, and a page for each of them. None of them holds data. */
 const web: FastifyPluginAsyncTypebox = async (app) => {
   const files = await readFiles()
-  const open = { config: { withoutDatabase: true }, schema: { hide: true } }
+  const open = { config: { withoutDatabase: true } }
 
   function send(reply: FastifyReply, name: string, cacheControl: string): FastifyReply {
     const file = files.get(name)
@@ -50,7 +69,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
     reply.headers({ 'cache-control': cacheControl, etag: file.etag })
     return isHeld(reply.request.headers['if-none-match'], file.etag)
       ? reply.code(304).send()
-      : reply.type(file.type).send(file.content)
+      : reply.type(`${file.type}; charset=utf-8`).send(file.content)
   }
 
   /** Not kept by the browser: after signing out, going back must not show what stood there. */
@@ -75,13 +94,40 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
     return sendPage(reply, name)
   }
 
-  app.get('/login', open, (_request, reply) => sendPage(reply, 'login.html'))
-  app.get('/', open, pageForMembers('index.html'))
-  app.get('/items', open, pageForMembers('items.html'))
-  app.get('/items/:part_number', open, pageForMembers('item.html'))
+  app.get(
+    '/login',
+    { ...open, schema: { ...page, summary: 'The sign-in page', response: found(HTML) } },
+    (_request, reply) => sendPage(reply, 'login.html'),
+  )
+  app.get(
+    '/',
+    { ...open, schema: { ...page, summary: 'The Database Activity panel', response: foundOrSignIn } },
+    pageForMembers('index.html'),
+  )
+  app.get(
+    '/items',
+    { ...open, schema: { ...page, summary: 'The list of items', response: foundOrSignIn } },
+    pageForMembers('items.html'),
+  )
+  app.get(
+    '/items/:part_number',
+    {
+      ...open,
+      schema: { ...page, summary: "A part's page", params: PartPageParams, response: foundOrSignIn },
+    },
+    pageForMembers('item.html'),
+  )
   app.get(
     '/web/:name',
-    { ...open, schema: { hide: true, params: Type.Object({ name: Type.String() }) } },
+    {
+      ...open,
+      schema: {
+        ...page,
+        summary: 'What the pages consist of',
+        params: WebFileParams,
+        response: found(...Object.values(MEDIA_TYPES)),
+      },
+    },
     (request, reply) => send(reply, request.params.name, 'no-cache'),
   )
 }

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { NullableTimestamp, Timestamp } from './timestamp.js'
+import { Uuid } from './uuid.js'
 
 /** What a person may do, each role including the ones before it. */
 export const ROLES = ['viewer', 'editor', 'admin'] as const
@@ -67,5 +68,4 @@ export const CreatedToken = Type.Object({
   token: Type.String({ description: 'The secret, shown this once.' }),
 })
 
-// As long as a UUID: the format alone admits the form `urn:uuid:…`, which PostgreSQL does not read.
-export const TokenParams = Type.Object({ id: Type.String({ format: 'uuid', maxLength: 36 }) })
+export const TokenParams = Type.Object({ id: Uuid })

@@ -150,6 +150,10 @@ export const EventQuery = Type.Object({
 })
 export type EventQuery = Static<typeof EventQuery>
 
+export const LastEventId = Type.Object({
+  'last-event-id': Type.Optional(Type.String({ description: 'As `since`; a browser sends it by itself' })),
+})
+
 /** An event as pages show it. Of what only streams say, a page tells `reset` alone. */
 const PagedEvent = Type.Unsafe<{ id: string; type: string; data: unknown }>(
   Type.Union(

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Properties } from './properties.js'
+import { Uuid } from './uuid.js'
 
 export const PART_NUMBER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 const UUID = '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
@@ -73,7 +74,7 @@ export const ItemChange = Type.Object(
 )
 
 export const ItemParams = Type.Object({ part_number: PartNumber })
-export const ItemIdParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
+export const ItemIdParams = Type.Object({ id: Uuid })
 
 const SORTS = [
   'part_number',

@@ -87,13 +87,32 @@ t.test('the OpenAPI document is one, with the errors of every route', async (t) 
   const app = await startApp(t)
   const document = (await app.inject('/api/openapi.json')).json<{
     openapi: string
-    paths: Record<string, Record<string, { responses: Record<string, unknown>; summary?: string }>>
+    paths: Record<
+      string,
+      Record<
+        string,
+        {
+          responses: Record<string, unknown>
+          summary?: string
+          parameters?: { name: string; required?: boolean; schema: { default?: unknown } }[]
+        }
+      >
+    >
   }>()
   t.equal(document.openapi, '3.1.0')
+  const described: string[] = []
   for (const [path, methods] of Object.entries(document.paths)) {
-    for (const [verb, { responses, summary }] of Object.entries(methods)) {
+    for (const [verb, { responses, summary, parameters = [] }] of Object.entries(methods)) {
+      described.push(`${verb.toUpperCase()} ${path}`)
       t.ok(summary, `${verb} ${path} has a summary`)
-      t.ok(Object.keys(responses).length > 0, `${verb} ${path} says what it answers`)
+      t.match(Object.keys(responses).join(), /^[23].*4XX,5XX$/, `${verb} ${path} says all that it answers`)
+      for (const { name, required, schema } of parameters) {
+        t.notOk(
+          required && 'default' in schema,
+          `${verb} ${path}: ${name}, having a default, may be left out`,
+        )
+      }
     }
   }
+  t.strictSame(described.sort(), (await readTable()).map(name).sort())
 })

@@ -84,6 +84,7 @@ t.test('an item is found without regard to case, by number and by id, as it was 
   }
   t.equal((await send('GET', '/api/items/by-uuid/00000000-0000-4000-8000-000000000000')).statusCode, 404)
   t.strictSame(fieldsOf(await send('GET', '/api/items/by-uuid/7')), ['id'])
+  t.strictSame(fieldsOf(await send('GET', `/api/items/by-uuid/urn:uuid:${id}`)), ['id'])
   t.strictSame(fieldsOf(await send('GET', '/api/items/a%20b')), ['part_number'])
   t.equal(codeOf(await send('GET', '/api/items/nobody')), 'item_not_found')
 })
