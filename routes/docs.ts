@@ -1,15 +1,34 @@
+import { readFile } from 'node:fs/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { describeFeed } from '../schemas/asyncapi.js'
+import { WebFileParams } from '../schemas/web.js'
+import { type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
 
 const Document = Type.Object({ asyncapi: Type.String() }, { additionalProperties: true })
 
+/** What the API reference takes of Swagger UI, which is installed like any other package: nothing comes from elsewhere. */
+const SWAGGER_UI = ['swagger-ui.css', 'swagger-ui-bundle.js']
+
+async function readSwaggerUi(): Promise<Map<string, WebFile>> {
+  const files = new Map<string, WebFile>()
+  for (const name of SWAGGER_UI) {
+    const content = await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${name}`)))
+    const file = makeWebFile(name, content)
+    if (file) files.set(name, file)
+  }
+  return files
+}
+
 /** What somebody reads who writes a client. */
 const docs: FastifyPluginAsyncTypebox = async (app) => {
+  const swaggerUi = await readSwaggerUi()
+  const open = { config: { withoutDatabase: true } }
+
   app.get(
     '/api/asyncapi.json',
     {
-      config: { withoutDatabase: true },
+      ...open,
       schema: {
         tags: ['service'],
         summary: 'The feed as an AsyncAPI 3.0 document',
@@ -18,6 +37,20 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     ({ host, protocol }) => describeFeed({ host, protocol }),
+  )
+
+  app.get(
+    '/docs/:name',
+    {
+      ...open,
+      schema: {
+        ...page,
+        summary: 'What the API reference consists of',
+        params: WebFileParams,
+        response: found('text/css', 'text/javascript'),
+      },
+    },
+    (request, reply) => sendWebFile(reply, swaggerUi.get(request.params.name), 'no-cache'),
   )
 }
 

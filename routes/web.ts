@@ -1,46 +1,12 @@
-import { createHash } from 'node:crypto'
 import { readFile, readdir } from 'node:fs/promises'
-import { extname } from 'node:path'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { ApiError } from '../errors.js'
-import { isHeld } from '../schemas/conditions.js'
-import { NotModified, PartPageParams, SeeOther, WebFileParams } from '../schemas/web.js'
+import { PartPageParams, SeeOther, WebFileParams } from '../schemas/web.js'
+import { HTML, MEDIA_TYPES, type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
 
 const FOLDER = new URL('web/', import.meta.resolve('#root'))
 
-const HTML = 'text/html'
-
-/** What `web/` holds; a file of another kind there is not served. */
-const MEDIA_TYPES: Record<string, string> = {
-  '.html': HTML,
-  '.css': 'text/css',
-  '.js': 'text/javascript',
-  '.svg': 'image/svg+xml',
-}
-
-/** Not as exact as it could be, for all contents of a status are one type to Fastify. */
-const FileText: TSchema = Type.String()
-
-const page = { tags: ['pages'], security: [] }
-
-/** The answers of a page that comes in these types. */
-const found = (...types: string[]) => ({
-  200: {
-    description: 'A file, with its `ETag`.',
-    content: Object.fromEntries(types.map((type) => [type, { schema: FileText }])),
-  },
-  304: NotModified,
-})
-
 const foundOrSignIn = { ...found(HTML), 303: SeeOther }
-
-interface WebFile {
-  content: Buffer
-  type: string
-  etag: string
-}
 
 const readText = (name: string) => readFile(new URL(name, FOLDER), 'utf8')
 
@@ -49,11 +15,9 @@ async function readFiles(): Promise<Map<string, WebFile>> {
   const files = new Map<string, WebFile>()
   const header = await readText('header.html')
   for (const name of await readdir(FOLDER)) {
-    const type = MEDIA_TYPES[extname(name)]
-    if (type === undefined) continue
-    const content = Buffer.from((await readText(name)).replace('<!-- header -->', () => header.trimEnd()))
-    const etag = `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`
-    files.set(name, { content, type, etag })
+    const text = (await readText(name)).replace('<!-- header -->', () => header.trimEnd())
+    const file = makeWebFile(name, Buffer.from(text))
+    if (file) files.set(name, file)
   }
   return files
 }
@@ -63,17 +27,8 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
   const files = await readFiles()
   const open = { config: { withoutDatabase: true } }
 
-  function send(reply: FastifyReply, name: string, cacheControl: string): FastifyReply {
-    const file = files.get(name)
-    if (!file) throw new ApiError('not_found')
-    reply.headers({ 'cache-control': cacheControl, etag: file.etag })
-    return isHeld(reply.request.headers['if-none-match'], file.etag)
-      ? reply.code(304).send()
-      : reply.type(`${file.type}; charset=utf-8`).send(file.content)
-  }
-
   /** Not kept by the browser: after signing out, going back must not show what stood there. */
-  const sendPage = (reply: FastifyReply, name: string) => send(reply, name, 'no-store')
+  const sendPage = (reply: FastifyReply, name: string) => sendWebFile(reply, files.get(name), 'no-store')
 
   /** Where nobody can tell who asks, the page comes, and says itself that the database is away. */
   async function isStranger(request: FastifyRequest): Promise<boolean> {
@@ -98,6 +53,16 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
     '/login',
     { ...open, schema: { ...page, summary: 'The sign-in page', response: found(HTML) } },
     (_request, reply) => sendPage(reply, 'login.html'),
+  )
+  app.get(
+    '/docs',
+    { ...open, schema: { ...page, summary: 'The API reference', response: found(HTML) } },
+    (_request, reply) => {
+      // Swagger UI's own pictures stand in its style sheet, as `data:` addresses.
+      const policy = String(reply.getHeader('content-security-policy'))
+      reply.header('content-security-policy', `${policy};img-src 'self' data:`)
+      return sendPage(reply, 'docs.html')
+    },
   )
   app.get(
     '/',
@@ -128,7 +93,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
         response: found(...Object.values(MEDIA_TYPES)),
       },
     },
-    (request, reply) => send(reply, request.params.name, 'no-cache'),
+    (request, reply) => sendWebFile(reply, files.get(request.params.name), 'no-cache'),
   )
 }
 
