@@ -1,35 +1,53 @@
 import { read } from './api.js'
+import { Descriptions } from './descriptions.js'
 import { Feed } from './feed.js'
 import { showAccount, showStatus } from './header.js'
-import { KINDS, Lines } from './lines.js'
-import { find, make, makeTime } from './page.js'
+import { KINDS, lineOf, Lines } from './lines.js'
+import { find, make, makeTime, setText } from './page.js'
+import { Rate } from './rate.js'
+import { VirtualList } from './virtual-list.js'
 
-/** Events that the panel starts with. */
+/** Lines that the panel starts with. */
 const FIRST = 50
-/** Lines that are kept in the document. */
-const KEPT = 300
+/** A line is made of so many events at most. */
+const EVENTS_A_LINE = 2
+/** Lines that are kept. */
+const KEPT = 10_000
 /** What comes together is shown together, in ms. Not by animation frames: a hidden tab has none. */
 const BATCH_MS = 40
+/** For so long a line stands out that has just come. */
+const FRESH_MS = 2500
 /** What is new is read out at most so often. */
-const ANNOUNCE_MS = 5000
+const ANNOUNCE_MS = 15_000
 
 const LABELS = { created: 'Created', changed: 'Changed', archived: 'Archived' }
 
-const list = find('lines')
 const form = find('filter')
 const pause = find('pause')
+const above = find('above')
 
 let lines = new Lines()
+/** What came while paused; nothing while not. */
+let waiting
 let pending = []
-/** Lines that wait in `pending`. */
-let waiting = 0
-let paused = false
 let batch
-let unread = 0
-const rows = new Map()
+/** Lines that came above what can be seen. */
+let unseen = 0
 
-/** The filter as the address has it. */
-const filterOf = (search) => {
+const rate = new Rate(find('rate'), find('rate-figure'))
+const list = new VirtualList(find('lines'), {
+  count: () => lines.size,
+  at: (index) => lines.newest(index),
+  makeRow,
+})
+const descriptions = new Descriptions({
+  shown: (line) => list.shows(line),
+  found: (line) => list.renew(line),
+})
+
+// The filter, as the address has it.
+
+function filterOf(search) {
   const given = new URLSearchParams(search)
   const kinds = given.getAll('kind').filter((kind) => kind in KINDS)
   return { kinds, part: given.get('part')?.trim() ?? '' }
@@ -48,118 +66,152 @@ function queryOf({ kinds, part }) {
   return query
 }
 
-function makeRow({ kind, part_number, revision, description, comment, actor, at }) {
-  const what = kind === 'changed' ? `Revision ${revision}` : LABELS[kind]
-  const href = `/items/${encodeURIComponent(part_number)}`
+function showFilter({ kinds, part }) {
+  for (const box of form.elements.kind) box.checked = kinds.includes(box.value)
+  form.elements.part.value = part
+}
+
+// The lines.
+
+function makeRow(line) {
+  const { kind, part_number, revision, description, comment, actor, at, cameAt } = line
+  descriptions.want(line)
+  const fresh = Date.now() - cameAt < FRESH_MS ? 'fresh' : ''
   return make(
     'li',
-    { className: `line ${kind}` },
-    make('span', { className: 'kind' }, what),
-    make('a', { className: 'number', href }, part_number),
-    make(
-      'span',
-      { className: 'text' },
-      description && make('span', { className: 'description' }, description),
-      comment && make('q', { className: 'comment' }, comment),
-    ),
-    make('span', { className: 'who' }, actor),
+    { className: `line ${kind} ${fresh}` },
+    make('span', { className: 'kind' }, LABELS[kind]),
+    make('a', { className: 'number', href: `/items/${encodeURIComponent(part_number)}` }, part_number),
+    make('span', { className: 'revision-number' }, revision && `Rev. ${revision}`),
+    make('span', { className: 'description', title: description ?? '' }, description),
+    comment ? make('q', { className: 'comment', title: comment }, comment) : make('span'),
+    make('span', { className: 'who', title: actor }, actor),
     makeTime(at),
   )
 }
 
-function place(line, fresh) {
-  const row = makeRow(line)
-  const known = rows.get(line)
-  rows.set(line, row)
-  if (known) {
-    row.classList.toggle('fresh', known.classList.contains('fresh'))
-    return known.replaceWith(row)
-  }
-  row.classList.toggle('fresh', fresh)
-  list.prepend(row)
-}
-
-function forgetOld() {
-  lines.trim(KEPT)
-  for (const [line, row] of rows) {
-    if (lines.has(line)) continue
-    row.remove()
-    rows.delete(line)
-  }
-}
-
-function render() {
-  batch = undefined
-  showPause()
-  if (paused) return
-  const touched = new Set(pending.map((event) => lines.add(event)))
-  unread += waiting
-  pending = []
-  waiting = 0
-  lines.trim(KEPT)
-  for (const line of touched) if (lines.has(line)) place(line, true)
-  forgetOld()
-  showEmpty()
-}
-
 function receive(event) {
   pending.push(event)
-  if (event.type !== 'revision.created') waiting += 1
-  // Two events a line at most: what is older would leave the document in the moment it came.
-  if (pending.length > 4 * KEPT) pending = pending.slice(-2 * KEPT)
-  batch ??= setTimeout(render, BATCH_MS)
+  batch ??= setTimeout(takePending, BATCH_MS)
+}
+
+/** Gives each line that has come its place: in the list, or behind it while that is paused. */
+function takePending() {
+  batch = undefined
+  const now = Date.now()
+  const before = lines.count
+  const completed = new Set()
+  for (const event of pending.splice(0)) {
+    const line = { ...lineOf(event), cameAt: now }
+    rate.count(line.at)
+    const target = waiting && !lines.knows(line) ? waiting : lines
+    const standing = target.add(line)
+    if (standing !== line) completed.add(standing)
+  }
+  waiting?.trim(KEPT)
+  showNew(lines.count - before)
+  for (const line of completed) list.renew(line)
+}
+
+function showNew(added) {
+  lines.trim(KEPT)
+  if (added > 0 && list.isLeft) unseen += added
+  list.draw(added)
+  rate.draw()
+  showPause()
+  showAbove()
+  showEmpty()
+  announce(added)
 }
 
 function showEmpty() {
+  const { kinds, part } = filterOf(location.search)
   find('empty').hidden = lines.size > 0
+  find('columns').hidden = lines.size === 0
+  setText(
+    find('empty'),
+    kinds.length > 0 || part
+      ? 'Nothing that this filter lets through has happened yet.'
+      : 'Nothing has happened here yet. Changes appear as they are made.',
+  )
 }
 
 function showPause() {
-  const news = waiting > 0 ? ` · ${waiting} new` : ''
-  pause.textContent = paused ? `Go on${news}` : 'Pause'
-  pause.setAttribute('aria-pressed', String(paused))
+  const news = waiting?.count > 0 ? ` · ${waiting.count} new` : ''
+  setText(pause, waiting ? `Go on${news}` : 'Pause')
+  pause.setAttribute('aria-pressed', String(waiting !== undefined))
+}
+
+function showAbove() {
+  if (!list.isLeft) unseen = 0
+  above.hidden = unseen === 0
+  setText(above, `↑ ${unseen} new`)
+}
+
+let unannounced = 0
+let announcing
+
+/** Says how many are new, at once and then not again for a while: nobody can listen to every one of them. */
+function announce(added) {
+  unannounced += added
+  if (unannounced === 0 || announcing) return
+  find('announcement').textContent = unannounced === 1 ? 'One new change' : `${unannounced} new changes`
+  unannounced = 0
+  announcing = setTimeout(() => {
+    announcing = undefined
+    announce(0)
+  }, ANNOUNCE_MS)
+}
+
+// The feed.
+
+function showLines(events, complete) {
+  lines = new Lines()
+  waiting = waiting && new Lines()
+  pending = []
+  rate.reset(complete ? 0 : new Date(events[0].data.at))
+  for (const event of events) {
+    const line = lineOf(event)
+    rate.count(line.at)
+    lines.add(line)
+  }
+  lines.trim(FIRST)
+  list.clear()
+  showNew(0)
 }
 
 async function load(signal) {
+  const wanted = EVENTS_A_LINE * FIRST
   const query = queryOf(filterOf(location.search))
-  query.set('last', FIRST)
+  query.set('last', wanted)
   const { events, next } = await read(`/api/events?${query}`, signal)
-  lines = new Lines()
-  pending = []
-  waiting = 0
-  rows.clear()
-  list.replaceChildren()
-  for (const line of new Set(events.map((event) => lines.add(event)))) place(line, false)
-  find('problem').textContent = ''
-  showPause()
-  showEmpty()
+  showLines(events, events.length < wanted)
+  setText(find('problem'), '')
   return next
 }
 
 const feed = new Feed({
   load,
   received: receive,
-  changed: showStatus,
+  changed(status) {
+    showStatus(status)
+    const { watchers } = status
+    setText(find('watchers'), watchers === undefined ? '' : `${watchers} watching`)
+  },
   refused(error) {
-    find('problem').textContent = error.message
+    showLines([], true)
+    setText(find('problem'), error.message)
   },
 })
 
-function showFilter({ kinds, part }) {
-  for (const box of form.elements.kind) box.checked = kinds.includes(box.value)
-  form.elements.part.value = part
-}
-
-function start() {
-  const filter = filterOf(location.search)
-  feed.start(queryOf(filter))
-}
+// What people do.
 
 function applyForm() {
-  const address = addressOf(filterOf(new URLSearchParams(new FormData(form)).toString()))
+  const filter = filterOf(new URLSearchParams(new FormData(form)).toString())
+  const address = addressOf(filter)
   if (address === location.pathname + location.search) return
   history.replaceState(null, '', address)
-  start()
+  feed.start(queryOf(filter))
 }
 
 let typing
@@ -173,16 +225,17 @@ form.addEventListener('submit', (event) => {
 })
 
 pause.addEventListener('click', () => {
-  paused = !paused
-  render()
+  takePending()
+  const came = waiting
+  waiting = came ? undefined : new Lines()
+  const before = lines.count
+  for (const line of came ?? []) lines.add(line)
+  showNew(lines.count - before)
 })
 
-setInterval(() => {
-  if (unread === 0) return
-  find('announcement').textContent = unread === 1 ? 'One new change' : `${unread} new changes`
-  unread = 0
-}, ANNOUNCE_MS)
+above.addEventListener('click', () => scrollTo({ top: 0 }))
+addEventListener('scroll', showAbove, { passive: true })
 
 showFilter(filterOf(location.search))
 showAccount()
-start()
+feed.start(queryOf(filterOf(location.search)))

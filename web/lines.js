@@ -19,35 +19,52 @@ export function lineOf({ id, type, data }) {
   return { key, kind, part_number, revision, description, comment, actor, at: new Date(data.at) }
 }
 
-/** The lines of the panel by their keys, the oldest first. What an event adds to a line that is there goes into it. */
+/** The lines of the panel, the oldest first. What a line adds to one that is there goes into that. */
 export class Lines {
-  #lines = new Map()
+  #byKey = new Map()
+  #ordered = []
+  /** How many there were ever, also those that are forgotten. */
+  #count = 0
 
-  add(event) {
-    const line = lineOf(event)
-    const known = this.#lines.get(line.key)
-    if (!known) this.#lines.set(line.key, line)
-    else if (line.comment !== undefined) known.comment = line.comment
-    return known ?? line
+  get size() {
+    return this.#ordered.length
+  }
+
+  get count() {
+    return this.#count
+  }
+
+  /** Adds a line, or joins it to the one with the same key; returns the line that stands. */
+  add(line) {
+    const known = this.#byKey.get(line.key)
+    if (known) {
+      known.comment ??= line.comment
+      return known
+    }
+    this.#byKey.set(line.key, line)
+    this.#ordered.push(line)
+    this.#count += 1
+    return line
+  }
+
+  /** Whether the line would join one that is there. */
+  knows({ key }) {
+    return this.#byKey.has(key)
+  }
+
+  /** The line with so many newer ones. */
+  newest(index) {
+    return this.#ordered[this.#ordered.length - 1 - index]
   }
 
   /** Forgets the oldest, so that this many are left. */
-  trim(count) {
-    for (const key of this.#lines.keys()) {
-      if (this.#lines.size <= count) return
-      this.#lines.delete(key)
+  trim(most) {
+    for (const line of this.#ordered.splice(0, Math.max(0, this.#ordered.length - most))) {
+      this.#byKey.delete(line.key)
     }
   }
 
-  has(line) {
-    return this.#lines.get(line.key) === line
-  }
-
-  get size() {
-    return this.#lines.size
-  }
-
-  newestFirst() {
-    return [...this.#lines.values()].reverse()
+  *[Symbol.iterator]() {
+    yield* this.#ordered
   }
 }

@@ -41,3 +41,10 @@ export function complaintsOf(page: Page): string[] {
   })
   return complaints
 }
+
+/** Declares tests that need a browser, and starts one for them; where there is none, says so. */
+export async function testInBrowser(t: Test, declare: (browser: Browser) => void): Promise<void> {
+  const chromium = findChromium()
+  if (chromium === undefined) t.comment('no Chromium was found (see CHROMIUM_PATH): the pages are not tested')
+  else declare(await launchBrowser(t, chromium))
+}

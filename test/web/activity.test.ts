@@ -1,0 +1,257 @@
+import t from 'tap'
+import { startApp } from '../harness/app.js'
+import { complaintsOf, testInBrowser } from '../harness/browser.js'
+import { signIn as sendAs } from '../harness/client.js'
+import { changeItem, createItem, kinds, line, numbers } from '../harness/panel.js'
+import { createPerson } from '../harness/people.js'
+import { listen, live, openPage, signIn, visit } from '../harness/visit.js'
+import { waitFor } from '../harness/wait-for.js'
+
+const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+
+await testInBrowser(t, (browser) => {
+  t.test('what is done appears by itself, one line a change, with its comment', async (t) => {
+    const { page, send, complaints } = await visit(t, browser)
+    await live(page)
+    await page.getByText('Nothing has happened here yet.').waitFor()
+    await createItem(send, 'A01-0001', 'Bracket, welded')
+    await line(page, 'Bracket, welded').waitFor()
+    await changeItem(send, 'A01-0001', { description: 'Bracket, bent', comment: 'Cheaper' })
+    await line(page, 'Cheaper').waitFor()
+    await send('DELETE', '/api/items/A01-0001')
+    await line(page, 'Archived').waitFor()
+    t.strictSame(await kinds(page), ['Archived', 'Changed', 'Created'], 'the newest first')
+    t.match(await line(page, 'Created').textContent(), /A01-0001.*Rev\. 1.*Bracket, welded.*edith.*just now/)
+    t.match(await line(page, 'Changed').textContent(), /A01-0001.*Rev\. 2.*Cheaper.*edith.*just now/)
+    const time = page.locator('#lines time').first()
+    t.match(await time.getAttribute('title'), /20\d\d at \d\d:\d\d:\d\d/, 'exact on hover')
+    t.strictSame(complaints, [])
+  })
+
+  t.test('a line of a change has the description of its revision, which no event carries', async (t) => {
+    const { page, send, complaints } = await visit(t, browser)
+    await createItem(send, 'A01-0001', 'Bracket, welded')
+    await changeItem(send, 'A01-0001', { description: 'Bracket, bent' })
+    await changeItem(send, 'A01-0001', { description: 'Bracket, milled' })
+    await send('DELETE', '/api/items/A01-0001')
+    const descriptions = () => page.locator('#lines .description').allTextContents()
+    const complete = ['Bracket, milled', 'Bracket, milled', 'Bracket, bent', 'Bracket, welded']
+    await waitFor('the descriptions', async () => (await descriptions()).join() === complete.join())
+    t.strictSame(complaints, [])
+  })
+
+  t.test('the newest 50 lines are there at the start, and what comes later joins them', async (t) => {
+    const app = await startApp(t)
+    const address = await listen(app)
+    await createPerson(app.db, 'vera', 'viewer')
+    const send = await sendAs(app, 'editor')
+    for (const description of ['', 'first', 'second'].slice(1)) {
+      await app.db`
+        insert into items (part_number)
+        select ${`${description}-`} || lpad(n::text, 3, '0')
+          from generate_series(1, 40) n
+      `
+    }
+    const page = await openPage(t, browser)
+    await page.setViewportSize({ width: 1000, height: 4000 })
+    await page.goto(address)
+    await signIn(page)
+    await line(page, 'second-040').waitFor()
+    t.equal(await page.locator('#lines > li').count(), 50)
+    await live(page)
+    await createItem(send, 'third-001')
+    await line(page, 'third-001').waitFor()
+    const shown = await numbers(page)
+    t.equal(shown.length, 51)
+    t.strictSame([shown[0], shown[1], shown[50]], ['third-001', 'second-040', 'first-031'])
+  })
+
+  t.test('a hostile text is only text', async (t) => {
+    const { page, send, complaints } = await visit(t, browser)
+    await createItem(send, 'A01-0001', HOSTILE)
+    await changeItem(send, 'A01-0001', { properties: { [HOSTILE]: HOSTILE }, comment: HOSTILE })
+    await line(page, 'Changed').locator('.comment', { hasText: HOSTILE }).waitFor()
+    await line(page, 'Changed').locator('.description', { hasText: HOSTILE }).waitFor()
+    await line(page, 'Created').locator('.description', { hasText: HOSTILE }).waitFor()
+    t.equal(await page.locator('main img, main script').count(), 0)
+    t.equal(await page.title(), 'Database Activity · Silo')
+    t.strictSame(complaints, [])
+  })
+
+  t.test('a click on a part opens its page', async (t) => {
+    const { address, page, send } = await visit(t, browser)
+    await createItem(send, 'A01-0001', 'Bracket, welded')
+    await line(page, 'A01-0001').getByRole('link').click()
+    await page.waitForURL(`${address}/items/A01-0001`)
+    await page.getByText('Bracket, welded').first().waitFor()
+  })
+
+  t.test('filters are kept in the address, and hold for what was and for what comes', async (t) => {
+    const { address, page, send, complaints } = await visit(t, browser)
+    await live(page)
+    await createItem(send, 'A01-0001')
+    await createItem(send, 'B02-0001')
+    await changeItem(send, 'A01-0001', { description: 'moved' })
+    await line(page, 'Rev. 2').waitFor()
+    await page.getByText('Changed', { exact: true }).first().click()
+    await page.getByLabel('Part number').fill('a01-*')
+    await page.waitForURL(`${address}/?kind=changed&part=a01-*`)
+    await line(page, 'B02-0001').waitFor({ state: 'detached' })
+    await page.reload()
+    await live(page)
+    await changeItem(send, 'B02-0001', { description: 'not wanted' })
+    await changeItem(send, 'A01-0001', { description: 'moved again' })
+    await line(page, 'Rev. 3').waitFor()
+    t.strictSame(await kinds(page), ['Changed', 'Changed'])
+    t.strictSame(await numbers(page), ['A01-0001', 'A01-0001'])
+    t.equal(await page.getByLabel('Part number').inputValue(), 'a01-*')
+    t.equal(await page.getByRole('checkbox', { name: 'Changed' }).isChecked(), true)
+    t.strictSame(complaints, [])
+  })
+
+  t.test('a part number that can not be one is refused in words, and nothing is shown for it', async (t) => {
+    const { page, send } = await visit(t, browser, '/?part=%26%26')
+    await page.getByText('must be a part number, or its beginning and a *').waitFor()
+    await createItem(send, 'A01-0001')
+    t.equal(await page.locator('#lines > li').count(), 0)
+    await page.getByLabel('Part number').fill('')
+    await line(page, 'A01-0001').waitFor()
+    t.equal(await page.locator('#problem').textContent(), '')
+  })
+
+  t.test('while paused nothing moves; going on shows all that came', async (t) => {
+    const { page, send, complaints } = await visit(t, browser)
+    await createItem(send, 'A01-0001')
+    await line(page, 'A01-0001').waitFor()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await createItem(send, 'A01-0002')
+    await changeItem(send, 'A01-0002', { description: 'edited', comment: 'while paused' })
+    await page.getByRole('button', { name: 'Go on · 2 new' }).waitFor()
+    t.strictSame(await numbers(page), ['A01-0001'])
+    await page.getByRole('button', { name: 'Go on' }).click()
+    await line(page, 'while paused').waitFor()
+    t.strictSame(await kinds(page), ['Changed', 'Created', 'Created'])
+    t.equal(await page.getByRole('button', { name: 'Pause' }).getAttribute('aria-pressed'), 'false')
+    t.strictSame(complaints, [])
+  })
+
+  t.test(
+    'of 10,000 changes only those that can be seen are in the document, and each can be reached',
+    async (t) => {
+      const { app, page, complaints } = await visit(t, browser)
+      await live(page)
+      await app.db`
+      insert into items (part_number)
+      select 'A-' || lpad(n::text, 5, '0')
+        from generate_series(1, 10001) n
+    `
+      await line(page, 'A-10001').waitFor()
+      const rows = page.locator('#lines > li')
+      t.ok((await rows.count()) < 50)
+      t.equal(await rows.first().getAttribute('aria-setsize'), '10000')
+
+      await page.keyboard.press('End')
+      await page.evaluate('scrollTo(0, document.body.scrollHeight)')
+      await line(page, 'A-00002').waitFor()
+      t.ok((await rows.count()) < 50)
+      t.equal(await line(page, 'A-00002').getAttribute('aria-posinset'), '10000')
+      t.equal(await line(page, 'A-00001').count(), 0, 'the oldest is forgotten')
+      t.ok((await page.locator('*').count()) < 600)
+      t.strictSame(complaints, [])
+    },
+  )
+
+  t.test('whoever reads further down keeps their place while lines come above', async (t) => {
+    const { app, page, send } = await visit(t, browser)
+    await app.db`
+      insert into items (part_number)
+      select 'A-' || lpad(n::text, 3, '0')
+        from generate_series(1, 200) n
+    `
+    await line(page, 'A-200').waitFor()
+    await page.evaluate('scrollTo(0, 2000)')
+    const place = async () =>
+      (await page.locator('#lines > li', { hasText: 'A-150' }).boundingBox())?.y ?? t.fail('it is in sight')
+    await line(page, 'A-150').waitFor()
+    const before = await place()
+    await createItem(send, 'B-001')
+    await page.getByRole('button', { name: '↑ 1 new' }).waitFor()
+    t.ok(Math.abs(Number(await place()) - Number(before)) < 1, 'it stays where it was')
+    await page.getByRole('button', { name: '↑ 1 new' }).click()
+    await line(page, 'B-001').waitFor()
+    await page.getByRole('button', { name: '↑ 1 new' }).waitFor({ state: 'hidden' })
+  })
+
+  t.test('a row with the focus stays in the document', async (t) => {
+    const { app, page } = await visit(t, browser)
+    const insert = (prefix: string) => app.db`
+      insert into items (part_number)
+      select ${prefix} || lpad(n::text, 3, '0')
+        from generate_series(1, 100) n
+    `
+    await insert('A-')
+    await line(page, 'A-100').getByRole('link').focus()
+    await insert('B-')
+    await line(page, 'B-100').waitFor()
+    const focused = page.locator('#lines :focus')
+    t.equal(await focused.textContent(), 'A-100')
+    const all = await numbers(page)
+    t.equal(all.at(-1), 'A-100', 'in its place among the others')
+    t.equal(await page.locator('#lines > li:has(:focus)').getAttribute('aria-posinset'), '101')
+  })
+
+  t.test('the panel tells how many watch, and how many events a minute there are', async (t) => {
+    const { app, address, page, send } = await visit(t, browser)
+    await page.locator('#watchers', { hasText: '1 watching' }).waitFor()
+    await createItem(send, 'A01-0001')
+    await changeItem(send, 'A01-0001', { description: 'moved' })
+    await page.locator('#rate-figure', { hasText: '3 events a minute' }).waitFor()
+    const drawing = page.getByRole('img', { name: '3 events in the last minute' })
+    t.match(await drawing.locator('polyline').getAttribute('points'), /^[\d. ,]+ 120\.0,2\.0$/)
+    const elsewhere = await openPage(t, browser)
+    await elsewhere.goto(address)
+    await signIn(elsewhere)
+    await elsewhere.locator('#watchers', { hasText: '2 watching' }).waitFor()
+    t.equal(app.sse.clients, 2)
+  })
+
+  t.test('a read-only server says so, from the moment on that it is', async (t) => {
+    const { app, page } = await visit(t, browser)
+    await live(page)
+    t.equal(await page.locator('#banner').isVisible(), false)
+    const admin = await sendAs(app, 'admin')
+    await admin('PUT', '/api/server/mode', { payload: { mode: 'read-only' } })
+    await page.getByText('Read-only: items can’t be changed at the moment.').waitFor()
+    await admin('PUT', '/api/server/mode', { payload: { mode: 'normal' } })
+    await page.locator('#banner').waitFor({ state: 'hidden' })
+  })
+
+  t.test('new changes are told to a screen reader at once, and then not one by one', async (t) => {
+    const { page, send } = await visit(t, browser)
+    await live(page)
+    await createItem(send, 'A01-0001')
+    await page.locator('#announcement', { hasText: 'One new change' }).waitFor({ state: 'attached' })
+    for (const n of [2, 3, 4]) await createItem(send, `A01-000${n}`)
+    await line(page, 'A01-0004').waitFor()
+    t.equal(await page.locator('#announcement').textContent(), 'One new change')
+    await page.locator('#announcement', { hasText: '3 new changes' }).waitFor({ state: 'attached' })
+  })
+
+  t.test('the page is there before any data is', async (t) => {
+    const { address, page } = await visit(t, browser)
+    await live(page)
+    let release = () => {}
+    const held = new Promise<void>((resolve) => (release = resolve))
+    await page.route('**/api/**', async (route) => {
+      await held
+      await route.continue()
+    })
+    const complaints = complaintsOf(page)
+    await page.goto(address)
+    await page.getByRole('heading', { name: 'Database Activity' }).waitFor()
+    await page.getByRole('button', { name: 'Pause' }).waitFor()
+    release()
+    await page.getByText('Nothing has happened here yet.').waitFor()
+    t.strictSame(complaints, [])
+  })
+})

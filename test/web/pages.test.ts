@@ -1,0 +1,68 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { createToken, startApp } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { bearer } from '../harness/people.js'
+import { TcpProxy } from '../harness/tcp-proxy.js'
+import { waitFor } from '../harness/wait-for.js'
+
+const FOLDER = new URL('web/', import.meta.resolve('#root'))
+const BUDGET = 60_000
+
+t.test('the pages come without the database', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const proxy = await TcpProxy.open(t, databaseUrl)
+  const app = await startApp(t, { databaseUrl: proxy.through(databaseUrl) })
+  proxy.refuse()
+  await waitFor('the loss to be noticed', () => app.mode.databaseLost)
+  for (const url of ['/', '/login', '/items/A01-0001', '/web/style.css']) {
+    const res = await app.inject(url)
+    t.equal(res.statusCode, 200, url)
+    t.match(res.headers['content-type'], /^text\/(html|css); charset=utf-8$/)
+  }
+})
+
+t.test('every page for members has the same header', async (t) => {
+  const app = await startApp(t)
+  const headers = bearer(await createToken(app.db, 'viewer'))
+  const headerOf = (html: string) => /<header>.*<\/header>/s.exec(html)?.[0]
+  const header = headerOf(await readFile(new URL('header.html', FOLDER), 'utf8'))
+  t.match(header, 'href="/items"')
+  for (const url of ['/', '/items/A01-0001']) {
+    t.equal(headerOf((await app.inject({ url, headers })).body), header, url)
+  }
+})
+
+t.test('only the files of the pages are served, and a browser keeps them until they change', async (t) => {
+  const app = await startApp(t)
+  for (const url of ['/web/', '/web/nothing.js', '/web/..%2fpackage.json', '/web/%2e%2e/package.json']) {
+    t.equal((await app.inject(url)).statusCode, 404, url)
+  }
+  const { headers } = await app.inject('/web/page.js')
+  t.equal(headers['cache-control'], 'no-cache')
+  const again = await app.inject({ url: '/web/page.js', headers: { 'if-none-match': headers.etag } })
+  t.equal(again.statusCode, 304)
+  t.equal((await app.inject('/login')).headers['cache-control'], 'no-store')
+})
+
+t.test('all pages together are under 60 kB compressed', async (t) => {
+  const names = await readdir(FOLDER)
+  const sizes = await Promise.all(
+    names.map(async (name) => gzipSync(await readFile(new URL(name, FOLDER))).length),
+  )
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  t.ok(total > 0 && total < BUDGET, `${total} bytes`)
+})
+
+t.test('pages carry no script and no style of their own, and the policy allows none', async (t) => {
+  const app = await startApp(t)
+  const credential = bearer(await createToken(app.db, 'viewer'))
+  for (const url of ['/', '/login', '/items/A01-0001']) {
+    const { body, headers, statusCode } = await app.inject({ url, headers: credential })
+    t.equal(statusCode, 200)
+    t.match(headers['content-security-policy'], /default-src 'self'/)
+    t.notMatch(headers['content-security-policy'], 'unsafe')
+    t.notMatch(body, /<style|<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=/i, url)
+  }
+})

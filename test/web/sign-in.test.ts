@@ -1,0 +1,84 @@
+import t from 'tap'
+import { startApp } from '../harness/app.js'
+import { complaintsOf, testInBrowser } from '../harness/browser.js'
+import { createItem, line, numbers } from '../harness/panel.js'
+import { createPerson } from '../harness/people.js'
+import { listen, live, openPage, signIn, visit } from '../harness/visit.js'
+
+await testInBrowser(t, (browser) => {
+  t.test('strangers sign in, are told what was wrong, and come to where they wanted to go', async (t) => {
+    const app = await startApp(t)
+    const address = await listen(app)
+    await createPerson(app.db, 'vera', 'viewer')
+    const page = await openPage(t, browser)
+    const complaints = complaintsOf(page)
+    await page.goto(`${address}/?kind=archived`)
+    t.match(page.url(), `${address}/login?`)
+    await signIn(page, 'vera', 'not her password')
+    await page.getByText('The username or the password is wrong.').waitFor()
+    await signIn(page)
+    await live(page)
+    t.equal(page.url(), `${address}/?kind=archived`)
+    await page.locator('#account', { hasText: 'vera' }).waitFor()
+
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByLabel('Username').waitFor()
+    await page.goto(address)
+    t.match(page.url(), `${address}/login?`, 'the session is over')
+    t.strictSame(complaints, [])
+  })
+
+  t.test(
+    'a session that ends is asked for again on top of the page, which goes on where it was',
+    async (t) => {
+      const { app, address, page, send } = await visit(t, browser, '/?kind=created')
+      await live(page)
+      await page.locator('#account', { hasText: 'vera' }).waitFor()
+      await createItem(send, 'A01-0001')
+      await line(page, 'A01-0001').waitFor()
+      await app.db`update tokens set revoked_at = now() where kind = 'session'`
+      const dialog = page.getByRole('dialog')
+      await dialog.waitFor()
+      await page.locator('#state', { hasText: 'signed out' }).waitFor()
+      await createItem(send, 'A01-0002')
+      t.equal(await dialog.getByLabel('Username').inputValue(), 'vera')
+      await page.keyboard.press('Escape')
+      await page.keyboard.press('Escape')
+      await signIn(page, 'vera', 'not her password')
+      await page.getByText('The username or the password is wrong.').waitFor()
+      await signIn(page)
+      await live(page)
+      await line(page, 'A01-0002').waitFor()
+      t.strictSame(await numbers(page), ['A01-0002', 'A01-0001'])
+      t.equal(await dialog.count(), 0)
+      t.equal(page.url(), `${address}/?kind=created`)
+    },
+  )
+
+  t.test('signing in again in one tab lets the others go on too', async (t) => {
+    const { app, address, page, send } = await visit(t, browser)
+    await live(page)
+    const other = await page.context().newPage()
+    await other.goto(`${address}/?part=A01-*`)
+    await live(other)
+    await app.db`update tokens set revoked_at = now() where kind = 'session'`
+    await page.getByRole('dialog').waitFor()
+    await other.getByRole('dialog').waitFor()
+    await signIn(page)
+    await other.getByRole('dialog').waitFor({ state: 'detached' })
+    await createItem(send, 'A01-0001')
+    for (const tab of [page, other]) await line(tab, 'A01-0001').waitFor()
+    t.equal(other.url(), `${address}/?part=A01-*`)
+  })
+
+  t.test('another person who signs in sees the page anew', async (t) => {
+    const { app, page } = await visit(t, browser)
+    await createPerson(app.db, 'noor', 'viewer')
+    await page.locator('#account', { hasText: 'vera' }).waitFor()
+    await app.db`update tokens set revoked_at = now() where kind = 'session'`
+    await page.getByRole('dialog').waitFor()
+    await signIn(page, 'noor')
+    await page.locator('#account', { hasText: 'noor' }).waitFor()
+    await live(page)
+  })
+})

@@ -1,0 +1,73 @@
+const SLOT_MS = 10_000
+const SLOTS_A_MINUTE = 6
+/** How much of the past is drawn. */
+const MINUTES = 30
+const POINTS = MINUTES * SLOTS_A_MINUTE
+const SIZE = { width: 120, height: 24, margin: 2 }
+
+/** Counts events by time, and draws how many a minute there were. */
+export class Rate {
+  #slots = new Map()
+  #since = Date.now()
+  #line
+  #figure
+  #drawing
+
+  /**
+   * @param drawing an SVG element; it gets its line and its label
+   * @param figure an element for the number of the last minute
+   */
+  constructor(drawing, figure) {
+    this.#drawing = drawing
+    this.#figure = figure
+    this.#line = drawing.querySelector('polyline')
+    setInterval(() => this.draw(), SLOT_MS / 2)
+  }
+
+  /** Begins anew: events are known from this time on. */
+  reset(since) {
+    this.#slots.clear()
+    this.#since = Math.min(since, Date.now())
+  }
+
+  count(at) {
+    const slot = Math.floor(Math.min(at, Date.now()) / SLOT_MS)
+    this.#slots.set(slot, (this.#slots.get(slot) ?? 0) + 1)
+  }
+
+  draw() {
+    const now = Math.floor(Date.now() / SLOT_MS)
+    for (const slot of this.#slots.keys()) if (slot <= now - POINTS - SLOTS_A_MINUTE) this.#slots.delete(slot)
+    const rates = Array.from({ length: POINTS }, (_, index) => this.#minuteUpTo(now - POINTS + 1 + index))
+    // Nothing is drawn for the time of which nothing is known.
+    const known = Math.ceil((now * SLOT_MS - this.#since) / SLOT_MS) + 1
+    const shown = rates.slice(-Math.max(2, known))
+    this.#line.setAttribute('points', pointsOf(shown))
+    const latest = rates.at(-1)
+    this.#figure.textContent = `${latest} ${latest === 1 ? 'event' : 'events'} a minute`
+    this.#drawing.setAttribute(
+      'aria-label',
+      `${latest} events in the last minute, ${Math.max(...shown)} in the busiest of the last ${MINUTES}`,
+    )
+  }
+
+  #minuteUpTo(last) {
+    let sum = 0
+    for (let slot = last - SLOTS_A_MINUTE + 1; slot <= last; slot += 1) sum += this.#slots.get(slot) ?? 0
+    return sum
+  }
+}
+
+/** The rates as points of a line that ends at the right edge, the highest at the top. */
+function pointsOf(rates) {
+  const { width, height, margin } = SIZE
+  const highest = Math.max(1, ...rates)
+  const step = width / (POINTS - 1)
+  return rates
+    .map((rate, index) => {
+      const x = width - (rates.length - 1 - index) * step
+      const y = height - margin - (rate / highest) * (height - 2 * margin)
+      return `${x.toFixed(1)},${y.toFixed(1)}`
+    })
+    .join(' ')
+}
