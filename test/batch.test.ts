@@ -36,3 +36,25 @@ t.test('a failure is told to those who asked in that batch, and the next one is 
   isBroken = false
   t.strictSame(await Promise.all([ask(3), ask(4)]), [3, 4])
 })
+
+t.test(
+  'how often is asked depends on the time that passes, not on how many questions there are',
+  async (t) => {
+    let queries = 0
+    const ask = batched(async (keys: readonly number[]) => {
+      queries++
+      return keys
+    })
+    const began = performance.now()
+    const answers: Promise<number>[] = []
+    for (let i = 0; i < 5000; i++) {
+      answers.push(ask(i))
+      if (i % 5 === 0) await new Promise(setImmediate)
+    }
+    t.strictSame(
+      await Promise.all(answers),
+      Array.from({ length: 5000 }, (_, i) => i),
+    )
+    t.ok(queries <= 11 + (performance.now() - began) / 100, `${queries} queries`)
+  },
+)
