@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { AppConfig } from './config.js'
 import auth from './plugins/auth.js'
 import database from './plugins/database.js'
-import errors, { answerParserError } from './plugins/errors.js'
+import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
 import requestLimit from './plugins/request-limit.js'
@@ -47,7 +47,12 @@ export async function buildApp(
   log?: { write(line: string): void },
 ): Promise<FastifyInstance> {
   const app = Fastify({
-    logger: { level: config.LOG_LEVEL, ...(log && { stream: log }) },
+    logger: {
+      level: config.LOG_LEVEL,
+      // PostgreSQL's complaint about a row quotes the row, a password's hash included.
+      redact: { paths: ['err.detail', 'err.where'], remove: true },
+      ...(log && { stream: log }),
+    },
     // Who asked for what is the proxy's log; ours tells what went wrong.
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.TRUST_PROXY.length > 0 && config.TRUST_PROXY,
@@ -63,6 +68,7 @@ export async function buildApp(
       highWaterMark: SOCKET_BYTES,
     },
     clientErrorHandler: answerParserError,
+    frameworkErrors: answerRouterError,
     // Whoever waits longer for a session of the pool is answered 503 instead of piling up behind the others.
     handlerTimeout: 15_000,
   }).withTypeProvider<TypeBoxTypeProvider>()

@@ -1,3 +1,4 @@
+import type { Role } from '../schemas/auth.js'
 import { formatCursor } from './cursor.js'
 import type { Filter } from './filter.js'
 import { Block, encodeFrame } from './frame.js'
@@ -42,6 +43,7 @@ export interface ConnectionFeed {
 /** The credential that a stream lives on. */
 export interface Owner {
   readonly tokenId: string
+  readonly role: Role
   readonly expiresAt: Date
 }
 

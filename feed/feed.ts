@@ -228,12 +228,12 @@ export class Feed implements TailListener, ConnectionFeed {
     for (const connection of this.#connections.keys()) connection.stateChanged()
   }
 
-  /** Ends the streams of tokens that have expired, and of those that are `lost` for another reason. */
-  endAccess(lost: ReadonlySet<string>): void {
+  /** Ends the streams of tokens that have expired, and of those that no longer give what they gave (`isLost`). */
+  endAccess(isLost: (owner: Owner) => boolean): void {
     const now = Date.now()
     for (const connection of this.#connections.keys()) {
-      const { tokenId, expiresAt } = connection.owner
-      if (lost.has(tokenId) || expiresAt.getTime() <= now) this.close(connection, 'access-lost')
+      const { owner } = connection
+      if (owner.expiresAt.getTime() <= now || isLost(owner)) this.close(connection, 'access-lost')
     }
   }
 

@@ -56,6 +56,14 @@ function toApiError(error: FastifyError | ApiError | Error): ApiError {
   return new ApiError('internal')
 }
 
+/** What an answer carries that passes no hook, and so no other plugin's hands. */
+const BARE_HEADERS = {
+  'content-type': 'application/json; charset=utf-8',
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'",
+  'x-content-type-options': 'nosniff',
+}
+
 /** What the HTTP parser gives up on, before there is a request; anything else it refuses is not valid. */
 const PARSER_ERRORS: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
@@ -70,13 +78,27 @@ export function answerParserError(error: NodeJS.ErrnoException, socket: Socket):
   socket.end(
     [
       `HTTP/1.1 ${answer.statusCode} ${STATUS_CODES[answer.statusCode] ?? ''}`,
-      'content-type: application/json; charset=utf-8',
+      ...Object.entries(BARE_HEADERS).map(([name, value]) => `${name}: ${value}`),
       `content-length: ${Buffer.byteLength(body)}`,
       'connection: close',
       '',
       body,
     ].join('\r\n'),
   )
+}
+
+/** What is wrong with an address that leads to no route. */
+const ADDRESS_ERRORS: Record<string, string> = {
+  FST_ERR_BAD_URL: 'holds a "%" that begins no valid character',
+  FST_ERR_MAX_PARAM_LENGTH: 'has a part that is too long',
+}
+
+/** Answers an address that the router can't read (Fastify's `frameworkErrors`), which passes no hook. */
+export function answerRouterError(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  const answer = new ApiError('invalid_request', {
+    details: [{ field: 'path', message: ADDRESS_ERRORS[error.code] ?? 'is not valid' }],
+  })
+  reply.code(answer.statusCode).headers(BARE_HEADERS).send(answer.body)
 }
 
 /** Turns whatever is thrown into the one error form, which every route is declared to answer, and logs what is our fault. */

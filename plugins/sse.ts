@@ -4,6 +4,7 @@ import { batched } from '../batch.js'
 import { within } from '../deadline.js'
 import { Feed } from '../feed/feed.js'
 import { Tail } from '../feed/tail.js'
+import type { Role } from '../schemas/auth.js'
 import { notifyLooks, readEvents, readLastDrawn, readNewest, readWriters } from '../store/events.js'
 import { findPrincipals } from '../store/tokens.js'
 
@@ -102,14 +103,14 @@ export default fp(
     }
 
     async function checkAccess(): Promise<void> {
-      const tokenIds = feed.tokenIds
-      const holding = mode.databaseLost ? tokenIds : await stillHolding(tokenIds)
-      feed.endAccess(new Set([...tokenIds].filter((id) => !holding.has(id))))
+      // Of those that open their streams meanwhile, nothing is known yet.
+      const asked = mode.databaseLost ? new Set<string>() : feed.tokenIds
+      const roles = await readRoles(asked)
+      feed.endAccess(({ tokenId, role }) => asked.has(tokenId) && roles.get(tokenId) !== role)
     }
-    async function stillHolding(tokenIds: Set<string>): Promise<Set<string>> {
-      if (tokenIds.size === 0) return tokenIds
-      const principals = await findPrincipals(app.feedDb, [...tokenIds])
-      return new Set(principals.map(({ token_id }) => token_id))
+    async function readRoles(tokenIds: Set<string>): Promise<Map<string, Role>> {
+      const principals = tokenIds.size > 0 ? await findPrincipals(app.feedDb, [...tokenIds]) : []
+      return new Map(principals.map(({ token_id, role }) => [token_id, role]))
     }
 
     mode.onChange((current) => {

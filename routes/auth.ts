@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { ApiError } from '../errors.js'
+import { ApiError, type ErrorCode } from '../errors.js'
 import {
   Account,
   CreatedToken,
@@ -28,6 +28,13 @@ import {
 } from '../store/tokens.js'
 import { findCredentials } from '../store/users.js'
 
+/** What the sign-in page can say in words. */
+const TOLD_BY_FORM = new Set<ErrorCode>([
+  'invalid_credentials',
+  'invalid_request',
+  'rate_limited',
+  'overloaded',
+])
 const WithNext = Type.Object({ next: Type.String() })
 
 const toAccount = (principal: Principal): Account => ({
@@ -94,12 +101,9 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
 
     /** A browser that was refused goes back to the form, which says why. */
     function backToForm(error: Error, { body }: FastifyRequest, reply: FastifyReply): void {
-      const reason = error instanceof ApiError ? error.code : 'internal'
-      if (reason !== 'invalid_credentials' && reason !== 'invalid_request' && reason !== 'rate_limited') {
-        throw error
-      }
+      if (!(error instanceof ApiError && TOLD_BY_FORM.has(error.code))) throw error
       const query = new URLSearchParams({
-        error: reason,
+        error: error.code,
         ...(Value.Check(WithNext, body) && { next: body.next }),
       })
       reply.redirect(`/login?${query.toString()}`, 303)

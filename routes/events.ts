@@ -124,10 +124,10 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const filter = readFilter(query)
     const start = await feed.locate(readCursor(request, query))
     reply.hijack()
-    const { token_id, expires_at } = request.principal
+    const { token_id, role, expires_at } = request.principal
     const sink = await ResponseSink.open(reply.raw, reply.getHeaders(), patience)
     const connection: Connection = feed.open(
-      { sink, filter, start, owner: { tokenId: token_id, expiresAt: expires_at } },
+      { sink, filter, start, owner: { tokenId: token_id, role, expiresAt: expires_at } },
       (reason) => request.log.debug({ reason }, 'stream ended'),
     )
     sink.watch(reply.raw, {
@@ -164,6 +164,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
         : 'reset' in start
           ? start
           : await readPage(query, start.cursor, filter, clientGone(reply))
+    // What was held back is for those who may read when it comes, not only when they asked.
+    if (query.wait > 0 && !(await app.findPrincipal(request))) throw new ApiError('unauthenticated')
     const { epoch } = feed.history
     const { head } = feed
     if ('reset' in found) {

@@ -1,9 +1,21 @@
 import { type ScryptOptions, randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
+import pLimit from 'p-limit'
+import { ApiError } from '../errors.js'
 
 /** 32 MiB and some 0.1 s a password: what OWASP's password storage cheat sheet asks of scrypt at N = 2^15. */
 const COST = { ln: 15, r: 8, p: 3 }
 const SALT_BYTES = 16
 const KEY_BYTES = 32
+
+/**
+ * How many passwords are worked on at once. Each takes a core, 32 MiB, and one of Node's four threads, which files and the
+ * names of hosts need too: a rush of sign-ins must not keep the service from finding its database.
+ */
+const AT_ONCE = 2
+/** How many may wait for that: some seconds' work. Whoever comes then is refused before it costs anything. */
+const MOST_WAITING = 40
+
+const queue = pLimit(AT_ONCE)
 
 interface PasswordHash {
   ln: number
@@ -29,7 +41,13 @@ function parse(text: string): PasswordHash | undefined {
   }
 }
 
-function derive(password: string, { ln, r, p, salt, key }: PasswordHash): Promise<Buffer> {
+/** @throws {ApiError} `overloaded` while too many others wait */
+async function derive(password: string, hash: PasswordHash): Promise<Buffer> {
+  if (queue.pendingCount >= MOST_WAITING) throw new ApiError('overloaded')
+  return queue(() => runScrypt(password, hash))
+}
+
+function runScrypt(password: string, { ln, r, p, salt, key }: PasswordHash): Promise<Buffer> {
   const N = 2 ** ln
   const options: ScryptOptions = { N, r, p, maxmem: 256 * N * r }
   return new Promise((resolve, reject) => {

@@ -15,11 +15,15 @@ export interface StoredCredentials {
 /** What a change leaves: the user as it is now, or why nothing was changed. */
 export type UserChange = { user: User } | { refused: 'user_not_found' | 'last_admin' }
 
+/**
+ * Only ASCII letters are alike in both cases, as in every username: to all of Unicode "admİn" would be "admin", and every
+ * such spelling would be another name to the limit on signing in.
+ */
 export async function findCredentials(sql: Sql, username: string): Promise<StoredCredentials | undefined> {
   const [found] = await sql<StoredCredentials[]>`
     select id, password_hash
       from users
-     where lower(username) = lower(${username})
+     where lower(username) = lower(${username}::text collate "C") collate "default"
        and active
   `
   return found

@@ -4,6 +4,7 @@ import { find, make } from './page.js'
 const REFUSALS = {
   invalid_credentials: 'The username or the password is wrong.',
   invalid_request: 'Please give both a username and a password.',
+  overloaded: 'Too many people are signing in at the moment. Please try again.',
   rate_limited: 'Too many attempts. Wait a minute, then try again.',
 }
 

@@ -1,15 +1,27 @@
 import { createHook } from 'node:async_hooks'
 
-/** How often scrypt is started while the work goes on. */
-export async function countScrypts(work: () => Promise<unknown>): Promise<number> {
-  let count = 0
+/** How often scrypt is started while the work goes on, and how many of them are under way at once, at most. */
+export async function countScryptsAtOnce(
+  work: () => Promise<unknown>,
+): Promise<{ total: number; most: number }> {
+  const underWay = new Set<number>()
+  let total = 0
+  let most = 0
   const hook = createHook({
-    init(_id, type) {
-      if (type === 'SCRYPTREQUEST') count += 1
+    init(id, type) {
+      if (type !== 'SCRYPTREQUEST') return
+      underWay.add(id)
+      total += 1
+      most = Math.max(most, underWay.size)
     },
+    after: (id) => void underWay.delete(id),
   })
   hook.enable()
   await work()
   hook.disable()
-  return count
+  return { total, most }
+}
+
+export async function countScrypts(work: () => Promise<unknown>): Promise<number> {
+  return (await countScryptsAtOnce(work)).total
 }

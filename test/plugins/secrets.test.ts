@@ -56,6 +56,20 @@ t.test(
     }
     await everything()
     t.ok(errors.length > 5)
+    // PostgreSQL quotes the row that a rule refuses, in its complaint.
+    await app.db`alter table users add constraint telling check (display_name <> 'telling')`
+    await app.db`alter table tokens add constraint telling check (name <> 'telling')`
+    const telling = { username: 'telling', password: wrong, role: 'viewer', display_name: 'telling' }
+    for (const [method, url, payload] of [
+      ['POST', '/api/users', telling],
+      ['PATCH', '/api/users/root', { display_name: 'telling' }],
+      ['POST', '/api/auth/tokens', { name: 'telling' }],
+    ] as const) {
+      t.equal(keep(await app.inject({ method, url, headers: bearer(session), payload })).statusCode, 500)
+    }
+    for (const address of [`/api/events?access_token=${token}`, `/api/${session}/%`, `/nothing/${token}`]) {
+      keep(await app.inject(address))
+    }
     app.forgetPrincipals()
     await app.db`alter table users rename column display_name to lost`
     await everything()
@@ -64,6 +78,10 @@ t.test(
       'what broke is in the log',
     )
     t.ok(errors.some((body) => body.includes('"internal"')))
+    t.notOk(
+      [...lines, ...errors].some((text) => text.includes('$scrypt$')),
+      'no hash of a password, whosever it is',
+    )
 
     for (const [name, secret] of Object.entries(secrets)) {
       t.notOk(

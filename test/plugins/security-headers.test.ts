@@ -1,19 +1,87 @@
+import { once } from 'node:events'
+import { type IncomingHttpHeaders, request } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { startApp } from '../harness/app.js'
+import { createToken, startApp } from '../harness/app.js'
+import { bearer } from '../harness/people.js'
+import { listen } from '../harness/watcher.js'
 
-t.test('a browser is told what it may do with an answer, an error too', async (t) => {
+const POLICY =
+  "default-src 'self';base-uri 'none';form-action 'self';frame-ancestors 'none';object-src 'none'"
+
+t.test('a browser is told what it may do with every kind of answer', async (t) => {
   const app = await startApp(t)
-  for (const url of ['/health', '/nothing', '/api/auth/me']) {
-    const { headers } = await app.inject(url)
-    t.equal(
-      headers['content-security-policy'],
-      "default-src 'self';base-uri 'none';form-action 'self';frame-ancestors 'none';object-src 'none'",
-    )
-    t.equal(headers['x-content-type-options'], 'nosniff')
-    t.equal(headers['x-frame-options'], 'DENY')
+  const origin = await listen(app)
+  const headers = bearer(await createToken(app.db, 'editor'))
+  const post = { method: 'POST', headers: { ...headers, 'content-type': 'application/json' } }
+
+  /** The head of an answer; the rest, an endless stream's too, is not waited for. */
+  async function ask(path: string, options: object = {}): Promise<[number | undefined, IncomingHttpHeaders]> {
+    const asked = request(origin + path, options).end()
+    const [answer] = (await once(asked, 'response')) as [
+      { statusCode?: number; headers: IncomingHttpHeaders },
+    ]
+    asked.destroy()
+    return [answer.statusCode, answer.headers]
+  }
+  const kinds: [what: string, status: number, answer: [number | undefined, IncomingHttpHeaders]][] = [
+    ['a page', 200, await ask('/login')],
+    ['a file of a page', 200, await ask('/web/style.css')],
+    ['a redirect', 303, await ask('/')],
+    ['an answer of the API', 200, await ask('/api/items', { headers })],
+    ['a download', 200, await ask('/api/items', { headers: { ...headers, accept: 'text/csv' } })],
+    ['the feed', 200, await ask('/api/events', { headers })],
+    [
+      'a page of the feed',
+      200,
+      await ask('/api/events', { headers: { ...headers, accept: 'application/json' } }),
+    ],
+    ['the description of the API', 200, await ask('/api/openapi.json')],
+    ['a probe', 200, await ask('/health')],
+    ['nothing there', 404, await ask('/nothing')],
+    ['nobody signed in', 401, await ask('/api/auth/me')],
+    ['a body that is none', 400, await ask('/api/items', post)],
+  ]
+  for (const [what, status, [actual, headers]] of kinds) {
+    t.equal(actual, status, what)
+    t.equal(headers['content-security-policy'], POLICY, what)
+    t.equal(headers['x-content-type-options'], 'nosniff', what)
+    t.equal(headers['x-frame-options'], 'DENY', what)
+    t.equal(headers['cross-origin-resource-policy'], 'same-origin', what)
+    t.equal(headers['cross-origin-opener-policy'], 'same-origin', what)
     t.equal(headers['referrer-policy'], 'same-origin', 'else our own forms would come with "Origin: null"')
-    t.equal(headers['strict-transport-security'], undefined)
-    t.equal(headers['x-powered-by'], undefined)
-    t.equal(headers['access-control-allow-origin'], undefined)
+    t.equal(headers['strict-transport-security'], undefined, 'promised by whoever ends the TLS')
+    t.equal(headers['x-powered-by'], undefined, what)
+    t.equal(headers.server, undefined, what)
+    t.equal(headers['access-control-allow-origin'], undefined, what)
+    t.equal(headers['access-control-allow-credentials'], undefined, what)
+  }
+})
+
+t.test('what never became a request is answered as JSON in the one form, and as nothing else', async (t) => {
+  const app = await startApp(t)
+  const { hostname, port } = new URL(await listen(app))
+  async function say(bytes: string): Promise<{ head: string; body: string }> {
+    const socket = connect(Number(port), hostname)
+    await once(socket, 'connect')
+    socket.write(bytes)
+    const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
+    return { head: head.toLowerCase(), body }
+  }
+  const get = (path: string) => say(`GET ${path} HTTP/1.1\r\nHost: silo\r\nConnection: close\r\n\r\n`)
+  const answers = {
+    'no HTTP': await say('no HTTP at all\r\n\r\n'),
+    'an address with a broken %': await get('/api/items/%zz'),
+    'an address with half a character': await get('/items/%C3'),
+    'an address with a part that is too long': await get(`/api/items/${'<script>'.repeat(50)}`),
+  }
+  for (const [what, { head, body }] of Object.entries(answers)) {
+    t.match(head, /^http\/1.1 400 bad request\r\n/, what)
+    t.match(head, /\r\ncontent-type: application\/json; charset=utf-8\r\n/, what)
+    t.match(head, /\r\nx-content-type-options: nosniff\r\n/, what)
+    t.match(head, /\r\ncontent-security-policy: default-src 'none'\r\n/, what)
+    t.match(JSON.parse(body), { error: 'invalid_request', message: 'The request is not valid.' }, what)
+    t.notMatch(body, /script|zz/, 'and nothing of it comes back')
   }
 })

@@ -129,3 +129,12 @@ t.test('many attempts at once are counted like many in a row', async (t) => {
     10,
   )
 })
+
+t.test('a name can not be spelled in another way that the limit takes for another name', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'kim', 'viewer')
+  t.equal((await signIn(app, 'KIM')).statusCode, 200)
+  for (const name of ['kİm', '\u212Aim', 'kım', 'k\u0456m', ' kim', 'kim ', 'ｋｉｍ']) {
+    t.equal((await signIn(app, name)).statusCode, 401, JSON.stringify(name))
+  }
+})

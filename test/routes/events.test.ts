@@ -396,9 +396,11 @@ t.test('one user, and one address, may hold so many streams, however many ask at
 })
 
 t.test(
-  'a stream ends within five seconds of its token’s end, its user’s, or a change of either',
+  'a stream ends within five seconds of its token’s end, its user’s, or a change of either, on every instance',
   async (t) => {
-    const { app, origin, watch } = await serve(t)
+    const databaseUrl = await createDatabase(t)
+    const { app, origin, watch } = await serve(t, { databaseUrl })
+    const other = await serve(t, { databaseUrl })
     const lose: Record<string, (sql: Sql, username: string) => Promise<unknown>> = {
       'the token is revoked': (sql, name) =>
         sql`update tokens set revoked_at = now() from users u where u.id = user_id and u.username = ${name}`,
@@ -406,21 +408,69 @@ t.test(
         sql`update tokens set expires_at = now() from users u where u.id = user_id and u.username = ${name}`,
       'the user is disabled': (sql, name) => sql`update users set active = false where username = ${name}`,
       'the user is deleted': (sql, name) => sql`delete from users where username = ${name}`,
+      'the user has another password': (sql, name) =>
+        sql`update users set password_hash = 'other' where username = ${name}`,
+      'the user loses a role': (sql, name) => sql`update users set role = 'viewer' where username = ${name}`,
     }
-    const keeps = await watch()
+    const keeps = [await watch(), await other.watch()]
     await Promise.all(
       Object.entries(lose).map(async ([what, act], i) => {
-        const token = await createToken(app.db, 'viewer', `loser-${i}`)
-        const watcher = await Watcher.open(t, origin, { token })
-        await watcher.untilSeen('server.state')
+        const token = await createToken(app.db, 'editor', `loser-${i}`)
+        const watchers = [
+          await Watcher.open(t, origin, { token }),
+          await Watcher.open(t, other.origin, { token }),
+        ]
+        for (const watcher of watchers) await watcher.untilSeen('server.state')
         await act(app.db, `loser-${i}`)
-        await watcher.untilEnded(5000)
-        t.equal(watcher.endedCleanly, true, what)
+        for (const watcher of watchers) {
+          await watcher.untilEnded(5000)
+          t.equal(watcher.endedCleanly, true, what)
+        }
       }),
     )
-    t.equal(keeps.endedCleanly, undefined, 'others stay')
+    for (const watcher of keeps) t.equal(watcher.endedCleanly, undefined, 'others stay')
   },
 )
+
+t.test(
+  'a right that is lost is lost for what was before, too, and for a page that is being held back',
+  async (t) => {
+    const { app, origin } = await serve(t)
+    await create(app.db, 'A')
+    await headReached(app, 1)
+    const token = await createToken(app.db, 'viewer', 'vera')
+    const read = (query: string) =>
+      fetch(`${origin}/api/events${query}`, {
+        headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
+      })
+    const { next, events } = (await (await read('')).json()) as Page
+    t.equal(events.length, 1)
+    const held = read(`?since=${next}&wait=60`)
+    await app.db`update users set active = false where username = 'vera'`
+    await until(async () => (await read('')).status === 401, 'the right is lost here')
+    await create(app.db, 'B')
+    const answer = await held
+    t.equal(answer.status, 401)
+    t.match(await answer.json(), { error: 'unauthenticated' })
+    for (const query of ['?since=earliest', `?since=${next}`, '?last=10']) {
+      t.equal((await read(query)).status, 401, query)
+    }
+    const stream = await fetch(`${origin}/api/events?since=earliest`, {
+      headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' },
+    })
+    t.equal(stream.status, 401)
+  },
+)
+
+t.test('a token in the address opens nothing: addresses end up in logs and histories', async (t) => {
+  const { app, token } = await serve(t)
+  for (const name of ['token', 'access_token', 'authorization', 'auth', 'jwt', 'api_key', 'silo_session']) {
+    for (const accept of ['text/event-stream', 'application/json']) {
+      const res = await app.inject({ url: `/api/events?${name}=${token}`, headers: { accept } })
+      t.equal(res.statusCode, 401, `${name}, ${accept}`)
+    }
+  }
+})
 
 t.test(
   'two instances on one database: each one’s watchers see every change, and can move between them',

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { hashPassword, verifyPassword } from '../../store/passwords.js'
-import { countScrypts } from '../harness/scrypt.js'
+import { countScrypts, countScryptsAtOnce } from '../harness/scrypt.js'
 
 t.test('a password is kept as scrypt with its parameters and a salt of its own', async (t) => {
   const [one, two] = await Promise.all([hashPassword('secret'), hashPassword('secret')])
@@ -35,3 +35,21 @@ t.test('without a hash, or with one that is none, the same work is done for noth
     t.equal(await verifyPassword('', nothing), false)
   }
 })
+
+t.test(
+  'two are worked on at a time, some wait, and who comes then is refused before it costs anything',
+  async (t) => {
+    const cheap = `$scrypt$ln=4,r=8,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`
+    const { most, total } = await countScryptsAtOnce(async () => {
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 100 }, () => verifyPassword('secret', cheap)),
+      )
+      const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
+      t.equal(refused.length, 58)
+      for (const { reason } of refused) t.match(reason, { code: 'overloaded', statusCode: 503 })
+    })
+    t.equal(most, 2)
+    t.equal(total, 42)
+    t.equal(await verifyPassword('secret', cheap), false, 'and then there is room again')
+  },
+)
