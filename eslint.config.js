@@ -61,7 +61,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['web/**/*.js'],
+    files: ['web/**/*.js', 'test/**/*.js'],
     languageOptions: { globals: Object.fromEntries(BROWSER.map((name) => [name, 'readonly'])) },
   },
   // tap runs what `t.test` is given in order, awaited or not.
