@@ -40,7 +40,7 @@ function makeFilter(query) {
 
 /**
  * One page's part of the feed, followed through every interruption. The connection is the browser's, shared by its pages
- * (docs/decisions/0007-one-connection-per-browser.md); the filter and the position are the page's own.
+ * (docs/decisions/0008-one-connection-per-browser.md); the filter and the position are the page's own.
  *
  * - `load(signal)` shows what there is, unless it is aborted, and returns the cursor where the feed goes on, or nothing for where the connection is.
  *   It is called again where the log can't be continued from (`reset`).
