@@ -50,9 +50,18 @@ export class Connection {
     // Nobody is left who would miss something: what was meanwhile, a page that comes back reads for itself.
     if (this.#ports.size === 0) this.#position = undefined
     this.#ports.add(port)
-    port.postMessage({ type: 'status', status: this.#status })
     if (this.#position) port.postMessage({ type: 'at', position: this.#position })
-    if (!this.#source) this.#connect()
+    if (this.#source) port.postMessage({ type: 'status', status: this.#status })
+    else this.#begin()
+  }
+
+  #begin() {
+    this.#set({ state: 'connecting', attempt: 0, since: undefined, watchers: undefined })
+    this.#connect()
+  }
+
+  #signedIn() {
+    if (this.#status.state === 'signed-out') this.#begin()
   }
 
   #leave(port) {
@@ -115,12 +124,6 @@ export class Connection {
     if (answer?.status !== 401) return this.#connect()
     this.#close()
     this.#set({ state: 'signed-out' })
-  }
-
-  #signedIn() {
-    if (this.#status.state !== 'signed-out') return
-    this.#set({ state: 'connecting', attempt: 0, since: undefined })
-    this.#connect()
   }
 
   #isOffline(since) {

@@ -71,6 +71,21 @@ await testInBrowser(t, (browser) => {
     t.equal(other.url(), `${address}/?part=A01-*`)
   })
 
+  t.test('signing in by the page of the sign-in lets the tabs go on that wait for it', async (t) => {
+    const { app, address, page, send } = await visit(t, browser)
+    await live(page)
+    await app.db`update tokens set revoked_at = now() where kind = 'session'`
+    await page.getByRole('dialog').waitFor()
+    const other = await page.context().newPage()
+    await other.goto(address)
+    await signIn(other)
+    await live(other)
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    await createItem(send, 'A01-0001')
+    for (const tab of [page, other]) await line(tab, 'A01-0001').waitFor()
+    t.equal(app.sse.clients, 1)
+  })
+
   t.test('another person who signs in sees the page anew', async (t) => {
     const { app, page } = await visit(t, browser)
     await createPerson(app.db, 'noor', 'viewer')
