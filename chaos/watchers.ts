@@ -95,8 +95,9 @@ export class StreamWatcher {
     const parser = createParser({
       onEvent: ({ id = '', event: type = 'message', data }) => {
         const seen: Seen = { id, type, data: JSON.parse(data) as Record<string, unknown> }
-        // Those who are turned away are told the mode, without a position.
-        if (id !== '') this.history.saw(seen)
+        // Those who are turned away are told the mode, as /health tells everybody, without a position.
+        if (id === '') return
+        this.history.saw(seen)
         if (this.access.mustBeShutOut)
           this.history.problems.push(`heard ${type} ${id} although its token had been revoked`)
       },
