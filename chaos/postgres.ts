@@ -33,14 +33,6 @@ export class Postgres {
       '--encoding=UTF8',
       '--no-sync',
     ])
-    // Crashes here are of the server, not of the machine; what it wrote is in the page cache and survives them.
-    const settings = {
-      port: postgres.port,
-      listen_addresses: '127.0.0.1',
-      unix_socket_directories: '',
-      fsync: 'off',
-    }
-    const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`)
     await run(programs.pg_ctl, [
       'start',
       '-w',
@@ -49,7 +41,7 @@ export class Postgres {
       '-l',
       join(folder, 'log'),
       '-o',
-      options.join(' '),
+      postgres.#options,
     ])
     return postgres
   }
@@ -58,20 +50,36 @@ export class Postgres {
     return join(this.folder, 'data')
   }
 
+  /** Crashes here are of the server, not of the machine; what it wrote is in the page cache and survives them. */
+  get #options(): string {
+    const settings = {
+      port: this.port,
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      fsync: 'off',
+    }
+    return Object.entries(settings)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' ')
+  }
+
   get url(): string {
     return `postgres://silo@127.0.0.1:${this.port}/postgres`
   }
 
-  async restart(mode: 'fast' | 'immediate'): Promise<void> {
+  /** Restarts the server; it stays away for `awayMs`. */
+  async restart(mode: 'fast' | 'immediate', awayMs = 0): Promise<void> {
+    await this.run(this.programs.pg_ctl, ['stop', '-w', '-m', mode, '-D', this.#data])
+    await delay(awayMs)
     await this.run(this.programs.pg_ctl, [
-      'restart',
+      'start',
       '-w',
-      '-m',
-      mode,
       '-D',
       this.#data,
       '-l',
       join(this.folder, 'log'),
+      '-o',
+      this.#options,
     ])
   }
 

@@ -1,0 +1,152 @@
+import { type Socket, connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Sql } from '../store/connect.js'
+
+const FRAME = Buffer.from('\nid: ')
+const FRAME_END = Buffer.from('\n\n')
+const CURSOR_PREFIX = '0123abcd-'.length
+const LINE_FEED = 10
+
+/**
+ * A client of the feed that costs as little as it can: a bare socket, and of each frame only its id and type.
+ */
+export class Member {
+  /** The last id that it has, whole; what it sends when it comes back. */
+  position: number | undefined
+  epoch = ''
+  events = 0
+  connects = 0
+  isOpen = false
+  /** Everything up to and including this id has come since the last connect, and when. */
+  reachedAt: number | undefined
+  awaited = Infinity
+  /** The mode that it was told last, and when. */
+  mode: string | undefined
+  modeAt = Infinity
+  /** Leaves when it has this many events. */
+  leavesAfter = Infinity
+  readonly problems: string[] = []
+  /** Ids that never came: of nothing that was committed, or lost. */
+  readonly skipped = new Set<number>()
+  /** The last that it heard, for when it should not have been the last. */
+  ending = ''
+  #socket: Socket | undefined
+  #rest: Buffer = Buffer.alloc(0)
+
+  constructor(
+    readonly port: number,
+    readonly token: string,
+  ) {}
+
+  get socket(): Socket | undefined {
+    return this.#socket
+  }
+
+  /** Connects where it left off. A reader that `reads` nothing takes no byte until it is resumed. */
+  connect(reads = true): void {
+    this.connects++
+    this.reachedAt = undefined
+    this.#rest = Buffer.alloc(0)
+    const socket = connect(this.port, '127.0.0.1')
+    this.#socket = socket
+    this.isOpen = true
+    const cursor = this.position === undefined ? '' : `Last-Event-ID: ${this.epoch}-${this.position}\r\n`
+    socket.write(
+      `GET /api/events HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${this.token}\r\nAccept: text/event-stream\r\n${cursor}\r\n`,
+    )
+    socket.on('data', (bytes) => this.#read(bytes))
+    if (!reads) socket.pause()
+    // How it ended makes no difference to one who comes back by its cursor.
+    socket.on('error', ({ message }) => (this.ending = message))
+    socket.on('close', () => {
+      if (this.#socket !== socket) return
+      this.isOpen = false
+      this.ending += this.#rest.toString('latin1', 0, 300)
+    })
+  }
+
+  resume(): void {
+    this.#socket?.resume()
+  }
+
+  leave(): void {
+    this.#socket?.destroy()
+    this.isOpen = false
+  }
+
+  #read(bytes: Buffer): void {
+    const data = this.#rest.length > 0 ? Buffer.concat([this.#rest, bytes]) : bytes
+    const end = data.lastIndexOf(FRAME_END)
+    if (end < 0) {
+      this.#rest = data
+      return
+    }
+    if (!data.includes(FRAME)) this.ending = data.toString('latin1')
+    for (let at = data.indexOf(FRAME); at >= 0 && at < end; at = data.indexOf(FRAME, at + FRAME.length)) {
+      const idEnd = data.indexOf(LINE_FEED, at + 1)
+      const typeEnd = data.indexOf(LINE_FEED, idEnd + 1)
+      const cursor = data.toString('latin1', at + FRAME.length, idEnd)
+      const type = data.toString('latin1', idEnd + 'event: '.length + 1, typeEnd)
+      this.#saw(cursor, type)
+      if (type === 'server.state')
+        this.#heard(data.toString('latin1', typeEnd, data.indexOf(LINE_FEED, typeEnd + 1)))
+      if (!this.isOpen) return
+    }
+    this.#rest = Buffer.from(data.subarray(end + 1))
+  }
+
+  #heard(data: string): void {
+    this.mode = /"mode":"([a-z-]+)"/.exec(data)?.[1]
+    this.modeAt = Math.min(this.modeAt, performance.now())
+  }
+
+  #saw(cursor: string, type: string): void {
+    const id = Number(cursor.slice(CURSOR_PREFIX))
+    this.epoch = cursor.slice(0, CURSOR_PREFIX - 1)
+    if (type.startsWith('item.') || type.startsWith('revision.')) {
+      if (this.position !== undefined) {
+        if (id <= this.position) this.problems.push(`${id} came after ${this.position}`)
+        for (let missing = this.position + 1; missing < id; missing++) this.skipped.add(missing)
+      }
+      this.position = id
+      this.events++
+      if (this.events >= this.leavesAfter) this.leave()
+    } else if (type === 'reset') this.problems.push(`a reset after ${this.position ?? 'nothing'}`)
+    else {
+      this.position ??= id
+      if (id !== this.position) this.problems.push(`${type} says ${id}, at ${this.position}`)
+    }
+    if ((this.position ?? 0) >= this.awaited) this.reachedAt ??= performance.now()
+  }
+}
+
+/** What is wrong with what the crowd has seen, in a sentence; nothing when nothing is. */
+export async function findWrong(sql: Sql, crowd: readonly Member[]): Promise<string | undefined> {
+  const wrong = crowd.filter(({ problems }) => problems.length > 0)
+  if (wrong.length > 0)
+    return `${wrong.length} saw something twice or out of order: ${wrong[0]?.problems[0] ?? ''}`
+  const skipped = [...new Set(crowd.flatMap(({ skipped }) => [...skipped]))].map(String)
+  const [lost] = await sql`select id from events where id::text = any(${skipped}::text[]) limit 1`
+  return lost && `event ${String(lost.id)} was lost`
+}
+
+/** Waits until every one of `things` is `done`; how many are not when `limitMs` is over. */
+export async function all<T>(
+  things: readonly T[],
+  done: (thing: T) => boolean,
+  limitMs: number,
+): Promise<number> {
+  const until = performance.now() + limitMs
+  for (;;) {
+    const missing = things.filter((thing) => !done(thing)).length
+    if (missing === 0 || performance.now() > until) return missing
+    await delay(50)
+  }
+}
+
+/** The middle value, and the one that all but a hundredth stay below. */
+export function percentiles(values: readonly number[]): { median: number; p99: number; most: number } {
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+  return { median: at(0.5), p99: at(0.99), most: sorted.at(-1) ?? 0 }
+}
