@@ -33,7 +33,7 @@ t.test('the whole service runs as a user who is no superuser and only owns its d
     await startApp(t, { databaseUrl: owner, EVENT_RETENTION_HOURS: 1 / 3600 }),
     await startApp(t, { databaseUrl: owner }),
   ]
-  const rights = await app.db`
+  const rights = await app.db<Record<string, boolean>[]>`
     select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls,
            exists (select from pg_auth_members where member = pg_roles.oid) as member
       from pg_roles
@@ -43,7 +43,9 @@ t.test('the whole service runs as a user who is no superuser and only owns its d
   t.match(await createFirstAdmin(app.db, 'admin', undefined), { username: 'admin' })
 
   const send = await signIn(app, 'editor', 'mara')
-  const token = String((await send('POST', '/api/auth/tokens', { payload: { name: 'x' } })).json().token)
+  const { token } = (await send('POST', '/api/auth/tokens', { payload: { name: 'x' } })).json<{
+    token: string
+  }>()
   const watcher = await Watcher.open(t, await listen(other), { token })
   await watcher.untilSeen('server.state')
   t.match(other.sse.head, /^[0-9a-f]{8}-0$/, 'the epoch is known')

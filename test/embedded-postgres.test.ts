@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, readdir, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { connect as connectSocket } from 'node:net'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Embedded, startEmbedded } from '../embedded-postgres.js'
@@ -71,6 +72,38 @@ t.test('a database is made once, opens by its password alone, and has one servic
     name: 'StartError',
     message: /was made by PostgreSQL 17, and this is 18/,
   })
+})
+
+t.test('nobody reaches it from another machine, and nothing in its folder is for other users', async (t) => {
+  const folder = await createDataDir(t)
+  const embedded = await startEmbedded(folder, silent)
+  const port = Number(new URL(embedded.url).port)
+  const reaches = (host: string) =>
+    new Promise<boolean>((resolve) => {
+      const socket = connectSocket(port, host)
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+      socket.once('connect', () => socket.destroy())
+    })
+  t.equal(await reaches('127.0.0.1'), true)
+  const outside = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'))
+  t.comment(`${outside.length} addresses of this machine are tried`)
+  for (const { address } of [...outside, { address: '::1' }]) t.equal(await reaches(address), false, address)
+
+  const rules = (await readFile(join(folder, 'cluster', 'data', 'pg_hba.conf'), 'utf8'))
+    .split('\n')
+    .filter((line) => /^\s*[^#\s]/.test(line))
+  t.ok(rules.length > 0)
+  for (const rule of rules) t.match(rule, /\bscram-sha-256$/, 'no way in without the password')
+  t.strictSame(await query(embedded, 'show password_encryption'), ['scram-sha-256'])
+  await embedded.stop()
+
+  for (const entry of await readdir(folder, { recursive: true })) {
+    const { mode } = await stat(join(folder, entry))
+    if ((mode & 0o077) !== 0) t.fail(`${entry} is for others: ${(mode & 0o777).toString(8)}`)
+  }
+  t.equal(await modeOf(join(folder, 'cluster', 'secrets.json')), '600')
 })
 
 t.test('of two first starts at once one wins, and nothing half made is used or left', async (t) => {

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { ROLES } from '../schemas/auth.js'
 import { createToken, startApp } from './harness/app.js'
+import { readRoutes } from './harness/routes.js'
 
 const SPECIFICATION = new URL('docs/SPECIFICATION.md', import.meta.resolve('#root'))
 
@@ -26,25 +27,11 @@ async function readTable(): Promise<Endpoint[]> {
   )
 }
 
-/** The routes as the router prints them: a tree whose branches are indented by four characters. */
-function readRoutes(tree: string): string[] {
-  const branch: string[] = []
-  return tree.split('\n').flatMap((line) => {
-    const [, indent = '', part = '', methods = ''] = /^([│ ]*)[├└]── (\S+) \(([A-Z, ]+)\)/.exec(line) ?? []
-    branch.splice(indent.length / 4, Infinity, part)
-    const path = branch.join('').replaceAll(/:(\w+)/g, '{$1}')
-    return methods
-      .split(', ')
-      .filter((method) => method !== '' && method !== 'HEAD')
-      .map((method) => `${method} ${path}`)
-  })
-}
-
 const name = ({ method, path }: Endpoint) => `${method} ${path}`
 
 t.test('section 11.1 lists every endpoint, and no other', async (t) => {
   const app = await startApp(t)
-  const routes = readRoutes(app.printRoutes({ commonPrefix: false }))
+  const routes = readRoutes(app)
   t.ok(routes.length > 20)
   t.strictSame((await readTable()).map(name).sort(), routes.sort())
 })
