@@ -4,21 +4,21 @@ import { make } from './page.js'
 /** So many characters are shown on each side of what differs. */
 const CONTEXT = 80
 
-/** How many whole words two texts have in common at their beginnings. */
-function commonWords(one, other) {
+/** How many pieces two lists have in common at their beginnings. */
+function countCommon(one, other) {
   let count = 0
   while (count < one.length && count < other.length && one[count] === other[count]) count += 1
   return count
 }
 
-/** Splits where words end; the spaces and marks between them are pieces too. */
-const piecesOf = (text) => text.match(/[\p{L}\p{N}_]+|[^\p{L}\p{N}_]/gu) ?? []
+/** Words and numbers like 1.5 are pieces, and so is each mark and space between them. */
+const piecesOf = (text) => text.match(/[\p{L}\p{N}_]+(?:[.,]\p{N}+)*|[^\p{L}\p{N}_]/gu) ?? []
 
 /** What two texts have in common before and after the place where they differ, and what each has there. */
 function split(one, other) {
   const [a, b] = [piecesOf(one), piecesOf(other)]
-  const before = commonWords(a, b)
-  const after = commonWords(a.slice(before).reverse(), b.slice(before).reverse())
+  const before = countCommon(a, b)
+  const after = countCommon(a.slice(before).reverse(), b.slice(before).reverse())
   const middle = (pieces) => pieces.slice(before, pieces.length - after).join('')
   return {
     before: a.slice(0, before).join(''),

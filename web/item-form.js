@@ -37,7 +37,12 @@ class InvalidInput extends Error {
 const makeOptions = (names) => names.map((name) => make('option', { value: name }, name || 'not said'))
 
 const makeField = (label, control) =>
-  make('label', { className: `field ${control.name}` }, make('span', {}, label), control)
+  make(
+    'label',
+    { className: control.matches('select') ? 'field half' : 'field' },
+    make('span', {}, label),
+    control,
+  )
 
 function makeControls() {
   return {
@@ -58,7 +63,7 @@ export class ItemForm {
   #form
   #problem
   #controls = makeControls()
-  #rows = make('ul', { className: 'property-rows' })
+  #rows = make('div', { className: 'property-rows' })
   #base = EMPTY
 
   constructor(form) {
@@ -183,13 +188,13 @@ export class ItemForm {
     )
     const nameInput = make('input', { defaultValue: name, autocomplete: 'off', placeholder: 'Name' })
     const row = make(
-      'li',
-      {},
+      'div',
+      { role: 'group' },
       make('label', {}, unseen('Name of the property'), nameInput),
       make(
         'label',
         {},
-        unseen('Kind of its value'),
+        unseen('Kind'),
         make(
           'select',
           {},
@@ -200,8 +205,9 @@ export class ItemForm {
       remove,
     )
     row.querySelector('select').value = kind
-    row.setAttribute('role', 'group')
-    const tell = () => row.setAttribute('aria-label', nameInput.value || 'New property')
+    const tell = () => {
+      row.ariaLabel = nameInput.value || 'New property'
+    }
     nameInput.addEventListener('input', tell)
     tell()
     remove.addEventListener('click', () => {

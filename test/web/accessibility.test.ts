@@ -1,18 +1,8 @@
-import axe from 'axe-core'
-import type { Page } from 'playwright-core'
 import t from 'tap'
+import { faultsOf } from '../harness/axe.js'
 import { testInBrowser } from '../harness/browser.js'
 import { changeItem, createItem, line } from '../harness/panel.js'
 import { live, visit } from '../harness/visit.js'
-
-/** What axe finds wrong with the page as it is, as `rule: element`. */
-async function faultsOf(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source)
-  return page.evaluate<string[]>(`
-    axe.run().then(({ violations }) =>
-      violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => id + ': ' + target.join(' '))))
-  `)
-}
 
 const LONG = 'a_word_without_any_place_to_break_it_'.repeat(10)
 
