@@ -1,18 +1,28 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import create from './create.js'
 import deliveries from './deliveries.js'
 import filters from './filters.js'
+import growth from './growth.js'
 import { describeMachine, load } from './harness/machine.js'
 import type { Question } from './harness/question.js'
 import { report } from './harness/report.js'
 import { type Answer, ask } from './harness/rounds.js'
 import { Scope } from './harness/scope.js'
 import idle from './idle.js'
+import importCatalogue from './import.js'
 import importBurst from './import-burst.js'
 import instances from './instances.js'
 import latency from './latency.js'
+import list from './list.js'
+import mutations from './mutations.js'
+import notModified from './not-modified.js'
+import read from './read.js'
 import replay from './replay.js'
+import retention from './retention.js'
+import scaling from './scaling.js'
+import search from './search.js'
 import start from './start.js'
 
 /** Every question by its name, in the order of the report. The name is its file's. */
@@ -24,6 +34,16 @@ const QUESTIONS: Record<string, Question | readonly Question[]> = {
   instances,
   replay,
   idle,
+  create,
+  read,
+  'not-modified': notModified,
+  list,
+  search,
+  mutations,
+  import: importCatalogue,
+  growth,
+  retention,
+  scaling,
   start,
 }
 

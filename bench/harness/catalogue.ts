@@ -1,0 +1,69 @@
+import postgres from 'postgres'
+import type { Database } from './postgres.js'
+
+export interface Size {
+  items: number
+  /** Of each item; all but the first are changes. */
+  revisions: number
+  events: number
+}
+
+/** A catalogue's words. A search of `RARE` finds one item in a thousand, whatever the size. */
+const KINDS = ['hex bolt', 'socket head cap screw', 'plain washer', 'dowel pin', 'deep groove ball bearing']
+export const RARE = 'titanium'
+
+/** The item with this number. Its part number is `P-` and seven digits. */
+const partNumber = `'P-' || lpad(n::text, 7, '0')`
+
+/**
+ * Fills a migrated, empty database of the benchmark's own. The triggers are off meanwhile, so the rows are what they would
+ * have written; the indexes of the items are made afterwards. Times go back in steps over the last days.
+ */
+export async function fillCatalogue(database: Database, { items, revisions, events }: Size): Promise<void> {
+  const sql = postgres(database.superuserUrl, { max: 1, onnotice: () => undefined })
+  try {
+    await sql.unsafe(`
+      set session_replication_role = replica;
+      set synchronous_commit = off;
+      set maintenance_work_mem = '1GB';
+      set work_mem = '512MB';
+      set max_parallel_maintenance_workers = 4;
+    `)
+    const indexes = await sql<{ name: string; definition: string }[]>`
+      select indexname as name, indexdef as definition
+        from pg_indexes
+       where tablename = 'items'
+         and indexname not in (select conname from pg_constraint)
+    `
+    for (const { name } of indexes) await sql`drop index ${sql(name)}`
+    const kinds = `(array[${KINDS.map((kind) => `'${kind}'`).join(', ')}])[1 + n % ${KINDS.length}]`
+    await sql.unsafe(`
+      insert into items (id, part_number, description, properties, revision, created_at, updated_at)
+      select md5(n::text)::uuid, ${partNumber},
+             ${kinds} || ' M' || 3 + n % 20 || ' x ' || 8 + n % 90
+               || case when n % 1000 = 7 then ', ${RARE}' else ', steel, zinc plated' end,
+             jsonb_build_object('standard', 'ISO ' || 4000 + n % 900, 'mass_g', n % 1000),
+             ${revisions}, now() - interval '9 days' + n * interval '1 ms', now() - interval '1 hour' + n * interval '1 ms'
+        from generate_series(0, ${items - 1}) n
+    `)
+    for (const { definition } of indexes) await sql.unsafe(definition)
+    await sql.unsafe(`
+      insert into revisions (item_id, revision_number, part_number, item_type, description, long_description,
+                             sourcing_type, properties, comment, created_at, created_by)
+      select id, r, part_number, item_type, description, long_description, sourcing_type, properties, null,
+             created_at, created_by
+        from (select * from items order by id) i
+       cross join generate_series(1, ${revisions}) r
+    `)
+    await sql.unsafe(`
+      insert into events (type, part_number, data, actor, at)
+      select 'item.updated', 'P-' || lpad((n % ${items})::text, 7, '0'),
+             '{"revision" : 2}', 'silo', now() - interval '6 days' + n * interval '1 ms'
+        from generate_series(1, ${events}) n
+    `)
+    await sql.unsafe('vacuum analyze items, revisions, events')
+    await sql.unsafe('checkpoint')
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}

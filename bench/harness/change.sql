@@ -1,0 +1,34 @@
+-- As store/items.ts changes an item's description.
+\set n random(0, 9999)
+\set mass random(1, 1000000000)
+with context as materialized (
+  select set_config('silo.actor', 'bench', true),
+         set_config('silo.comment', '', true),
+         set_config('silo.writer', 'api', true)
+),
+target as materialized (
+  select items.*, true as matches
+    from items
+   where lower(part_number) = lower(('P-' || lpad(:n::text, 7, '0')) collate "C")
+     for update
+),
+written as (
+  update items
+     set description = 'Hexagon socket head cap screw, lot ' || :mass
+    from context, target
+   where items.id = target.id
+     and target.archived_at is null
+     and target.matches
+  returning items.*
+)
+select 'written' as outcome, id, part_number, item_type, description, long_description, sourcing_type, properties,
+       revision, created_at, created_by, updated_at, updated_by
+  from written
+ union all
+select case when archived_at is not null then 'archived'
+            when not matches then 'mismatch'
+            else 'unchanged'
+       end as outcome, id, part_number, item_type, description, long_description, sourcing_type, properties,
+       revision, created_at, created_by, updated_at, updated_by
+  from target
+ where not exists (select from written);
