@@ -1,7 +1,48 @@
 import fastifySwagger from '@fastify/swagger'
 import { KindGuard, Type } from '@sinclair/typebox'
+import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
+import { ERRORS, type ErrorCode } from '../errors.js'
+import { ErrorBody } from '../schemas/errors.js'
 import { SECURITY_SCHEMES } from '../schemas/security.js'
+import { addCurl } from './openapi-curl.js'
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** What the route itself can refuse with, beside what every route like it can. For the API's description. */
+    errors?: readonly ErrorCode[]
+  }
+}
+
+const DESCRIPTION = `
+Items and their revisions, and every change to them live. What the feed promises, and everything else in words, is in
+\`docs/SPECIFICATION.md\`; complete clients are in \`docs/clients.md\`. The feed's events are described in
+[/api/asyncapi.json](/api/asyncapi.json).
+
+**To try it out here**, [sign in](/login?next=%2Fdocs): the requests of this page then carry your session. Or press *Authorize* and
+paste an API token.
+
+**To paste the examples into a shell**, make a token first. They are sent as they stand, and change what there is:
+
+\`\`\`sh
+SILO_TOKEN=$(curl -s {origin}/api/auth/login -H 'Content-Type: application/json' \\
+  -d '{"username":"admin","password":"…"}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
+\`\`\`
+
+Every error has one form: \`error\` is its code and the contract, \`message\` is for people, \`details\` names the wrong fields.
+`
+
+const TAGS = [
+  { name: 'feed', description: 'Every change, live' },
+  { name: 'items', description: 'Parts, assemblies, drawings, documents, tools and consumables' },
+  { name: 'revisions', description: 'What an item was, and why it changed' },
+  { name: 'auth', description: 'Signing in, and API tokens' },
+  { name: 'users', description: 'The people who may sign in: admins only' },
+  { name: 'server', description: 'The mode of the server' },
+  { name: 'health', description: 'For load balancers' },
+  { name: 'service', description: 'The descriptions of this API' },
+  { name: 'pages', description: 'For people, in a browser' },
+]
 
 const Document = Type.Object({ openapi: Type.String() }, { additionalProperties: true })
 
@@ -12,21 +53,82 @@ function asSent(schema: unknown): unknown {
   return { ...schema, required: schema.required?.filter(isNeeded) ?? [] }
 }
 
+/** Names an operation after its method and its path. Not with underscores: Swagger UI warns of them in an address. */
+const operationIdOf = (methods: string[], url: string): string =>
+  [...methods, ...(url.match(/[a-z]+/gi) ?? [])].join('-').toLowerCase()
+
+interface Route {
+  schema: FastifySchema
+  methods: string[]
+  usesDatabase: boolean
+}
+
+const isJson = (body: unknown): boolean => typeof body === 'object' && body !== null && !('content' in body)
+
+/** Everything that a route can refuse with. */
+function errorsOf({ schema, methods, usesDatabase }: Route): ErrorCode[] {
+  const { errors = [], body, params, querystring, security } = schema
+  const isGuarded = security?.length !== 0
+  const isWrite = !methods.includes('GET')
+  const possible: [boolean, ...ErrorCode[]][] = [
+    [true, ...errors],
+    [Boolean(body ?? params ?? querystring), 'invalid_request'],
+    [isJson(body), 'invalid_json'],
+    [Boolean(body), 'request_timeout', 'payload_too_large', 'unsupported_media_type'],
+    [isGuarded, 'unauthenticated'],
+    [isGuarded && isWrite, 'cross_origin'],
+    [usesDatabase, 'database_unavailable', 'overloaded'],
+    [true, 'internal'],
+  ]
+  return [...new Set(possible.flatMap(([is, ...codes]) => (is ? codes : [])))]
+}
+
+/** The answers of these errors, by status: each code with its meaning, and as it comes. */
+function answersOf(codes: ErrorCode[]) {
+  const statuses = new Set(codes.map((code) => ERRORS[code][0]))
+  return Object.fromEntries(
+    [...statuses].map((status) => {
+      const here = codes.filter((code) => ERRORS[code][0] === status)
+      return [
+        status,
+        {
+          ...ErrorBody,
+          properties: { ...ErrorBody.properties, error: { type: 'string', enum: here } },
+          description: here.map((code) => `\`${code}\`: ${ERRORS[code][1]}`).join('\n\n'),
+          examples: here.map((code) => ({ error: code, message: ERRORS[code][1], details: [] })),
+        },
+      ]
+    }),
+  )
+}
+
 /** Collects the routes' schemas into the OpenAPI 3.1 document that `/api/openapi.json` serves. */
 export default fp(
   async (app) => {
     await app.register(fastifySwagger, {
-      transform: ({ schema, url }) => ({
-        schema: { ...schema, querystring: asSent(schema.querystring), body: asSent(schema.body) },
-        url,
-      }),
+      transform: ({ schema, url, route }) => {
+        const { errors, ...described } = schema
+        const methods = [route.method].flat()
+        const codes = errorsOf({
+          schema: { ...described, ...(errors && { errors }) },
+          methods,
+          usesDatabase: route.config?.withoutDatabase !== true,
+        })
+        return {
+          schema: {
+            ...described,
+            operationId: operationIdOf(methods, url),
+            querystring: asSent(schema.querystring),
+            body: asSent(schema.body),
+            response: { ...answersOf(codes), ...Object(schema.response) },
+          },
+          url,
+        }
+      },
       openapi: {
         openapi: '3.1.0',
-        info: {
-          title: 'Silo',
-          description: 'Items and their revisions, and every change to them live.',
-          version: '1',
-        },
+        info: { title: 'Silo', description: DESCRIPTION, version: '1' },
+        tags: TAGS,
         components: {
           securitySchemes: SECURITY_SCHEMES,
         },
@@ -44,7 +146,7 @@ export default fp(
           response: { 200: Document },
         },
       },
-      () => app.swagger(),
+      ({ host, protocol }) => addCurl(app.swagger(), `${protocol}://${host}`),
     )
   },
   { name: 'openapi' },

@@ -77,6 +77,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['auth'],
         summary: 'Sign in',
+        errors: ['invalid_credentials', 'cross_origin', 'rate_limited'],
         security: [],
         body: Credentials,
         response: { 200: SignedIn },
@@ -115,6 +116,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         schema: {
           tags: ['auth'],
           summary: "Sign in by a browser's form",
+          errors: ['cross_origin', 'rate_limited'],
           security: [],
           consumes: ['application/x-www-form-urlencoded'],
           body: SignInForm,
@@ -136,6 +138,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         schema: {
           tags: ['auth'],
           summary: 'Sign out: ends the session',
+          errors: ['cross_origin'],
           security: [],
           response: { 303: SeeOther },
         },
@@ -175,6 +178,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['auth'],
         summary: 'Create an API token; its secret is shown this once',
+        errors: ['forbidden'],
         body: NewToken,
         response: { 201: CreatedToken },
       },
@@ -202,6 +206,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['auth'],
         summary: 'Revoke one of your API tokens',
+        errors: ['token_not_found'],
         params: TokenParams,
         response: { 204: Type.Null() },
       },

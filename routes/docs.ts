@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { describeFeed } from '../schemas/asyncapi.js'
-import { WebFileParams } from '../schemas/web.js'
+import { SwaggerUiParams } from '../schemas/web.js'
 import { type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
 
 const Document = Type.Object({ asyncapi: Type.String() }, { additionalProperties: true })
@@ -46,7 +46,8 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         ...page,
         summary: 'What the API reference consists of',
-        params: WebFileParams,
+        errors: ['not_found'],
+        params: SwaggerUiParams,
         response: found('text/css', 'text/javascript'),
       },
     },

@@ -201,6 +201,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['feed'],
         summary: 'Every change, live (text/event-stream) or in pages (application/json)',
+        errors: ['database_unavailable', 'overloaded'],
         querystring: EventQuery,
         headers: LastEventId,
         response: {

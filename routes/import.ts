@@ -33,7 +33,17 @@ const READERS: Record<string, (text: AsyncIterable<string>) => AsyncIterable<Row
   'application/jsonl': readNdjson,
 }
 
-const Body = Type.Unsafe<Readable>({ description: 'UTF-8 text, at most 64 MiB and 200,000 rows.' })
+const EXAMPLES: Record<string, string> = {
+  'text/csv': 'Part Number,Part Name,Type,Colour\nFDM-0005,y-gantry,part,red\n',
+  'application/x-ndjson':
+    '{"part_number":"FDM-0005","description":"y-gantry","properties":{"colour":"red"}}\n',
+}
+
+const bodyOf = (type: string) =>
+  Type.Unsafe<Readable>({
+    description: 'UTF-8 text, at most 64 MiB and 200,000 rows.',
+    examples: [EXAMPLES[type] ?? EXAMPLES['application/x-ndjson']],
+  })
 
 const compile = (app: FastifyInstance) => app.compileCheck(ImportRow)
 
@@ -106,9 +116,10 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['items'],
         summary: 'Import items from CSV or newline-delimited JSON, all or none',
+        errors: ['forbidden', 'part_number_taken', 'server_read_only'],
         querystring: ImportQuery,
         body: {
-          content: Object.fromEntries(Object.keys(READERS).map((type) => [type, { schema: Body }])),
+          content: Object.fromEntries(Object.keys(READERS).map((type) => [type, { schema: bodyOf(type) }])),
         },
         response: { 200: ImportResult, 422: ImportRejected },
       },

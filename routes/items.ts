@@ -93,6 +93,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: 'Create an item, with a part number or in a category',
+        errors: ['forbidden', 'part_number_taken', 'server_read_only'],
         body: NewItem,
         response: { 201: Item },
       },
@@ -164,6 +165,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: 'Read an item',
+        errors: ['item_not_found'],
         params: ItemParams,
         headers: IfNoneMatch,
         response: { 200: Item, 304: NotModified },
@@ -182,6 +184,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: 'Read an item by its id',
+        errors: ['item_not_found'],
         params: ItemIdParams,
         headers: IfNoneMatch,
         response: { 200: Item, 304: NotModified },
@@ -200,6 +203,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: 'Change the fields that are given',
+        errors: ['forbidden', 'item_not_found', 'revision_mismatch', 'server_read_only'],
         params: ItemParams,
         headers: IfMatch,
         body: ItemChange,
@@ -230,6 +234,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: 'Archive an item; its number stays taken',
+        errors: ['forbidden', 'item_not_found', 'revision_mismatch', 'server_read_only'],
         params: ItemParams,
         headers: IfMatch,
         response: { 204: Type.Null() },

@@ -57,6 +57,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: "List an item's revisions, the newest first",
+        errors: ['item_not_found'],
         params: ItemParams,
         querystring: RevisionQuery,
         response: { 200: RevisionPage },
@@ -83,6 +84,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: 'Read a revision',
+        errors: ['item_not_found', 'revision_not_found'],
         params: RevisionParams,
         response: { 200: Revision },
       },
@@ -104,6 +106,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags,
         summary: 'Post a revision, with or without changes to the item',
+        errors: ['forbidden', 'item_not_found', 'revision_mismatch', 'server_read_only'],
         params: ItemParams,
         headers: IfMatch,
         body: NewRevision,

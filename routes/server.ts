@@ -24,6 +24,7 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['server'],
         summary: 'Choose the mode of all instances; the answer is what holds on this one',
+        errors: ['forbidden', 'database_unavailable'],
         body: ServerStateChange,
         response: { 200: ServerState },
       },

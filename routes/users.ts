@@ -11,7 +11,14 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/api/users',
-    { schema: { tags: ['users'], summary: 'List the users', response: { 200: UserList } } },
+    {
+      schema: {
+        tags: ['users'],
+        summary: 'List the users',
+        errors: ['forbidden'],
+        response: { 200: UserList },
+      },
+    },
     async () => ({ users: await listUsers(app.db) }),
   )
 
@@ -21,6 +28,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['users'],
         summary: 'Create a user',
+        errors: ['forbidden', 'username_taken'],
         body: NewUser,
         response: { 201: User },
       },
@@ -43,6 +51,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['users'],
         summary: 'Change a user; a new password or a disabling ends all sessions and tokens of the user',
+        errors: ['forbidden', 'user_not_found', 'last_admin'],
         params: UserParams,
         body: UserChanges,
         response: { 200: User },
@@ -66,6 +75,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['users'],
         summary: 'Delete a user, with all sessions and tokens; what the user wrote keeps the name',
+        errors: ['forbidden', 'user_not_found', 'last_admin'],
         params: UserParams,
         response: { 204: Type.Null() },
       },

@@ -89,6 +89,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         ...page,
         summary: 'What the pages consist of',
+        errors: ['not_found'],
         params: WebFileParams,
         response: found(...Object.values(MEDIA_TYPES)),
       },

@@ -16,13 +16,13 @@ export const Credentials = Type.Object(
     username: Type.String({ minLength: 1, maxLength: 256, format: 'text' }),
     password: Type.String({ minLength: 1, maxLength: 1024, format: 'text' }),
   },
-  closed,
+  { ...closed, examples: [{ username: 'admin', password: '…' }] },
 )
 export type Credentials = Static<typeof Credentials>
 
 export const SignInForm = Type.Object(
   { ...Credentials.properties, next: Type.Optional(Type.String({ maxLength: 2048, format: 'text' })) },
-  closed,
+  { ...closed, examples: [{ username: 'admin', password: '…', next: '/' }] },
 )
 
 /** The person who asks, with the role that the credential leaves. */
@@ -60,7 +60,7 @@ export const NewToken = Type.Object(
     expires_in_days: Type.Integer({ minimum: 1, maximum: 3650, default: 90 }),
     role: Type.Optional(Role),
   },
-  closed,
+  { ...closed, examples: [{ name: 'Bridge to the ERP', expires_in_days: 90, role: 'viewer' }] },
 )
 
 export const CreatedToken = Type.Object({

@@ -119,13 +119,11 @@ export const EventQuery = Type.Object({
   types: Type.Optional(
     Type.Array(Type.String(), {
       description: `Only these, comma-separated: ${EVENT_TYPES.join(', ')}`,
-      examples: [['item.created']],
     }),
   ),
   part_number: Type.Optional(
     Type.Array(Type.String(), {
       description: 'Only these items, comma-separated; `A01-*` for all that begin so',
-      examples: [['A01-*']],
     }),
   ),
   limit: Type.Integer({

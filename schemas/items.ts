@@ -10,6 +10,7 @@ export const PartNumber = Type.String({
   pattern: PART_NUMBER,
   description:
     '1 to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit; case does not matter.',
+  examples: ['A01-0001'],
 })
 const Category = Type.String({
   pattern: '^[A-Za-z0-9][A-Za-z0-9._]{0,31}$',
@@ -45,16 +46,34 @@ const content = {
 export const Content = Type.Partial(Type.Object(content), { additionalProperties: false })
 export type Content = Static<typeof Content>
 
-export const Item = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  part_number: PartNumber,
-  ...content,
-  revision: Type.Integer({ minimum: 1 }),
-  created_at: Timestamp,
-  created_by: Type.String(),
-  updated_at: Timestamp,
-  updated_by: Type.String(),
-})
+const ITEM = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8057',
+  part_number: 'A01-0001',
+  item_type: 'assembly',
+  description: 'Winding unit, reinforced',
+  long_description: '',
+  sourcing_type: 'manufactured',
+  properties: { mass_kg: 4.6 },
+  revision: 2,
+  created_at: '2026-11-24T04:12:18.513Z',
+  created_by: 'mara',
+  updated_at: '2026-11-24T04:12:18.583Z',
+  updated_by: 'mara',
+}
+
+export const Item = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    part_number: PartNumber,
+    ...content,
+    revision: Type.Integer({ minimum: 1 }),
+    created_at: Timestamp,
+    created_by: Type.String(),
+    updated_at: Timestamp,
+    updated_by: Type.String(),
+  },
+  { examples: [ITEM] },
+)
 export type Item = Static<typeof Item>
 
 export const NewItem = Type.Object(
@@ -64,13 +83,34 @@ export const NewItem = Type.Object(
     ...Content.properties,
     comment: Type.Optional(Comment),
   },
-  { additionalProperties: false, description: 'With either `part_number` or `category`.' },
+  {
+    additionalProperties: false,
+    description: 'With either `part_number` or `category`.',
+    examples: [
+      {
+        category: 'A01',
+        description: 'Winding unit',
+        item_type: 'assembly',
+        properties: { mass_kg: 4.2 },
+        comment: 'First draft',
+      },
+    ],
+  },
 )
 export type NewItem = Static<typeof NewItem>
 
 export const ItemChange = Type.Object(
   { part_number: Type.Optional(PartNumber), ...Content.properties, comment: Type.Optional(Comment) },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        description: 'Winding unit, reinforced',
+        properties: { mass_kg: 4.6 },
+        comment: 'Cracked at the belt clamp',
+      },
+    ],
+  },
 )
 
 export const ItemParams = Type.Object({ part_number: PartNumber })

@@ -19,12 +19,12 @@ export type Revision = Static<typeof Revision>
 
 export const NewRevision = Type.Object(
   { comment: Type.String({ minLength: 1, maxLength: 4000, format: 'text' }), ...Content.properties },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ comment: 'Released for production' }] },
 )
 
 export const RevisionParams = Type.Object({
   part_number: PartNumber,
-  revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
+  revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647, examples: [1] }),
 })
 
 export const RevisionQuery = Type.Object(

@@ -6,7 +6,10 @@ export const ServerStatus = Type.Object({
   mode: Mode,
   watchers: Type.Integer({ description: 'Streams that are open on all instances' }),
 })
-export const ServerStateChange = Type.Object({ mode: StoredMode }, { additionalProperties: false })
+export const ServerStateChange = Type.Object(
+  { mode: StoredMode },
+  { additionalProperties: false, examples: [{ mode: 'normal' }] },
+)
 
 export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })
 

@@ -27,7 +27,12 @@ export const NewUser = Type.Object(
     role: Role,
     display_name: Type.Optional(DisplayName),
   },
-  closed,
+  {
+    ...closed,
+    examples: [
+      { username: 'ines', password: 'correct horse battery', role: 'editor', display_name: 'Inês Duarte' },
+    ],
+  },
 )
 
 export const UserChanges = Type.Object(
@@ -37,7 +42,9 @@ export const UserChanges = Type.Object(
     display_name: Type.Optional(DisplayName),
     active: Type.Optional(Type.Boolean()),
   },
-  closed,
+  { ...closed, examples: [{ display_name: 'Inês Duarte-Keller' }] },
 )
 
-export const UserParams = Type.Object({ username: Type.String({ maxLength: 256, format: 'text' }) })
+export const UserParams = Type.Object({
+  username: Type.String({ maxLength: 256, format: 'text', examples: ['ines'] }),
+})

@@ -1,0 +1,262 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { Browser, Page } from 'playwright-core'
+import t from 'tap'
+import { ERRORS } from '../../errors.js'
+import { createToken, startApp } from '../harness/app.js'
+import { complaintsOf, findChromium, launchBrowser } from '../harness/browser.js'
+import { isInstalled } from '../harness/client-process.js'
+import { PASSWORD, bearer, createPerson } from '../harness/people.js'
+import { listen } from '../harness/watcher.js'
+
+interface Operation {
+  summary: string
+  description: string
+  responses: Record<string, { description: string; content?: Record<string, { example?: unknown }> }>
+}
+
+type Paths = Record<string, Record<string, Operation>>
+
+async function readPaths(app: FastifyInstance, host = '127.0.0.1'): Promise<Paths> {
+  return (await app.inject({ url: '/api/openapi.json', headers: { host } })).json<{ paths: Paths }>().paths
+}
+
+/** Every operation, those that take something away last. */
+const operationsOf = (paths: Paths) =>
+  Object.entries(paths)
+    .flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({
+        name: `${method} ${path}`,
+        method,
+        operation,
+      })),
+    )
+    .sort((a, b) => Number(a.method === 'delete') - Number(b.method === 'delete'))
+
+/** What an example can't know: a password, and ids that are drawn anew everywhere. */
+const UNKNOWN: Record<string, string> = {
+  'post /api/auth/login': '401',
+  'get /api/items/by-uuid/{id}': '404',
+  'delete /api/auth/tokens/{id}': '404',
+}
+
+t.test('every example works when it is pasted into a shell', async (t) => {
+  if (!isInstalled('curl')) return t.comment('there is no curl here: it is left out')
+  const app = await startApp(t)
+  const origin = await listen(app)
+  const SILO_TOKEN = await createToken(app.db, 'admin')
+  await app.inject({
+    method: 'POST',
+    url: '/api/items',
+    headers: bearer(SILO_TOKEN),
+    payload: { part_number: 'A01-0001' },
+  })
+  const operations = operationsOf(await readPaths(app, new URL(origin).host))
+  t.ok(operations.length > 25)
+  for (const { name, operation } of operations) {
+    const [, example = ''] = /```sh\n(curl -s [^]+)\n```$/.exec(operation.description) ?? []
+    const script = example.replace('curl -s', 'curl -s -o /dev/null -w "%{http_code}"')
+    const { stdout } = await promisify(execFile)('sh', ['-c', script], {
+      env: { PATH: process.env.PATH, SILO_TOKEN },
+    })
+    t.match(stdout, UNKNOWN[name] ?? /^(20[014]|303)$/, name)
+  }
+})
+
+t.test('every error has its meaning and its form beside its status', async (t) => {
+  const app = await startApp(t)
+  const codes = Object.entries(ERRORS)
+  const described = new Set<string>()
+  for (const { name, operation } of operationsOf(await readPaths(app))) {
+    for (const [status, { description, content }] of Object.entries(operation.responses)) {
+      for (const [, code, meaning] of description.matchAll(/^`(\w+)`: (.+)$/gm)) {
+        t.ok(
+          codes.some(([known, [at, words]]) => known === code && String(at) === status && words === meaning),
+          `${name}: ${String(code)}`,
+        )
+        t.ok(content?.['application/json'], `${name}: the form of ${String(code)}`)
+        described.add(String(code))
+      }
+    }
+  }
+  const everywhere = new Set(['headers_too_large', 'import_rejected'])
+  t.strictSame(
+    codes.map(([code]) => code).filter((code) => !described.has(code) && !everywhere.has(code)),
+    [],
+    'none is left out',
+  )
+})
+
+t.test('what a route refuses with is what its description says', async (t) => {
+  const app = await startApp(t)
+  const paths = await readPaths(app)
+  const viewer = bearer(await createToken(app.db, 'viewer'))
+  const admin = bearer(await createToken(app.db, 'admin', 'ada'))
+  await app.inject({ method: 'POST', url: '/api/items', headers: admin, payload: { part_number: 'A-1' } })
+  const json = { 'content-type': 'application/json' }
+  const refusals: [string, InjectOptions & { path: string }][] = [
+    ['unauthenticated', { path: '/api/items', method: 'GET', url: '/api/items' }],
+    ['unauthenticated', { path: '/api/events', method: 'GET', url: '/api/events', headers: {} }],
+    ['invalid_request', { path: '/api/items', method: 'GET', url: '/api/items?limit=x', headers: admin }],
+    [
+      'invalid_json',
+      { path: '/api/items', method: 'POST', url: '/api/items', headers: { ...admin, ...json }, payload: '{' },
+    ],
+    [
+      'forbidden',
+      {
+        path: '/api/items',
+        method: 'POST',
+        url: '/api/items',
+        headers: viewer,
+        payload: { part_number: 'B' },
+      },
+    ],
+    [
+      'part_number_taken',
+      {
+        path: '/api/items',
+        method: 'POST',
+        url: '/api/items',
+        headers: admin,
+        payload: { part_number: 'a-1' },
+      },
+    ],
+    [
+      'item_not_found',
+      { path: '/api/items/{part_number}', method: 'GET', url: '/api/items/none', headers: admin },
+    ],
+    [
+      'item_not_found',
+      { path: '/api/items/{part_number}', method: 'DELETE', url: '/api/items/none', headers: admin },
+    ],
+    [
+      'revision_mismatch',
+      {
+        path: '/api/items/{part_number}',
+        method: 'PUT',
+        url: '/api/items/A-1',
+        headers: { ...admin, 'if-match': '"7"' },
+        payload: { description: 'x' },
+      },
+    ],
+    [
+      'revision_not_found',
+      {
+        path: '/api/items/{part_number}/revisions/{revision_number}',
+        method: 'GET',
+        url: '/api/items/A-1/revisions/9',
+        headers: admin,
+      },
+    ],
+    [
+      'unsupported_media_type',
+      { path: '/api/items/import', method: 'POST', url: '/api/items/import', headers: admin, payload: {} },
+    ],
+    [
+      'invalid_credentials',
+      {
+        path: '/api/auth/login',
+        method: 'POST',
+        url: '/api/auth/login',
+        payload: { username: 'x', password: 'x' },
+      },
+    ],
+    [
+      'cross_origin',
+      {
+        path: '/api/auth/login',
+        method: 'POST',
+        url: '/api/auth/login',
+        headers: { 'sec-fetch-site': 'cross-site' },
+        payload: { username: 'x', password: 'x' },
+      },
+    ],
+    [
+      'user_not_found',
+      { path: '/api/users/{username}', method: 'DELETE', url: '/api/users/none', headers: admin },
+    ],
+    [
+      'last_admin',
+      {
+        path: '/api/users/{username}',
+        method: 'PATCH',
+        url: '/api/users/ada',
+        headers: admin,
+        payload: { active: false },
+      },
+    ],
+    ['not_found', { path: '/docs/{name}', method: 'GET', url: '/docs/index.html' }],
+  ]
+  for (const [code, { path, ...request }] of refusals) {
+    const res = await app.inject(request)
+    t.equal(res.json<{ error: string }>().error, code)
+    const answers = paths[path]?.[String(request.method).toLowerCase()]?.responses
+    t.match(
+      answers?.[res.statusCode]?.description,
+      `\`${code}\``,
+      `${String(request.method)} ${path}: ${code}`,
+    )
+  }
+})
+
+/** Opens one operation, sends it, and gives back the status that is shown. */
+async function tryOut(page: Page, operation: string): Promise<string> {
+  const block = page.locator(`[id="operations-${operation}"]`)
+  await block.locator('.opblock-summary-control').click()
+  await block.getByRole('button', { name: 'Execute' }).click()
+  const status = block.locator('.live-responses-table .response-col_status').last()
+  return (await status.innerText()).trim()
+}
+
+function testInBrowser(browser: Browser): void {
+  t.test('the API reference works under the policy of every page, and asks nobody else', async (t) => {
+    const app = await startApp(t)
+    const origin = await listen(app)
+    await createPerson(app.db, 'vera', 'viewer')
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    const page = await context.newPage()
+    page.setDefaultTimeout(30_000)
+    const complaints = complaintsOf(page)
+    const asked: string[] = []
+    page.on('request', (request) => asked.push(request.url()))
+
+    const { headers } = await app.inject('/docs')
+    t.match(headers['content-security-policy'], /^default-src 'self';/)
+    t.notMatch(headers['content-security-policy'], 'unsafe')
+    await page.goto(`${origin}/docs`)
+    await page.getByText('Every change, live', { exact: true }).waitFor()
+    t.equal(await tryOut(page, 'health-get-health'), '200', 'what is for everybody')
+
+    const opened = page.waitForEvent('popup')
+    await page.getByRole('link', { name: 'sign in' }).click()
+    const form = await opened
+    await form.getByLabel('Username').fill('vera')
+    await form.getByLabel('Password').fill(PASSWORD)
+    await form.getByRole('button', { name: 'Sign in' }).click()
+    await form.waitForURL(`${origin}/docs`)
+    t.equal(await tryOut(page, 'auth-get-api-auth-me'), '200', 'with the session of the browser')
+    await page.getByText('"username": "vera"').waitFor()
+
+    await context.clearCookies()
+    await page.reload()
+    await page.getByRole('button', { name: 'Authorize' }).first().click()
+    await page.getByLabel('auth-bearer-value').fill(await createToken(app.db, 'admin'))
+    await page.getByRole('button', { name: 'Apply credentials' }).first().click()
+    await page.getByRole('button', { name: 'Close' }).first().click()
+    t.equal(await tryOut(page, 'users-get-api-users'), '200', 'with a pasted token')
+
+    t.strictSame(complaints, [])
+    t.strictSame(
+      asked.filter((url) => !url.startsWith(`${origin}/`) && !url.startsWith('data:')),
+      [],
+    )
+  })
+}
+
+const chromium = findChromium()
+if (chromium === undefined)
+  t.comment('no Chromium was found (see CHROMIUM_PATH): the API reference is not tried in one')
+else testInBrowser(await launchBrowser(t, chromium))
