@@ -22,6 +22,10 @@ SILENCE_S = 90
 TRIES = 10
 
 
+class NoLiveUpdates(Exception):
+    """The server has no feed: a program works as before, and does not try again."""
+
+
 def sign_in(url, username, password):
     """Signs in by the form, as a browser does, and returns an API token that holds for 30 days."""
     cookies = http.cookiejar.CookieJar()
@@ -79,11 +83,33 @@ def follow(url, token, last_id=None):
                     if event_id:
                         last_id, tries = event_id, 1
         except urllib.error.HTTPError as error:
-            # 404: an older server, without live updates. 401 and 403: the token no longer holds.
-            if error.code in (401, 403, 404):
+            # An older server.
+            if error.code == 404:
+                raise NoLiveUpdates("no live updates here") from error
+            # The token no longer holds.
+            if error.code in (401, 403):
                 raise
+            print("not served:", error, file=sys.stderr)
         except (OSError, http.client.HTTPException) as error:
             print("connection lost:", error, file=sys.stderr)
+
+
+class SaveGuard:
+    """Whether a program may offer to save: only while the server says that its mode is normal.
+
+    `show` is called with True or False at each change: what enables and disables the save buttons.
+    """
+
+    def __init__(self, show):
+        self.show = show
+        self.may_save = None
+
+    def event(self, event_type, data):
+        if event_type == "server.state":
+            may_save = data["mode"] == "normal"
+            if may_save != self.may_save:
+                self.may_save = may_save
+                self.show(may_save)
 
 
 def load(bookmark):
@@ -104,10 +130,15 @@ def main():
     url = os.environ["SILO_URL"].rstrip("/")
     token = os.environ.get("SILO_TOKEN") or sign_in(url, os.environ["SILO_USERNAME"], os.environ["SILO_PASSWORD"])
     bookmark = sys.argv[1] if len(sys.argv) > 1 else None
-    for event_id, event_type, data in follow(url, token, load(bookmark)):
-        print(json.dumps({"id": event_id, "type": event_type, "data": data}), flush=True)
-        if bookmark and event_id:
-            save(bookmark, event_id)
+    guard = SaveGuard(lambda may_save: print("saving is", "on" if may_save else "off", file=sys.stderr, flush=True))
+    try:
+        for event_id, event_type, data in follow(url, token, load(bookmark)):
+            guard.event(event_type, data)
+            print(json.dumps({"id": event_id, "type": event_type, "data": data}), flush=True)
+            if bookmark and event_id:
+                save(bookmark, event_id)
+    except NoLiveUpdates as error:
+        sys.exit(str(error))
     sys.exit("no connection after %d attempts" % TRIES)
 
 

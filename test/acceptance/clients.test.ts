@@ -1,10 +1,14 @@
+import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { type FeedEvent, follow } from '../../examples/follow.js'
 import { pages } from '../../examples/pages.js'
+import { findChromium, launchBrowser } from '../harness/browser.js'
 import { ClientProcess, isInstalled } from '../harness/client-process.js'
 import { PASSWORD } from '../harness/people.js'
 import { Site } from '../harness/site.js'
+import { closedOrigin } from '../harness/closed-origin.js'
 import { waitFor } from '../harness/wait-for.js'
 
 /** A client of any kind: its name, and what it has seen until now. */
@@ -21,6 +25,8 @@ const KEYS = {
   'server.state': ['mode'],
   heartbeat: [],
 }
+
+const readDocument = () => readFile(new URL('docs/clients.md', import.meta.resolve('#root')), 'utf8')
 
 const isLogged = ({ type }: FeedEvent) => /^(item|revision)\./.test(type)
 
@@ -157,8 +163,109 @@ t.test(
   },
 )
 
+/** Runs Python's client as a module of `script`; what is printed comes back. */
+async function runPython(script: string, ...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)('python3', ['-c', script, ...args], {
+    cwd: new URL('examples/', import.meta.resolve('#root')),
+    env: { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: '1' },
+  })
+  return stdout
+}
+
+t.test("Python's client, as a panel needs it", async (t) => {
+  if (!isInstalled('python3')) return t.comment('there is no python3 here: it is left out')
+
+  t.test('tries ten times, after 1 s, doubling to 60 s, and then gives up', async (t) => {
+    const script = [
+      'import follow, sys',
+      'follow.time.sleep = lambda s: print(s, end=" ")',
+      'print(list(follow.follow(sys.argv[1], "token")))',
+    ]
+    t.equal(await runPython(script.join('\n'), await closedOrigin()), '1 2 4 8 16 32 60 60 60 []\n')
+  })
+
+  t.test('says so, and does not try again, where there is no feed', async (t) => {
+    const site = await Site.open(t)
+    const { origin } = await site.start()
+    const env = { SILO_URL: `${origin}/older`, SILO_TOKEN: site.token }
+    const client = await ClientProcess.start(t, 'python3', 'follow.py', env)
+    await waitFor('the end', () => client.stderr.includes('no live updates here'))
+    t.equal(client.stderr, 'no live updates here\n')
+  })
+
+  t.test('takes saving away whenever the mode is not normal', async (t) => {
+    const site = await Site.open(t)
+    const { origin } = await site.start()
+    const client = await ClientProcess.start(t, 'python3', 'follow.py', {
+      SILO_URL: origin,
+      SILO_TOKEN: site.token,
+    })
+    await waitFor('the connection', () => client.stderr === 'saving is on\n')
+    await site.sql`update server_settings set mode = 'read-only'`
+    await waitFor('the mode', () => client.stderr === 'saving is on\nsaving is off\n')
+    await site.sql`update server_settings set mode = 'normal'`
+    await waitFor('the mode', () => client.stderr === 'saving is on\nsaving is off\nsaving is on\n')
+  })
+})
+
+t.test("a browser's EventSource, as the document has it", async (t) => {
+  const chromium = findChromium()
+  if (chromium === undefined) return t.comment('no Chromium was found (see CHROMIUM_PATH): it is left out')
+  const [, script = ''] = /```js\n([^]*?)```/.exec(await readDocument()) ?? []
+  const site = await Site.open(t)
+  const { origin } = await site.start()
+  await site.send('POST', `${origin}/api/items`, { part_number: 'A-1' })
+  const browser = await launchBrowser(t, chromium)
+  const page = await browser.newPage()
+  await page.goto(`${origin}/login`)
+  await page.getByLabel('Username').fill('mara')
+  await page.getByLabel('Password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.waitForURL(`${origin}/`)
+
+  // What the document leaves to the page, as a page that writes down what it is told.
+  await page.goto(`${origin}/docs`)
+  const told = await page.evaluateHandle<string[]>(`
+    globalThis.told = [];
+    const tell = (name) => (what) => void told.push(name + ' ' + JSON.stringify(what.part_number ?? what));
+    const show = (items) => tell('show')(items.map((item) => item.part_number));
+    const add = tell('add'), refresh = tell('refresh'), remove = tell('remove'), allowSaving = tell('allowSaving');
+    (async () => { ${script} })();
+    told
+  `)
+  const seen = () => told.jsonValue()
+  await waitFor('the stream', async () => (await seen()).includes('allowSaving true'))
+  await site.send('POST', `${origin}/api/items`, { part_number: 'A-2' })
+  await site.send('PUT', `${origin}/api/items/A-2`, { description: 'x' })
+  await site.send('DELETE', `${origin}/api/items/A-1`)
+  await waitFor('the rest', async () => (await seen()).length >= 5)
+  t.strictSame(await seen(), [
+    'show ["A-1"]',
+    'allowSaving true',
+    'add "A-2"',
+    'refresh "A-2"',
+    'remove "A-1"',
+  ])
+})
+
+t.test('a spreadsheet gets all items by one line of curl', async (t) => {
+  if (!isInstalled('curl')) return t.comment('there is no curl here: it is left out')
+  const [, line = ''] = /^(curl .*text\/csv.*)$/m.exec(await readDocument()) ?? []
+  const site = await Site.open(t)
+  const { origin } = await site.start()
+  await site.send('POST', `${origin}/api/items`, { part_number: 'A-1', properties: { colour: 'red' } })
+  const { stdout } = await promisify(execFile)(
+    'sh',
+    ['-c', line.replace('http://127.0.0.1:8080', origin).replace('-o items.csv', '-s')],
+    { env: { PATH: process.env.PATH, SILO_TOKEN: site.token } },
+  )
+  const [header = '', row = ''] = stdout.split(/\r?\n/)
+  t.match(header, /part_number.*colour/)
+  t.match(row, /^A-1,.*red/)
+})
+
 t.test('the document about clients names every example, and only those there are', async (t) => {
-  const text = await readFile(new URL('docs/clients.md', import.meta.resolve('#root')), 'utf8')
+  const text = await readDocument()
   const named = [...text.matchAll(/\(\.\.\/(examples\/[^)]+)\)/g)].map(([, path]) => path ?? '')
   t.strictSame(
     [...new Set(named)].sort(),

@@ -1,11 +1,10 @@
 import { cp, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { isInstalled } from '../harness/client-process.js'
+import { closedOrigin } from '../harness/closed-origin.js'
 import { Command, Shell } from '../harness/command.js'
 import { PASSWORD } from '../harness/people.js'
 import { Site } from '../harness/site.js'
@@ -24,16 +23,6 @@ async function visit(t: Test, env: Record<string, string> = {}): Promise<Visit> 
   const site = await Site.open(t)
   const { origin } = await site.start()
   return { site, origin, shell: await Shell.open(t, { SILO_URL: origin, SILO_TOKEN: site.token, ...env }) }
-}
-
-/** An address at which nothing listens. */
-async function closedOrigin(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return `http://127.0.0.1:${port}`
 }
 
 const isLive = (command: Command) => command.stderr.includes('● live')
