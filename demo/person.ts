@@ -29,6 +29,7 @@ export class Person {
     return fetch(this.origin + path, {
       method,
       headers: {
+        accept: 'application/json',
         ...(this.token !== '' && { authorization: `Bearer ${this.token}` }),
         ...(body !== undefined && { 'content-type': type }),
       },
