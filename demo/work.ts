@@ -105,7 +105,7 @@ const ASSEMBLED: [Change, ...Change[]] = [
 const ANYTHING: [Change, ...Change[]] = [
   (item) => ({
     fields: withProperty(item, 'status', pick(['in review', 'released', 'on hold'])),
-    comment: pick(['Looked through it with Jonas', 'Waiting for the supplier', 'Good as it is']),
+    comment: pick(['Looked through it with the apprentice', 'Waiting for the supplier', 'Good as it is']),
   }),
   (item) => ({
     fields: withProperty(item, 'location', `shelf ${pick(['A', 'B', 'C'])}${Math.ceil(between(0, 9))}`),
