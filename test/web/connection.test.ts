@@ -2,7 +2,9 @@ import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { Nginx } from '../../chaos/nginx.js'
 import { freePort } from '../../chaos/ports.js'
+import { connect } from '../../store/connect.js'
 import { testInBrowser } from '../harness/browser.js'
+import { createDatabase } from '../harness/database.js'
 import { createItem, line, numbers } from '../harness/panel.js'
 import { Site } from '../harness/site.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
@@ -153,6 +155,36 @@ await testInBrowser(t, (browser) => {
     await createItem(send, 'A-3')
     await line(page, 'A-3').waitFor()
     t.strictSame(await numbers(page), ['A-3', 'A-2'])
+  })
+
+  t.test(
+    'the database is lost: the panel says so, stays live, and shows what came as soon as it is back',
+    async (t) => {
+      const databaseUrl = await createDatabase(t)
+      const proxy = await TcpProxy.open(t, databaseUrl)
+      const { page, send } = await visit(t, browser, '/', { databaseUrl: proxy.through(databaseUrl) })
+      await createItem(send, 'A-1')
+      await line(page, 'A-1').waitFor()
+      proxy.refuse()
+      await page.getByText('The database can’t be reached.').waitFor()
+      await live(page)
+      const sql = connect(databaseUrl, 1)
+      t.teardown(() => sql.end())
+      await sql`insert into items (part_number) values ('A-2')`
+      proxy.heal()
+      await line(page, 'A-2').waitFor()
+      await page.locator('#banner').waitFor({ state: 'hidden' })
+      t.strictSame(await numbers(page), ['A-2', 'A-1'])
+    },
+  )
+
+  t.test('a server that is shutting down says so before it ends', async (t) => {
+    const { app, page } = await visit(t, browser, '/', { DRAIN_DELAY_MS: 2000 })
+    await live(page)
+    const closing = app.close()
+    await page.getByText('The server is shutting down.').waitFor()
+    await closing
+    await reconnecting(page)
   })
 
   t.test('without a network the panel says since when, and catches up', async (t) => {
