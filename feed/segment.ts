@@ -11,6 +11,8 @@ const WRITE_BYTES = 32 * 1024
  */
 export class Segment {
   #state: number
+  /** What was last asked for: most connections are at the same place, and a key would have to be put together for each. */
+  #latest: { cursor: number; filter: Filter; slice: Slice } | undefined
 
   constructor(
     readonly slices: Slices,
@@ -32,6 +34,7 @@ export class Segment {
   /** What was cut so far isn't due to anybody any more. */
   protected changed(): void {
     this.#state = this.slices.nextState()
+    this.#latest = undefined
   }
 
   /** The events after `cursor`, oldest first. */
@@ -44,19 +47,23 @@ export class Segment {
 
   /** What `filter` lets through after `cursor`, up to the bound of one write. `cursor` must be within the segment. */
   slice(cursor: number, filter: Filter): Slice {
+    if (this.#latest?.cursor === cursor && this.#latest.filter === filter) return this.#latest.slice
     const key = `${this.#state} ${cursor} ${filter.key}`
-    const known = this.slices.get(key)
-    if (known) return known
-    const made = this.#cut(cursor, filter)
-    this.slices.set(key, made)
-    return made
+    let slice = this.slices.get(key)
+    if (!slice) {
+      slice = this.#cut(cursor, filter)
+      this.slices.set(key, slice)
+    }
+    this.#latest = { cursor, filter, slice }
+    return slice
   }
 
   #cut(cursor: number, filter: Filter): Slice {
     const frames: Buffer[] = []
     let bytes = 0
-    for (const entry of this.after(cursor)) {
-      if (!filter.matches(entry)) continue
+    for (let i = this.#indexAfter(cursor); i < this.entries.length; i++) {
+      const entry = this.entries[i]
+      if (!entry || !filter.matches(entry)) continue
       if (bytes > 0 && bytes + entry.frame.length > WRITE_BYTES) {
         return { block: new Block(frames), cursor: entry.id - 1 }
       }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import { type ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Sink } from './connection.js'
 import { type Block, LAST_CHUNK } from './frame.js'
@@ -13,6 +13,24 @@ const HEADERS = {
   'cache-control': 'no-store, no-transform',
   'x-accel-buffering': 'no',
   connection: 'close',
+}
+
+type Headers = Record<string, number | string | string[] | undefined>
+
+const CHUNKED = { 'transfer-encoding': 'chunked' }
+
+/** @throws {TypeError} for a name or a value that can't be one, such as two lines */
+function encodeHead(headers: Headers): string {
+  const lines = ['HTTP/1.1 200 OK', `date: ${new Date().toUTCString()}`]
+  for (const [name, values] of Object.entries(headers)) {
+    if (values === undefined) continue
+    validateHeaderName(name)
+    for (const value of [values].flat()) {
+      validateHeaderValue(name, String(value))
+      lines.push(`${name}: ${value}`)
+    }
+  }
+  return `${lines.join('\r\n')}\r\n\r\n`
 }
 
 export interface Patience {
@@ -30,16 +48,17 @@ export interface SinkEvents {
 
 /**
  * An event stream's response. Its blocks carry their own chunk coding and go straight to the socket: a fifth more
- * deliveries than through the response, which would code every block anew for every client (docs/decisions).
+ * deliveries than through the response, which would code every block anew for every client (docs/decisions). So does its
+ * head, of which the response would keep all it had sent.
  */
 export class ResponseSink implements Sink {
   readonly #socket: Socket
   readonly #chunked: boolean
   readonly #patience: Patience
 
-  private constructor(response: ServerResponse, socket: Socket, patience: Patience) {
+  private constructor(socket: Socket, chunked: boolean, patience: Patience) {
     this.#socket = socket
-    this.#chunked = response.chunkedEncoding
+    this.#chunked = chunked
     this.#patience = patience
   }
 
@@ -47,20 +66,18 @@ export class ResponseSink implements Sink {
    * Sends the head of the response and takes its socket over.
    * @param headers what else the response carries
    */
-  static async open(
-    response: ServerResponse,
-    headers: Record<string, number | string | string[] | undefined>,
-    patience: Patience,
-  ): Promise<ResponseSink> {
+  static async open(response: ServerResponse, headers: Headers, patience: Patience): Promise<ResponseSink> {
     // A pipelined request has no socket until the answers before it are written.
     if (!response.socket) await once(response, 'socket')
     const { socket } = response
     if (!socket) throw new Error('the response has no socket')
-    for (const [name, value] of Object.entries(headers))
-      if (value !== undefined) response.setHeader(name, value)
-    response.writeHead(200, HEADERS)
-    response.flushHeaders()
-    return new ResponseSink(response, socket, patience)
+    // What bounds a request is no bound of a stream.
+    socket.setTimeout(0)
+    const chunked = response.req.httpVersion !== '1.0'
+    socket.write(encodeHead({ ...headers, ...HEADERS, ...(chunked && CHUNKED) }))
+    // Kept for a response that is still to be sent; ten thousand idle streams would keep them ten thousand times.
+    for (const name of response.getHeaderNames()) response.removeHeader(name)
+    return new ResponseSink(socket, chunked, patience)
   }
 
   /** Says what happens to the socket from now on. */
@@ -68,10 +85,10 @@ export class ResponseSink implements Sink {
     const socket = this.#socket
     let stalled = false
     socket.on('drain', drained)
-    // Fires when nothing at all has moved, also within one large write; a quiet stream is not a stalled one. It fires once
-    // until the next write reaches the socket, so whoever has anything left to take must be cut now or never.
-    response.setTimeout(this.#patience.stallMs, () => {
-      if (socket.writableLength === 0) return
+    // Fires when nothing at all has moved, also within one large write. It fires once until the next write reaches the socket,
+    // so whoever has anything left to take must be cut now or never.
+    response.on('timeout', () => {
+      if (socket.writableLength === 0) return void socket.setTimeout(0)
       stalled = true
       socket.destroy()
     })
@@ -80,7 +97,13 @@ export class ResponseSink implements Sink {
   }
 
   write(block: Block): boolean {
-    return this.#socket.write(this.#chunked ? block.chunked : block.plain)
+    const socket = this.#socket
+    const goesOn = socket.write(this.#chunked ? block.chunked : block.plain)
+    // Whoever has taken everything can't stall: no timer for him, and none to set anew with each of his events.
+    if (socket.writableLength > 0 && socket.timeout !== this.#patience.stallMs) {
+      socket.setTimeout(this.#patience.stallMs)
+    }
+    return goesOn
   }
 
   end(block: Block): void {

@@ -124,11 +124,14 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const filter = readFilter(query)
     const start = await feed.locate(readCursor(request, query))
     reply.hijack()
+    // Fastify waits for the end that a stream's response never has, and would keep request and reply in memory till then.
+    reply.raw.removeAllListeners('finish').removeAllListeners('error')
     const { token_id, role, expires_at } = request.principal
+    const { id: reqId } = request
     const sink = await ResponseSink.open(reply.raw, reply.getHeaders(), patience)
     const connection: Connection = feed.open(
       { sink, filter, start, owner: { tokenId: token_id, role, expiresAt: expires_at } },
-      (reason) => request.log.debug({ reason }, 'stream ended'),
+      (reason) => app.log.debug({ reqId, reason }, 'stream ended'),
     )
     sink.watch(reply.raw, {
       drained: () => connection.drained(),
