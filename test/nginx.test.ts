@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { Agent, request } from 'undici'
 import { Nginx } from '../chaos/nginx.js'
 import { createToken, startApp } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
@@ -100,6 +101,34 @@ t.test("a client is known by nginx's word for its address, not by its own", asyn
     })
     t.equal(res.status, 200, 'another client is not held back by the first')
   }
+})
+
+t.test('two clients behind one nginx are two', async (t) => {
+  if (process.platform !== 'linux') return t.comment('only Linux gives a client another loopback address')
+  const both = await startBoth(t)
+  if (!both) return
+  const { apps, nginx } = both
+  await createPerson(apps[0].db, 'mara', 'viewer')
+  const clientAt = (localAddress: string) => {
+    const dispatcher = new Agent({ localAddress })
+    t.teardown(() => dispatcher.destroy())
+    return async () => {
+      const { statusCode, body } = await request(`${nginx.origin}/api/auth/login`, {
+        dispatcher,
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ username: 'mara', password: PASSWORD }),
+      })
+      await body.dump()
+      return statusCode
+    }
+  }
+  const [guesser, mara] = [clientAt('127.0.0.2'), clientAt('127.0.0.3')]
+  // Ten on each instance are the most that pass.
+  const statuses: number[] = []
+  for (let i = 0; i < 24; i += 1) statuses.push(await guesser())
+  t.equal(statuses.at(-1), 429)
+  t.equal(await mara(), 200)
 })
 
 t.test('an import may be large, nothing else', async (t) => {
