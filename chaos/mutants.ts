@@ -51,9 +51,14 @@ const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a trigger is off one table',
+    name: 'the trigger that writes the log forgets changes',
     edits: [],
-    sabotage: (sql) => sql`alter table revisions disable trigger revisions_log`,
+    sabotage: (sql) =>
+      sql.unsafe(`
+        drop trigger items_log on items;
+        create constraint trigger items_log after insert on items
+          deferrable initially deferred for each row execute function items_log();
+      `),
   },
 ]
 

@@ -61,6 +61,8 @@ create table items (
   sourcing_type    text check (sourcing_type in ('manufactured', 'purchased')),
   properties       jsonb not null default '{}' check (jsonb_typeof(properties) = 'object'),
   revision         integer not null default 1,
+  -- What was said about the newest revision; its row in `revisions` is written when the transaction commits.
+  comment          text,
   created_at       timestamptz(3) not null default now(),
   created_by       text not null default session_user,
   updated_at       timestamptz(3) not null default now(),
@@ -151,6 +153,7 @@ language plpgsql security definer set search_path from current
 as $$
 begin
   new.revision    := 1;
+  new.comment     := nullif(current_setting('silo.comment', true), '');
   new.created_at  := clock_timestamp();
   new.created_by  := acting_user();
   new.updated_at  := new.created_at;
@@ -183,6 +186,7 @@ begin
     return null;
   end if;
   new.revision   := old.revision + revised::integer;
+  new.comment    := nullif(current_setting('silo.comment', true), '');
   new.created_at := old.created_at;
   new.created_by := old.created_by;
   -- The row is locked by now, so the times of one item ascend like its revisions, also when the clock steps back.
@@ -195,30 +199,13 @@ begin
 end
 $$;
 
-create function items_write_revision() returns trigger
-language plpgsql security definer set search_path from current
-as $$
-begin
-  if tg_op = 'UPDATE' and new.revision = old.revision then
-    return null;
-  end if;
-  insert into revisions (
-    item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
-    comment, created_at, created_by
-  ) values (
-    new.id, new.revision, new.part_number, new.item_type, new.description, new.long_description, new.sourcing_type,
-    new.properties, nullif(current_setting('silo.comment', true), ''), new.updated_at, new.updated_by
-  );
-  return null;
-end
-$$;
-
 -- The API looks at the log after each of its own commits, so it never pays for NOTIFY inside a transaction (it takes a
 -- database-wide lock until the commit is flushed). Any other writer announces itself here.
 -- A commit must be on disk before a watcher sees it, whatever the writer's session says: a crash may take back a commit
 -- that was not, and give its event's id to something else.
-create function before_logging() returns void
-language plpgsql set search_path from current
+-- One function writes both, the revision and its events: each call of such a function costs as much as an insert.
+create function items_log() returns trigger
+language plpgsql security definer set search_path from current
 as $$
 begin
   if current_setting('silo.writer', true) is distinct from 'api' then
@@ -227,45 +214,36 @@ begin
   if current_setting('synchronous_commit') = 'off' then
     perform set_config('synchronous_commit', 'on', true);
   end if;
-end
-$$;
 
-create function items_log_created() returns trigger
-language plpgsql security definer set search_path from current
-as $$
-begin
-  perform before_logging();
-  insert into events (type, part_number, data, actor, at)
-  values ('item.created', new.part_number,
-          json_build_object('description', new.description, 'item_type', new.item_type),
-          new.created_by, new.created_at);
-  return null;
-end
-$$;
+  if tg_op = 'INSERT' or new.revision <> old.revision then
+    insert into revisions (
+      item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
+      comment, created_at, created_by
+    ) values (
+      new.id, new.revision, new.part_number, new.item_type, new.description, new.long_description, new.sourcing_type,
+      new.properties, new.comment, new.updated_at, new.updated_by
+    );
+  end if;
 
-create function items_log_deleted() returns trigger
-language plpgsql security definer set search_path from current
-as $$
-begin
-  perform before_logging();
-  insert into events (type, part_number, data, actor, at)
-  values ('item.deleted', new.part_number, '{}', new.updated_by, new.archived_at);
-  return null;
-end
-$$;
+  if tg_op = 'INSERT' then
+    insert into events (type, part_number, data, actor, at)
+    values ('item.created', new.part_number,
+            json_build_object('description', new.description, 'item_type', new.item_type),
+            new.created_by, new.created_at);
+  elsif new.revision <> old.revision then
+    insert into events (type, part_number, data, actor, at)
+    values ('item.updated', new.part_number,
+            json_build_object('revision', new.revision),
+            new.updated_by, new.updated_at),
+           ('revision.created', new.part_number,
+            json_build_object('revision_number', new.revision, 'comment', new.comment),
+            new.updated_by, new.updated_at);
+  end if;
 
-create function revisions_log() returns trigger
-language plpgsql security definer set search_path from current
-as $$
-begin
-  perform before_logging();
-  insert into events (type, part_number, data, actor, at)
-  values ('item.updated', new.part_number,
-          json_build_object('revision', new.revision_number),
-          new.created_by, new.created_at),
-         ('revision.created', new.part_number,
-          json_build_object('revision_number', new.revision_number, 'comment', new.comment),
-          new.created_by, new.created_at);
+  if tg_op = 'UPDATE' and old.archived_at is null and new.archived_at is not null then
+    insert into events (type, part_number, data, actor, at)
+    values ('item.deleted', new.part_number, '{}', new.updated_by, new.archived_at);
+  end if;
   return null;
 end
 $$;
@@ -282,18 +260,10 @@ create trigger items_before_insert before insert on items
   for each row execute function items_before_insert();
 create trigger items_before_update before update on items
   for each row execute function items_before_update();
-create trigger items_write_revision after insert or update on items
-  for each row execute function items_write_revision();
 
 -- Deferred to the commit: the id is drawn last, so a transaction that idles holds none and holds nobody up.
-create constraint trigger items_log_created after insert on items
-  deferrable initially deferred for each row execute function items_log_created();
-create constraint trigger items_log_deleted after update on items
-  deferrable initially deferred for each row
-  when (old.archived_at is null and new.archived_at is not null) execute function items_log_deleted();
-create constraint trigger revisions_log after insert on revisions
-  deferrable initially deferred for each row
-  when (new.revision_number > 1) execute function revisions_log();
+create constraint trigger items_log after insert or update on items
+  deferrable initially deferred for each row execute function items_log();
 
 create trigger items_are_kept before delete on items
   for each row execute function refuse('items are archived, not deleted: update items set archived_at = now() where ...');

@@ -8,8 +8,7 @@ declare
   name text;
 begin
   foreach name in array array[
-    'users_revoke_tokens', 'items_before_insert', 'items_before_update', 'items_write_revision', 'items_log_created',
-    'items_log_deleted', 'revisions_log', 'before_logging'
+    'users_revoke_tokens', 'items_before_insert', 'items_before_update', 'items_log'
   ] loop
     execute format('alter function %I() set search_path = %I, pg_temp', name, current_schema());
     execute format('revoke execute on function %I() from public', name);

@@ -149,7 +149,7 @@ t.test('nobody writes into the log by a trigger of their own', async (t) => {
      where pronamespace = 'public'::regnamespace
        and prosecdef
   `
-  t.ok(functions.length > 5)
+  t.equal(functions.length, 4)
   await clerk`create temporary table forged (id uuid, part_number text)`
   for (const { name } of functions) {
     await t.rejects(
