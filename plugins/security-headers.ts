@@ -1,25 +1,43 @@
-import helmet from '@fastify/helmet'
+import { IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import fp from 'fastify-plugin'
+import helmet from 'helmet'
 
 /** What a browser may do with the answers: an API, and a few pages that bring all they need from here. */
+const secure = helmet({
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      'default-src': ["'self'"],
+      'base-uri': ["'none'"],
+      'form-action': ["'self'"],
+      'frame-ancestors': ["'none'"],
+      'object-src': ["'none'"],
+    },
+  },
+  // "no-referrer" would make browsers send `Origin: null` with our own forms, which then look like another site's.
+  referrerPolicy: { policy: 'same-origin' },
+  // Promised by whoever ends the TLS; from here it could lock a host out of plain HTTP for a year.
+  strictTransportSecurity: false,
+  xFrameOptions: { action: 'deny' },
+})
+
+/** The same for every answer: to let helmet write them anew for each was 3.6 % of the work of a read. */
+function securityHeaders(): OutgoingHttpHeaders {
+  const request = new IncomingMessage(new Socket())
+  const response = new ServerResponse(request)
+  secure(request, response, (err) => {
+    if (err !== undefined) throw err
+  })
+  return response.getHeaders()
+}
+
+/** Sends helmet's headers with every answer, those that are written straight to the socket included. */
 export default fp(
   async (app) => {
-    await app.register(helmet, {
-      contentSecurityPolicy: {
-        useDefaults: false,
-        directives: {
-          'default-src': ["'self'"],
-          'base-uri': ["'none'"],
-          'form-action': ["'self'"],
-          'frame-ancestors': ["'none'"],
-          'object-src': ["'none'"],
-        },
-      },
-      // "no-referrer" would make browsers send `Origin: null` with our own forms, which then look like another site's.
-      referrerPolicy: { policy: 'same-origin' },
-      // Promised by whoever ends the TLS; from here it could lock a host out of plain HTTP for a year.
-      strictTransportSecurity: false,
-      xFrameOptions: { action: 'deny' },
+    const headers = new Map(Object.entries(securityHeaders()).map(([name, value]) => [name, String(value)]))
+    app.addHook('onRequest', async (_request, reply) => {
+      reply.raw.setHeaders(headers)
     })
   },
   { name: 'security-headers' },
