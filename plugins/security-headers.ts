@@ -27,7 +27,7 @@ function securityHeaders(): OutgoingHttpHeaders {
   const request = new IncomingMessage(new Socket())
   const response = new ServerResponse(request)
   secure(request, response, (err) => {
-    if (err !== undefined) throw err
+    if (err instanceof Error) throw err
   })
   return response.getHeaders()
 }
