@@ -99,7 +99,11 @@ async function main(): Promise<void> {
   if (profiles !== undefined) await mkdir(profiles, { recursive: true })
   const began = new Date()
   const before = load()
-  const scope = new Scope({ quick, profiles })
+  const interruption = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => interruption.abort())
+  }
+  const scope = new Scope({ quick, profiles }, interruption.signal)
   const answers: Answer[] = []
   for (const [name, questions] of asked) {
     for (const question of [questions].flat()) {
@@ -123,4 +127,7 @@ async function main(): Promise<void> {
     process.exitCode = 1
 }
 
-await main()
+main().catch((err: unknown) => {
+  console.error(err)
+  process.exitCode = 1
+})

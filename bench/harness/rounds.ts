@@ -56,6 +56,7 @@ export async function ask(
     answer.outcomes.push(...pairs.map(({ outcome }) => outcome))
     for (let round = 0; round < rounds; round++) {
       for (const { side, outcome } of round % 2 === 0 ? pairs : pairs.toReversed()) {
+        run.interrupted.throwIfAborted()
         if (outcome.missing !== undefined) continue
         progress(`  ${round + 1} ${side.name}: ${await measureOnce(scope, side, limitMs, outcome)}`)
       }

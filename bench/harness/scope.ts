@@ -15,7 +15,11 @@ export class Scope {
   readonly #ends: (() => unknown)[] = []
   readonly notes = new Map<string, string>()
 
-  constructor(readonly settings: Settings) {}
+  /** @param interrupted aborts when somebody wants all to end: what was started ends too, database servers included */
+  constructor(
+    readonly settings: Settings,
+    readonly interrupted: AbortSignal = new AbortController().signal,
+  ) {}
 
   /** The size of something: `full`, or `quick` in a smoke run. */
   size(full: number, quick: number): number {
@@ -34,17 +38,20 @@ export class Scope {
 
   /** Runs `work` in a scope of its own that ends with it, at the latest after `limitMs`. */
   async within<T>(limitMs: number, work: (scope: Scope) => Promise<T>): Promise<T> {
-    const inner = new Scope(this.settings)
-    const working = work(inner)
+    const { interrupted } = this
+    interrupted.throwIfAborted()
+    const inner = new Scope(this.settings, interrupted)
     const over = new AbortController()
-    const late = delay(limitMs, undefined, { signal: over.signal }).then(
-      () => {
-        throw new Error(`not done within ${limitMs / 1000} s`)
-      },
-      () => working,
-    )
+    const ended = new Promise<never>((_resolve, reject) => {
+      const { signal } = over
+      interrupted.addEventListener('abort', () => reject(new Error('interrupted')), { signal })
+      delay(limitMs, undefined, { signal }).then(
+        () => reject(new Error(`not done within ${limitMs / 1000} s`)),
+        () => undefined,
+      )
+    })
     try {
-      return await Promise.race([working, late])
+      return await Promise.race([work(inner), ended])
     } finally {
       over.abort()
       await inner.#close()
