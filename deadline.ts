@@ -4,20 +4,26 @@ export class NoAnswer extends Error {
   readonly code = 'NO_ANSWER'
 }
 
+/** A wait is counted in so many beats. */
+const BEATS = 5
+
 /**
  * What `work` comes to, or a rejection after `ms`. The work itself goes on and its result is dropped, so this is for
- * questions, never for writes.
+ * questions, never for writes. A time in which this process stood still counts as one beat: it had not even sent the
+ * question, perhaps, and in a rush it would take itself for a dead database.
  */
 export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    const giveUp = () => reject(new NoAnswer(`no answer within ${ms} ms`))
-    // When this process was the late one, the answer lies in the socket: timers run before sockets are read, this after.
-    timer = setTimeout(() => setImmediate(giveUp), ms)
+    let beats = 0
+    timer = setInterval(() => {
+      beats++
+      if (beats === BEATS) reject(new NoAnswer(`no answer within ${ms} ms`))
+    }, ms / BEATS)
   })
   try {
     return await Promise.race([work, late])
   } finally {
-    clearTimeout(timer)
+    clearInterval(timer)
   }
 }

@@ -58,6 +58,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
     for (const member of crowd) member.leave()
   })
 
+  findings.progress(`connecting ${count}`)
   for (const [i, member] of crowd.entries()) {
     member.leavesAfter = 1 + (i % SPREAD)
     member.connect()
@@ -68,6 +69,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   for (let i = 0; i < SPREAD / 20; i++) await write(admin, `before-${i}`, 20)
   const staying = await all(crowd, ({ isOpen }) => !isOpen, 60_000)
   findings.bound(staying === 0, `${staying} of ${count} did not get what they left for`)
+  findings.progress('killing the service, and back they all come')
   await first.kill()
   await write(admin, 'missed', MISSED)
   const missedTo = await readHead(admin)
@@ -90,6 +92,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
     }
   })()
   const late = await all(crowd, ({ reachedAt }) => reachedAt !== undefined, 6 * SERVED_MS)
+  const { cpuMs } = await second.usage()
   const calls = await readCalls(admin)
   const askedAtMost = ASKED.atStart + (ASKED.aSecond * (performance.now() - started)) / 1000
   over.abort()
@@ -103,6 +106,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   const asked = calls.reduce((sum, { calls }) => sum + calls, 0)
   findings.figure(`${count} come back: everyone served after, ms`, served.most)
   findings.figure(`${count} come back: half of them served after, ms`, served.median)
+  findings.figure(`${count} come back: computed by the service since its start, ms`, cpuMs)
   findings.figure(`${count} come back: statements`, asked)
   findings.bound(
     closed.length === 0,

@@ -9,6 +9,11 @@ export class Findings {
     this.figures.push([name, typeof value === 'number' ? Math.round(value).toLocaleString('en') : value])
   }
 
+  /** Says what is being done, to whoever waits. */
+  progress(line: string): void {
+    process.stderr.write(`${line}\n`)
+  }
+
   /** Notes `sentence` as broken unless it `holds`. */
   bound(holds: boolean, sentence: string): void {
     if (!holds) this.broken.push(sentence)

@@ -13,11 +13,13 @@ const LIMITS = {
   SSE_MAX_CLIENTS_PER_ADDRESS: '20000',
 }
 
-/** What a process uses, in bytes, right after its garbage was collected. */
-export interface Memory {
+/** What a process uses, right after its garbage was collected; memory in bytes. */
+export interface Usage {
   rss: number
   /** JavaScript's heap and the buffers outside of it. */
   used: number
+  /** Time that it has computed since its start, in ms. */
+  cpuMs: number
 }
 
 /** The built service as a process of its own. */
@@ -37,7 +39,7 @@ export class Service {
     port?: number,
   ): Promise<Service> {
     const listening = port ?? (await freePort())
-    const preload = new URL('dist/overload/memory.js', import.meta.resolve('#root')).href
+    const preload = new URL('dist/overload/usage.js', import.meta.resolve('#root')).href
     const program = await Program.start(
       scope,
       process.execPath,
@@ -61,11 +63,13 @@ export class Service {
     return `http://127.0.0.1:${this.port}`
   }
 
-  async memory(): Promise<Memory> {
+  async usage(): Promise<Usage> {
     const count = ++this.#asked
     process.kill(this.program.pid, 'SIGWINCH')
-    const [, rss, used] = await this.program.printed(new RegExp(`^memory ${count} (\\d+) (\\d+)$`, 'm'))
-    return { rss: Number(rss), used: Number(used) }
+    const [, rss, used, cpuMs] = await this.program.printed(
+      new RegExp(`^usage ${count} (\\d+) (\\d+) (\\d+)$`, 'm'),
+    )
+    return { rss: Number(rss), used: Number(used), cpuMs: Number(cpuMs) }
   }
 
   /** How many streams are open. */

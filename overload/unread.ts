@@ -3,7 +3,7 @@ import { startPostgres } from '../bench/harness/postgres.js'
 import { connect, type Sql } from '../store/connect.js'
 import { Member, all, findWrong, percentiles } from './crowd.js'
 import type { Experiment } from './findings.js'
-import { type Memory, Service, createPeople } from './service.js'
+import { Service, type Usage, createPeople } from './service.js'
 
 const MIB = 1024 * 1024
 /** What one reader that never reads may cost the process, in bytes. */
@@ -40,7 +40,7 @@ async function timeWrites(origin: string, token: string, name: string): Promise<
   return times
 }
 
-const grown = (from: Memory, to: Memory, what: keyof Memory) => to[what] - from[what]
+const grown = (from: Usage, to: Usage, what: keyof Usage) => to[what] - from[what]
 
 /** Readers that never read: what they cost, whom they disturb, and what they get when they read again, or come back. */
 const unread: Experiment = async (scope, findings) => {
@@ -70,6 +70,7 @@ const unread: Experiment = async (scope, findings) => {
   await all(readers, ({ position }) => position !== undefined, 10_000)
   const [first] = readers
   if (!first) throw new Error('nobody reads')
+  findings.progress('filling what everybody shares')
   await flow('warm', 48 * MIB)
   for (const reader of readers) {
     reader.leave()
@@ -79,8 +80,9 @@ const unread: Experiment = async (scope, findings) => {
   await flow('again', 1)
   const writesBefore = await timeWrites(service.origin, tokens[0] ?? '', 'before')
   head += WRITES
-  const before = await service.memory()
+  const before = await service.usage()
 
+  findings.progress(`connecting ${count} that don't read`)
   // Every one from another place, so that none shares with another what it is to take next.
   const far = Math.floor((6 * MIB) / EVENT_BYTES)
   for (const [i, member] of unreading.entries()) {
@@ -96,25 +98,29 @@ const unread: Experiment = async (scope, findings) => {
   }
   const open = await connected(READERS + count, 60_000)
   findings.bound(open === READERS + count, `${open} of ${READERS + count} are connected`)
+  findings.progress('letting events flow')
   await flow('full', 2 * MIB)
-  const full = await service.memory()
+  const full = await service.usage()
   await flow('later', 2 * MIB)
-  const later = await service.memory()
+  const later = await service.usage()
   const writesWith = await timeWrites(service.origin, tokens[0] ?? '', 'with')
   head += WRITES
 
   const [half, rest] = [unreading.slice(0, count / 2), unreading.slice(count / 2)]
+  findings.progress('half of them read again')
   for (const member of half) member.resume()
   const behindHalf = await all(half, ({ position = 0 }) => position >= head, 240_000)
   const reconnected = half.filter(({ connects }) => connects > 1).length
   findings.bound(behindHalf === 0 && reconnected === 0, `${behindHalf} who read again did not get everything`)
 
   if (!scope.settings.quick) {
+    findings.progress('waiting for the rest to be cut')
     const left = await connected(READERS + half.length, CUT_WITHIN_MS)
     findings.bound(
       left === READERS + half.length,
       `${left} are connected after the rest should have been cut`,
     )
+    findings.progress('the rest come back')
     for (const member of rest) member.resume()
     const uncut = await all(rest, ({ isOpen }) => !isOpen, 120_000)
     findings.bound(uncut === 0, `${uncut} did not notice that they were cut`)
