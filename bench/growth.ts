@@ -160,13 +160,14 @@ async function explain(scope: Scope, database: Database, { items }: Size): Promi
     ...asked,
     headers: { ...asked.headers, authorization: silo.authorization },
   })
+  // Before anything is written: what is written then comes from memory.
+  const { epoch, head } = await headOf(silo)
+  await find('reconnect', /from events\s+where id >/, () => reconnect(silo, epoch, head))
   for (const { name, statement, asked } of OPERATIONS) {
     const once = () =>
       askWithWrk(scope, silo.origin, authorized(asked(items, 3)), { connections: 1, seconds: 1, first: 0 })
     await find(name, statement, once)
   }
-  const { epoch, head } = await headOf(silo)
-  await find('reconnect', /from events\s+where id >/, () => reconnect(silo, epoch, head))
   await find('tail', /from events\s+where id >/, () => follow(silo, 'explained'))
   for (const [name, plan] of plans) {
     if (plan === undefined) throw new Error(`no plan of "${name}" was found in the server's log`)
