@@ -57,9 +57,9 @@ const limits: Experiment = async (scope, findings) => {
     const asked = performance.now()
     const response = await fetch(`${service.origin}/api/items`, { headers: { authorization } })
     await response.arrayBuffer()
-    if (response.status === 503 && response.headers.has('retry-after'))
-      refusedAfter.push(performance.now() - asked)
-    return response.status
+    const isRefused = response.status === 503 && response.headers.has('retry-after')
+    if (isRefused) refusedAfter.push(performance.now() - asked)
+    return { isRefused, isAnswered: response.status === 200 }
   })
   let slowest = 0
   while (refusedAfter.length < REQUESTS - WAITING && performance.now() - began < 13_000) {
@@ -72,15 +72,16 @@ const limits: Experiment = async (scope, findings) => {
   }
   const refused = refusedAfter.length
   await sql`commit`
-  const statuses = await Promise.all(requests)
-  const answered = statuses.filter((status) => status === 200).length
+  const ends = await Promise.all(requests)
+  const answered = ends.filter(({ isAnswered }) => isAnswered).length
   findings.figure(`${REQUESTS} requests while the pool hangs: refused at once`, refused)
   findings.figure('  slowest refusal, ms', Math.max(...refusedAfter))
   findings.figure('  slowest answer of /health, ms', slowest)
   findings.figure('  answered when it goes on', answered)
+  // Whoever has waited for as long as a request may wait is refused, too: on a slow machine that can be some of them.
   findings.bound(
-    refused === REQUESTS - WAITING && answered === WAITING,
-    `${refused} were refused, ${answered} answered`,
+    refused === REQUESTS - WAITING && ends.every(({ isRefused, isAnswered }) => isRefused || isAnswered),
+    `${refused} were refused, ${answered} answered, ${REQUESTS - refusedAfter.length - answered} neither`,
   )
 }
 
