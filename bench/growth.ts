@@ -2,7 +2,7 @@ import postgres from 'postgres'
 import { request } from 'undici'
 import { connect } from '../store/connect.js'
 import { migrate } from '../store/migrate.js'
-import { RARE, type Size, fillCatalogue } from './harness/catalogue.js'
+import { COMMON, PARTICULAR, RARE, type Size, fillCatalogue } from './harness/catalogue.js'
 import { type Database, type DatabaseServer, startPostgres } from './harness/postgres.js'
 import type { Figures, Question, Side } from './harness/question.js'
 import type { Scope } from './harness/scope.js'
@@ -28,32 +28,8 @@ interface Operation {
 
 const json = { 'content-type': 'application/json' }
 
+/** The writes first: what they leave behind is there when the rest is asked. */
 const OPERATIONS: readonly Operation[] = [
-  {
-    name: 'list of 50',
-    statement: /from items\s+where\s+archived_at is null\s+order by/,
-    asked: () => ({ method: 'GET', path: '/api/items?limit=50' }),
-  },
-  {
-    name: 'newest 50',
-    statement: /from items\s+where\s+archived_at is null\s+order by/,
-    asked: () => ({ method: 'GET', path: '/api/items?limit=50&sort=-updated_at' }),
-  },
-  {
-    name: 'search',
-    statement: /like lower\(/,
-    asked: () => ({ method: 'GET', path: `/api/items?limit=50&search=${RARE}` }),
-  },
-  {
-    name: 'read',
-    statement: /from items\s+where lower\(part_number\)/,
-    asked: (items) => ({ method: 'GET', path: '/api/items/P-{n}', numbers: items }),
-  },
-  {
-    name: 'history',
-    statement: /from revisions|join revisions/,
-    asked: (items) => ({ method: 'GET', path: '/api/items/P-{n}/revisions', numbers: items }),
-  },
   {
     name: 'create',
     statement: /insert into items/,
@@ -72,9 +48,34 @@ const OPERATIONS: readonly Operation[] = [
       method: 'PUT',
       path: '/api/items/P-{n}',
       headers: json,
-      body: `{"description":"Socket head cap screw M6 x 20, lot {n} of ${first}"}`,
+      body: `{"long_description":"Lot {n} of ${first}"}`,
       numbers: items,
     }),
+  },
+  {
+    name: 'list of 50',
+    statement: /from items\s+where\s+archived_at is null\s+order by/,
+    asked: () => ({ method: 'GET', path: '/api/items?limit=50' }),
+  },
+  {
+    name: 'newest 50',
+    statement: /from items\s+where\s+archived_at is null\s+order by/,
+    asked: () => ({ method: 'GET', path: '/api/items?limit=50&sort=-updated_at' }),
+  },
+  ...[PARTICULAR, COMMON, RARE].map((word): Operation => ({
+    name: `search, "${word}"`,
+    statement: /like lower\(/,
+    asked: () => ({ method: 'GET', path: `/api/items?limit=50&search=${word}` }),
+  })),
+  {
+    name: 'read',
+    statement: /from items\s+where lower\(part_number\)/,
+    asked: (items) => ({ method: 'GET', path: '/api/items/P-{n}', numbers: items }),
+  },
+  {
+    name: 'history',
+    statement: /from revisions|join revisions/,
+    asked: (items) => ({ method: 'GET', path: '/api/items/P-{n}/revisions', numbers: items }),
   },
 ]
 
@@ -215,7 +216,8 @@ const label = ({ items, revisions, events }: Size): string =>
 const growth: Question = {
   title: 'Growth',
   method:
-    'Items / revisions / events in the database. One connection of wrk, p50 of what is asked again and again, the items in no order; ' +
+    `Items / revisions / events in the database. "${PARTICULAR}" is in ten items, "${COMMON}" in a fifth of all; "${RARE}" in one of a thousand, ` +
+    'so here with the items the hits grow, which are sorted. One connection of wrk, p50 of what is asked again and again, the items in no order; ' +
     `a client that comes back and has missed ${MISSED} events, until it has the last one; and from a \`POST\` to its event at a client ` +
     'that watches. Everything through the service. The plans are those that the server itself wrote down (auto_explain) when ' +
     'the service asked; one that reads a table whole fails the measurement.',

@@ -74,8 +74,11 @@ create unique index items_part_number on items (lower(part_number));
 create index items_updated on items (updated_at, id);
 create index items_created on items (created_at, id);
 -- Without its own collation the text would take the part number's, which knows no letters but ASCII.
+-- What was written lately is kept beside the index, in a list that every search reads through. With the default of 4 MB the
+-- planner prefers reading all items after some thousand changes (10,000 items: 6 to 33 ms against 1 ms with 256 kB);
+-- without such a list, writers are half as fast.
 create index items_search on items using gin
-  (lower((part_number || ' ' || description) collate "default") gin_trgm_ops);
+  (lower((part_number || ' ' || description) collate "default") gin_trgm_ops) with (gin_pending_list_limit = 256);
 
 create table revisions (
   item_id          uuid not null references items deferrable initially deferred,

@@ -8,9 +8,13 @@ export interface Size {
   events: number
 }
 
-/** A catalogue's words. A search of `RARE` finds one item in a thousand, whatever the size. */
+/** A catalogue's words: one item in five is of each kind. */
 const KINDS = ['hex bolt', 'socket head cap screw', 'plain washer', 'dowel pin', 'deep groove ball bearing']
+export const COMMON = 'washer'
+/** One item in a thousand, whatever the size. */
 export const RARE = 'titanium'
+/** Ten items, whatever the size. */
+export const PARTICULAR = 'inconel'
 
 /** The item with this number. Its part number is `P-` and seven digits. */
 const partNumber = `'P-' || lpad(n::text, 7, '0')`
@@ -41,7 +45,10 @@ export async function fillCatalogue(database: Database, { items, revisions, even
       insert into items (id, part_number, description, properties, revision, created_at, updated_at)
       select md5(n::text)::uuid, ${partNumber},
              ${kinds} || ' M' || 3 + n % 20 || ' x ' || 8 + n % 90
-               || case when n % 1000 = 7 then ', ${RARE}' else ', steel, zinc plated' end,
+               || case when n % 1000 = 7 then ', ${RARE}'
+                       when n % 1000 = 4 and n < 10000 then ', ${PARTICULAR}'
+                       else ', steel, zinc plated'
+                  end,
              jsonb_build_object('standard', 'ISO ' || 4000 + n % 900, 'mass_g', n % 1000),
              ${revisions}, now() - interval '9 days' + n * interval '1 ms', now() - interval '1 hour' + n * interval '1 ms'
         from generate_series(0, ${items - 1}) n
