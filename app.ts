@@ -12,6 +12,7 @@ import retention from './plugins/retention.js'
 import securityHeaders from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
 import sse from './plugins/sse.js'
+import unreadBodies from './plugins/unread-bodies.js'
 import validation from './plugins/validation.js'
 import watchers from './plugins/watchers.js'
 import authRoutes from './routes/auth.js'
@@ -75,6 +76,7 @@ export async function buildApp(
 
   app.decorate('config', config)
   await app.register(errors)
+  await app.register(unreadBodies)
   await app.register(validation)
   await app.register(securityHeaders)
   await app.register(openapi)

@@ -109,15 +109,16 @@ export default fp(
       route.schema = { ...schema, response: Object.assign({ '4xx': ErrorBody, '5xx': ErrorBody }, response) }
     })
     app.setErrorHandler((error: Error, request: FastifyRequest, reply: FastifyReply) => {
-      // The rest of a body is not waited for: whoever sends it byte by byte would keep the connection for ever.
-      const isArriving = !request.raw.complete
-      const answer = isArriving && isTimeout(error) ? new ApiError('request_timeout') : toApiError(error)
+      const isLate = !request.raw.complete && isTimeout(error)
+      const answer = isLate ? new ApiError('request_timeout') : toApiError(error)
       if (answer.code === 'internal') request.log.error({ err: error }, 'request failed')
+      // Fastify would close at once after a body that it refuses: unread-bodies.ts has more patience.
+      const isFastifys = reply.hasHeader('connection') && !reply.raw.hasHeader('connection')
+      if (isFastifys && reply.raw.shouldKeepAlive) reply.header('connection', 'keep-alive')
       return reply
         .code(answer.statusCode)
         .headers({
           ...(answer.statusCode === 503 && { 'retry-after': '2' }),
-          ...(isArriving && { connection: 'close' }),
           ...answer.options.headers,
           ...(answer.code === 'internal' && { 'request-id': request.id }),
           // The same for every 401 (RFC 6750, section 3): what was wrong with a token helps only who tries them.
@@ -126,6 +127,8 @@ export default fp(
         .type('application/json; charset=utf-8')
         .send(answer.body)
     })
+    // Node would answer 417, in no form; an expectation that is not known may be passed over (RFC 9110, section 10.1.1).
+    app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
     app.setNotFoundHandler(() => {
       throw new ApiError('not_found')
     })

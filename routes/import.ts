@@ -94,6 +94,9 @@ function rejection(errors: RowError[]): Static<typeof ImportRejected> {
   return { ...new ApiError('import_rejected', { details }).body, ...nothing, errors }
 }
 
+/** The chunks of a body. Reading that ends early leaves the connection open: the answer goes out by it. */
+const chunksOf = (body: Readable): AsyncIterable<Buffer> => body.iterator({ destroyOnReturn: false })
+
 /** The import of a catalogue: every row of it, or none. */
 const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const check = compile(app)
@@ -134,12 +137,10 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       if (!leave) throw new ApiError('overloaded', { headers: { 'retry-after': '10' } })
       let result: ImportResult
       try {
-        const collected = await collect(read(readText(body, MAX_BYTES)), check)
+        const collected = await collect(read(readText(chunksOf(body), MAX_BYTES)), check)
         result = await importCollected(app.db, collected, request.query, author)
       } finally {
         leave()
-        // What is still to come of the body can't be told from the next request.
-        if (!body.readableEnded) reply.header('connection', 'close')
       }
       return result.errors.length === 0 ? result : reply.code(422).send(rejection(result.errors))
     },

@@ -65,3 +65,31 @@ t.test('what is too large or no HTTP at all is refused in the one error form', a
     t.match(JSON.parse(body), { error, details: [] })
   }
 })
+
+t.test(
+  'an upload that is refused while it comes gets its answer, and the connection serves on',
+  async (t) => {
+    const app = await startApp(t)
+    const origin = await listen(app)
+    const token = await createToken(app.db, 'editor')
+    const { hostname, port } = new URL(origin)
+    const line = `A-1,"${'x'.repeat(10 * 1024 * 1024)}"\n`
+    const uploads = [
+      ['/api/items/import', 'text/csv', `Part Number,Name\n${line}`, 400],
+      ['/api/items/import', 'application/x-ndjson', line, 400],
+      ['/api/items/import', 'text/csv', `Part Number\n${'?\n'.repeat(1_000_000)}`, 422],
+      ['/api/items', 'application/json', line, 413],
+    ] as const
+    for (const [path, type, body, status] of uploads) {
+      const socket = connect(Number(port), hostname)
+      t.teardown(() => socket.destroy())
+      await once(socket, 'connect')
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${token}\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n`,
+      )
+      socket.end(`${body}GET /health HTTP/1.1\r\nHost: silo\r\nConnection: close\r\n\r\n`)
+      const statuses = (await text(socket)).match(/HTTP\/1.1 \d+/g)
+      t.strictSame(statuses, [`HTTP/1.1 ${status}`, 'HTTP/1.1 200'], path)
+    }
+  },
+)

@@ -1,7 +1,10 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { buildApp } from '../../app.js'
-import { createToken, testConfig } from '../harness/app.js'
+import { createToken, startApp, testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
+import { listen } from '../harness/watcher.js'
 
 t.test('an unknown address answers in the one error form', async (t) => {
   const app = await buildApp(testConfig(await createDatabase(t)))
@@ -17,4 +20,13 @@ t.test('an unknown address answers in the one error form', async (t) => {
   t.equal(await get(await createToken(app.db, 'editor')), 200)
   t.equal(await get('silo_x'), 401)
   t.equal(await get('abc'), 401)
+})
+
+t.test('an expectation that nobody knows is passed over', async (t) => {
+  const app = await startApp(t)
+  const origin = await listen(app)
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.end('GET /health HTTP/1.1\r\nHost: silo\r\nExpect: wonders\r\nConnection: close\r\n\r\n')
+  t.match(await text(socket), /^HTTP\/1.1 200 OK\r\n[^]*{"status":"ok","mode":"normal"}$/)
 })
