@@ -1,0 +1,51 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Role } from '../schemas/auth.js'
+import type { Sql } from '../store/connect.js'
+import { hashPassword } from '../store/passwords.js'
+import { createUser } from '../store/users.js'
+
+/** Somebody with an API token. */
+export interface Inhabitant {
+  username: string
+  credential: string
+  tokenId: string
+}
+
+/** Who signs in by password in a run. */
+export const GUEST = { username: 'fuzz-guest', password: 'correct horse battery staple' }
+
+/** Makes a user and an API token in the database: there is nobody yet whom the API would let do it. */
+export async function settle(sql: Sql, username: string, role: Role): Promise<Inhabitant> {
+  const secret = `silo_${randomBytes(32).toString('base64url')}`
+  const hash = createHash('sha256').update(secret).digest()
+  const [token] = await sql<{ id: string }[]>`
+    with person as (
+      insert into users (username, display_name, role, password_hash)
+      values (${username}, ${username}, ${role}, 'none')
+      returning id
+    )
+    insert into tokens (user_id, kind, name, role, hash, expires_at)
+    select id, 'api', 'fuzz', ${role}, ${hash}, now() + interval '10 years'
+      from person
+    returning id
+  `
+  if (!token) throw new Error('an insert returned no row')
+  return { username, credential: `Bearer ${secret}`, tokenId: token.id }
+}
+
+/** Makes `count` API tokens of a user, for requests that revoke one. */
+export async function giveTokens(sql: Sql, username: string, count: number): Promise<string[]> {
+  const tokens = await sql<{ id: string }[]>`
+    insert into tokens (user_id, kind, name, role, hash, expires_at)
+    select users.id, 'api', 'fuzz', 'viewer', sha256(convert_to('fuzz ' || number, 'UTF8')), now() + interval '10 years'
+      from users, generate_series(1, ${count}::integer) as number
+     where username = ${username}
+    returning id
+  `
+  return tokens.map(({ id }) => id)
+}
+
+export async function settleGuest(sql: Sql): Promise<void> {
+  const password_hash = await hashPassword(GUEST.password)
+  await createUser(sql, { username: GUEST.username, display_name: 'Guest', role: 'viewer', password_hash })
+}

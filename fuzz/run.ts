@@ -1,0 +1,279 @@
+/**
+ * Tries the real service, on a PostgreSQL of its own and over real sockets, with requests that somebody chose to do harm, while
+ * a watcher follows the feed.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Instance } from '../chaos/instance.js'
+import { startEmbedded } from '../embedded-postgres.js'
+import type { EventType } from '../schemas/events.js'
+import { type Sql, connect } from '../store/connect.js'
+import { Acknowledged } from './acknowledged.js'
+import { type Operation, readDocument } from './document.js'
+import { FeedWatch } from './feed-watch.js'
+import { GUEST, type Inhabitant, giveTokens, settle, settleGuest } from './inhabitants.js'
+import { Judge } from './judge.js'
+import type { Known } from './requests.js'
+import { type Found, search } from './search.js'
+import { Connection, type Request } from './wire.js'
+
+const MODE = '/api/server/mode'
+
+/** Passwords cost a quarter of a second of the processor each, and a mode holds everybody else up. */
+const WEIGHTS: Record<string, number> = {
+  'POST /api/auth/login': 0.2,
+  'POST /login': 0.2,
+  'POST /api/users': 0.2,
+  'PATCH /api/users/{username}': 0.2,
+  [`PUT ${MODE}`]: 0.1,
+  'POST /api/items': 2,
+  'PUT /api/items/{part_number}': 2,
+  'POST /api/items/import': 2,
+  'POST /api/items/{part_number}/revisions': 2,
+  'GET /api/events': 2,
+}
+
+export interface Options {
+  cases: number
+  seed: number
+  /** The one operation to try, such as `GET /api/items`. */
+  only?: string | undefined
+}
+
+export interface Report extends Found {
+  seed: number
+  seconds: number
+  acknowledged: number
+  events: number
+  feedBytes: number
+  /** What is wrong with the feed, or with the process as a whole. */
+  problems: string[]
+}
+
+const range = <T>(count: number, make: (i: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i))
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+/** Every string under this name anywhere in a JSON value. */
+function stringsUnder(value: unknown, name: string): string[] {
+  if (!isObject(value)) return []
+  return Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
+    key === name && typeof inner === 'string' ? [inner] : stringsUnder(inner, name),
+  )
+}
+
+/** The service as the requests find it: people, tokens, items, and places in lists. */
+class Site {
+  readonly acknowledged = new Acknowledged()
+
+  constructor(
+    readonly port: number,
+    readonly admin: Inhabitant,
+  ) {}
+
+  async ask(request: Partial<Request> & { target: string }, type = 'application/json'): Promise<string> {
+    const { method = 'GET', target, body } = request
+    const whole: Request = {
+      method,
+      target,
+      body,
+      headers: [
+        ['host', 'silo.example'],
+        ['accept', 'application/json'],
+        ['authorization', this.admin.credential],
+        ...(body ? [['content-type', type] as [string, string]] : []),
+      ],
+    }
+    const connection = new Connection(this.port)
+    const answer = await connection.ask(whole)
+    connection.close()
+    if (answer.status >= 300)
+      throw new Error(`${method} ${target}: ${answer.status} ${answer.body.toString()}`)
+    this.acknowledged.note(whole, answer)
+    return answer.body.toString()
+  }
+
+  async stringsAt(target: string, name: string): Promise<string[]> {
+    return stringsUnder(JSON.parse(await this.ask({ target })), name)
+  }
+
+  async importItems(partNumbers: readonly string[]): Promise<void> {
+    const text = `Part Number,Name,Weight\n${partNumbers.map((number) => `${number},Winding unit,4 kg\n`).join('')}`
+    await this.ask(
+      { method: 'POST', target: '/api/items/import', body: { text, encoding: 'utf8' } },
+      'text/csv',
+    )
+  }
+
+  async makeNormal(): Promise<void> {
+    const body = { text: '{"mode":"normal"}', encoding: 'utf8' as const }
+    await this.ask({ method: 'PUT', target: MODE, body })
+  }
+}
+
+async function inhabit(site: Site, sql: Sql, cases: number): Promise<Known> {
+  const { admin } = site
+  const hot = range(20, (i) => `HOT-${i}`)
+  const cold = range(100 + Math.ceil(cases / 30), (i) => `FZ-${i}`)
+  await site.importItems([...hot, ...cold])
+  await settleGuest(sql)
+  const viewer = await settle(sql, 'fuzz-viewer', 'viewer')
+  const editor = await settle(sql, 'fuzz-editor', 'editor')
+  // These may take each other's rights and their own.
+  const doomed: Inhabitant[] = []
+  for (const i of range(10 + Math.ceil(cases / 500), (i) => i)) {
+    doomed.push(await settle(sql, `fuzz-${i}`, i % 2 === 0 ? 'admin' : 'editor'))
+  }
+  const tokens = await giveTokens(sql, admin.username, 20 + Math.ceil(cases / 100))
+  const ids = await site.stringsAt('/api/items?limit=200', 'id')
+  const byNumber = await site.stringsAt('/api/items?limit=1', 'next_cursor')
+  const byTime = await site.stringsAt('/api/items?limit=1&sort=-updated_at', 'next_cursor')
+  const positions = await site.stringsAt('/api/events?limit=20', 'id')
+  const etags = ['"1"', '"2"', 'W/"1"', '*', '"1", "2", "3"', '"0"']
+
+  const valuesFor = ({ method, path }: Operation, name: string): readonly string[] | undefined => {
+    switch (name) {
+      case 'part_number':
+        if (path === '/api/events') return ['HOT-*', 'FZ-1,FZ-2', '*', 'hot-3']
+        if (path === '/api/items') return undefined
+        return method === 'DELETE'
+          ? cold
+          : [...hot, ...hot.map((number) => number.toLowerCase()), ...cold.slice(0, 20)]
+      case 'id':
+        return path.includes('tokens') ? tokens : ids
+      case 'username':
+        return path.includes('login') ? [GUEST.username] : doomed.map(({ username }) => username)
+      case 'password':
+        return path.includes('login') ? [GUEST.password] : undefined
+      case 'revision_number':
+        return range(12, (i) => String(i + 1))
+      case 'cursor':
+        return [...byNumber, ...byTime]
+      case 'since':
+      case 'lastEventId':
+      case 'last_event_id':
+      case 'last-event-id':
+        return ['earliest', ...positions]
+      case 'types':
+        return ['item.created', 'item.updated,revision.created', 'item.deleted']
+      case 'wait':
+        return ['0', '1']
+      case 'if-match':
+      case 'if-none-match':
+        return etags
+      case 'search':
+        return ['HOT', 'winding', 'unit FZ-1']
+      case 'name':
+        if (path.startsWith('/docs')) return ['swagger-ui.css', 'swagger-ui-bundle.js']
+        return path.startsWith('/web') ? ['style.css', 'page.js', 'icon.svg', 'login.html'] : undefined
+      case 'next':
+        return ['/', '/items/HOT-1', '//silo.invalid/', '/\\silo.invalid']
+      default:
+        return undefined
+    }
+  }
+  return {
+    credentials: [admin, viewer, editor, ...doomed].map(({ credential }) => credential),
+    valuesFor,
+    exclusive: { 'POST /api/items': ['part_number', 'category'] },
+    pointless: { 'PUT /api/items/{part_number}': ['part_number'] },
+  }
+}
+
+interface Row {
+  id: number
+  type: EventType
+  part_number: string
+  data: object
+  actor: string
+  at: Date
+}
+
+/** What the watcher saw beside what the database holds. */
+async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
+  const log = await sql<Row[]>`select id, type, part_number, data, actor, at from events order by id`
+  const seen = watch.logged
+  const said = ({ id, type, data }: { id?: string | undefined; type: string; data: string }) =>
+    JSON.stringify([id?.split('-')[1], type, JSON.parse(data)])
+  const truth = log.map(({ id, type, data, part_number, actor, at }) =>
+    said({ id: `x-${id}`, type, data: JSON.stringify({ part_number, ...data, actor, at }) }),
+  )
+  const at = truth.findIndex((event, i) => seen[i] === undefined || event !== said(seen[i]))
+  if (at < 0 && seen.length === truth.length) return []
+  return [
+    `the log has ${truth.length} events, the feed told ${seen.length}; the first other one: ${truth[at] ?? 'none'}`,
+  ]
+}
+
+async function tryService(instance: Instance, sql: Sql, { cases, seed, only }: Options): Promise<Report> {
+  const began = performance.now()
+  const admin = await settle(sql, 'fuzz', 'admin')
+  const site = new Site(instance.port, admin)
+  const watch = await FeedWatch.open(instance.port, admin.credential)
+  try {
+    const known = await inhabit(site, sql, cases)
+    const operations = readDocument(await site.ask({ target: '/api/openapi.json' }))
+    const judge = new Judge(operations)
+    const found = await search({
+      port: instance.port,
+      operations: only === undefined ? operations : operations.filter(({ id }) => id === only),
+      known,
+      judge,
+      cases,
+      seed,
+      weights: WEIGHTS,
+      isAlive: () => instance.isRunning,
+      note: async (request, answer) => {
+        site.acknowledged.note(request, answer)
+        if (request.target === MODE && request.method === 'PUT' && answer.status === 200)
+          await site.makeNormal()
+      },
+    })
+    const problems: string[] = []
+    if (instance.isRunning) {
+      await watch.settle((await site.stringsAt('/api/events?last=1', 'head'))[0] ?? '')
+      problems.push(...(await watch.verdict(judge)), ...(await compareWithLog(sql, watch)))
+      problems.push(...site.acknowledged.compare(watch.logged))
+    } else problems.push(`the service ended:\n${instance.log}`)
+    const complaints = instance.log.split('\n').filter((line) => /"level":(50|60)/.test(line))
+    problems.push(...complaints.map((line) => `the service logged ${line.slice(0, 1000)}`))
+    return {
+      ...found,
+      seed,
+      seconds: (performance.now() - began) / 1000,
+      acknowledged: site.acknowledged.count,
+      events: watch.logged.length,
+      feedBytes: watch.bytes,
+      problems,
+    }
+  } finally {
+    watch.close()
+  }
+}
+
+/** One run. It starts everything it needs, and ends everything it started. */
+export async function runFuzz(options: Options): Promise<Report> {
+  const folder = await mkdtemp(join(tmpdir(), 'silo-fuzz-'))
+  const database = await startEmbedded(folder, () => undefined, { fsync: 'off' })
+  const entry = fileURLToPath(new URL('dist/server.js', import.meta.resolve('#root')))
+  const sql = connect(database.url, 1)
+  let instance: Instance | undefined
+  try {
+    instance = await Instance.start('fuzz', entry, {
+      DATABASE_URL: database.url,
+      JWT_SECRET: database.jwtSecret,
+      HEARTBEAT_MS: '1000',
+      // So that every request to sign in can come from somewhere else.
+      TRUST_PROXY: 'loopback',
+    })
+    return await tryService(instance, sql, options)
+  } finally {
+    await instance?.end('SIGTERM')
+    await sql.end({ timeout: 1 })
+    await database.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,205 @@
+import { once } from 'node:events'
+import { type Socket, connect } from 'node:net'
+
+/** How long an answer may take; longer than the longest wait that a request can ask for, in ms. */
+const DEADLINE_MS = 100_000
+/** What is read of an answer that has no end. */
+const ENOUGH_OF_STREAM = 32 * 1024
+const LONGEST_HEAD = 64 * 1024
+
+const STATUS_LINE = /^HTTP\/1\.1 ([1-5]\d\d) [\t\x20-\x7e]*$/
+const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/
+
+/** A request as it goes over the wire: every string here is bytes, one a character. */
+export interface Request {
+  method: string
+  target: string
+  headers: [name: string, value: string][]
+  body?: Body | undefined
+}
+
+export interface Body {
+  text: string
+  encoding: 'utf8' | 'latin1' | 'utf16le'
+}
+
+export interface Answer {
+  status: number
+  headers: Map<string, string>
+  body: Buffer
+  /** False when only its beginning was read, because it has no end. */
+  complete: boolean
+}
+
+/** What an HTTP client could not make sense of. */
+export class WireError extends Error {
+  override readonly name = 'WireError'
+}
+
+const CUTS_LINES = /[\r\n]/
+const FRAMES = /^(?:content-length|transfer-encoding|connection|upgrade)$/i
+
+/** Whether a request may be, to the server, more or less than one: nothing after it on its connection means anything. */
+const isSplit = ({ target, headers }: Request): boolean =>
+  CUTS_LINES.test(target) || headers.some(([name, value]) => FRAMES.test(name) || CUTS_LINES.test(value))
+
+function encode({ method, target, headers, body }: Request): Buffer {
+  const bytes = body && Buffer.from(body.text, body.encoding)
+  const framed = headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name))
+  const lines = [
+    `${method} ${target} HTTP/1.1`,
+    ...headers.map(([name, value]) => `${name}: ${value}`),
+    ...(bytes && !framed ? [`content-length: ${bytes.length}`] : []),
+    '',
+    '',
+  ]
+  return Buffer.concat([Buffer.from(lines.join('\r\n'), 'latin1'), ...(bytes ? [bytes] : [])])
+}
+
+function readHead(text: string): { status: number; headers: Map<string, string> } {
+  const [first = '', ...lines] = text.split('\r\n')
+  const status = STATUS_LINE.exec(first)?.[1]
+  if (status === undefined) throw new WireError(`the status line is ${JSON.stringify(first.slice(0, 100))}`)
+  const headers = new Map<string, string>()
+  for (const line of lines) {
+    const [, name, value] = FIELD_LINE.exec(line) ?? []
+    if (name === undefined || value === undefined) {
+      throw new WireError(`a header line is ${JSON.stringify(line.slice(0, 100))}`)
+    }
+    const before = headers.get(name.toLowerCase())
+    headers.set(name.toLowerCase(), before === undefined ? value : `${before}, ${value}`)
+  }
+  return { status: Number(status), headers }
+}
+
+/**
+ * A client of HTTP/1.1 that sends what no library would, and takes nothing in an answer that is not of the grammar
+ * (RFC 9112): whatever got out of its header or body would be seen here.
+ */
+export class Connection {
+  #socket: Socket | undefined
+  #pieces: AsyncIterator<Buffer> | undefined
+  #rest: Buffer = Buffer.alloc(0)
+
+  constructor(readonly port: number) {}
+
+  close(): void {
+    this.#socket?.destroy()
+    this.#socket = undefined
+  }
+
+  /** @throws {WireError} for an answer that is none, or does not come */
+  async ask(request: Request): Promise<Answer> {
+    const { status, headers, pieces } = await this.open(request)
+    const isEndless = headers.get('content-type')?.startsWith('text/event-stream') ?? false
+    const body: Buffer[] = []
+    let length = 0
+    let complete = true
+    for await (const piece of pieces) {
+      body.push(piece)
+      length += piece.length
+      // The greeting and the first event, or the beginning of much.
+      if (isEndless && (length > ENOUGH_OF_STREAM || Buffer.concat(body).includes('\ndata: '))) {
+        complete = false
+        break
+      }
+    }
+    if (!complete || headers.get('connection') === 'close' || isSplit(request)) this.close()
+    return { status, headers, body: Buffer.concat(body), complete }
+  }
+
+  /** Sends a request; gives the head of the answer, and its body as it comes. */
+  async open(
+    request: Request,
+  ): Promise<{ status: number; headers: Map<string, string>; pieces: AsyncGenerator<Buffer> }> {
+    if (isSplit(request)) this.close()
+    const bytes = encode(request)
+    try {
+      const socket = await this.#connected()
+      socket.write(bytes)
+      const { status, headers } = await this.#head()
+      return { status, headers, pieces: this.#body(request.method, status, headers) }
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  async #connected(): Promise<Socket> {
+    if (this.#socket && !this.#socket.destroyed && !this.#socket.readableEnded) {
+      if (this.#rest.length === 0) return this.#socket
+      throw new WireError(`bytes follow an answer: ${JSON.stringify(this.#rest.toString('latin1', 0, 100))}`)
+    }
+    const socket = connect(this.port, '127.0.0.1')
+    socket.setTimeout(DEADLINE_MS, () => socket.destroy(new WireError('no answer came in time')))
+    await once(socket, 'connect')
+    // What a server sends before it resets the connection is read, and then says more than the reset.
+    socket.on('error', () => undefined)
+    this.#socket = socket
+    this.#pieces = (socket as AsyncIterable<Buffer>)[Symbol.asyncIterator]()
+    this.#rest = Buffer.alloc(0)
+    return socket
+  }
+
+  async #more(): Promise<boolean> {
+    const next = await this.#pieces?.next()
+    if (!next || next.done) return false
+    this.#rest = this.#rest.length === 0 ? next.value : Buffer.concat([this.#rest, next.value])
+    return true
+  }
+
+  #take(length: number): Buffer {
+    const taken = this.#rest.subarray(0, length)
+    this.#rest = this.#rest.subarray(length)
+    return taken
+  }
+
+  /** What comes before `mark`, which is taken with it. */
+  async #until(mark: string, longest: number): Promise<string> {
+    for (;;) {
+      const at = this.#rest.indexOf(mark)
+      if (at >= 0) return this.#take(at + mark.length).toString('latin1', 0, at)
+      if (this.#rest.length > longest) throw new WireError(`${JSON.stringify(mark)} does not come`)
+      if (!(await this.#more())) throw new WireError('the connection was closed before the answer was whole')
+    }
+  }
+
+  async #head(): Promise<{ status: number; headers: Map<string, string> }> {
+    for (;;) {
+      const head = readHead(await this.#until('\r\n\r\n', LONGEST_HEAD))
+      if (head.status >= 200) return head
+    }
+  }
+
+  async *#exactly(length: number): AsyncGenerator<Buffer> {
+    let left = length
+    while (left > 0) {
+      if (this.#rest.length === 0 && !(await this.#more())) {
+        throw new WireError('the connection was closed before the answer was whole')
+      }
+      const piece = this.#take(Math.min(left, this.#rest.length))
+      left -= piece.length
+      yield piece
+    }
+  }
+
+  async *#body(method: string, status: number, headers: Map<string, string>): AsyncGenerator<Buffer> {
+    if (method === 'HEAD' || status === 204 || status === 304) return
+    const length = headers.get('content-length')
+    if (headers.get('transfer-encoding') === 'chunked') {
+      for (;;) {
+        const size = await this.#until('\r\n', 100)
+        if (!/^[0-9a-f]+$/i.test(size)) throw new WireError(`a chunk begins with ${JSON.stringify(size)}`)
+        yield* this.#exactly(parseInt(size, 16))
+        if ((await this.#until('\r\n', 100)) !== '') throw new WireError('a chunk is longer than it says')
+        if (parseInt(size, 16) === 0) return
+      }
+    } else if (length !== undefined) {
+      if (!/^\d+$/.test(length)) throw new WireError(`the length of the body is ${JSON.stringify(length)}`)
+      yield* this.#exactly(Number(length))
+    } else {
+      do yield this.#take(this.#rest.length)
+      while (await this.#more())
+    }
+  }
+}
