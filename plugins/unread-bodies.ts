@@ -11,7 +11,7 @@ export default fp(
   async (app) => {
     app.addHook('onResponse', async ({ raw }) => {
       if (raw.complete || raw.destroyed) return
-      const cut = setTimeout(() => raw.socket.destroy(), LINGER_MS)
+      const cut = setTimeout(() => raw.destroy(), LINGER_MS).unref()
       for (const over of ['end', 'close']) raw.once(over, () => clearTimeout(cut))
       // An iterator that was left while it waited still listens, and would hold the flow.
       raw.removeAllListeners('readable')
