@@ -67,14 +67,15 @@ const isJson = (body: unknown): boolean => typeof body === 'object' && body !== 
 
 /** Everything that a route can refuse with. */
 function errorsOf({ schema, methods, usesDatabase }: Route): ErrorCode[] {
-  const { errors = [], body, params, querystring, security } = schema
+  const { errors = [], body, security } = schema
   const isGuarded = security?.length !== 0
   const isWrite = !methods.includes('GET')
   const possible: [boolean, ...ErrorCode[]][] = [
     [true, ...errors],
-    [Boolean(body ?? params ?? querystring), 'invalid_request'],
-    [isJson(body), 'invalid_json'],
-    [Boolean(body), 'request_timeout', 'payload_too_large', 'unsupported_media_type'],
+    [true, 'invalid_request'],
+    // A write's body is read also where nothing is asked of it.
+    [isWrite && (body === undefined || isJson(body)), 'invalid_json'],
+    [isWrite, 'request_timeout', 'payload_too_large', 'unsupported_media_type'],
     [isGuarded, 'unauthenticated'],
     [isGuarded && isWrite, 'cross_origin'],
     [usesDatabase, 'database_unavailable', 'overloaded'],
