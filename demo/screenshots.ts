@@ -77,6 +77,8 @@ async function open(browser: Browser, origin: string, options: BrowserContextOpt
 
 async function takePictures(browser: Browser, origin: string): Promise<void> {
   const live = '#state[data-state="live"]'
+  // Descriptions come after the lines: all of those of the first rows are there.
+  const described = `:root:has(${live}) #lines > :nth-child(6) .description:not(:empty)`
   const part = await waitForChanges(origin)
 
   const stranger = await browser.newPage(DESK)
@@ -84,14 +86,14 @@ async function takePictures(browser: Browser, origin: string): Promise<void> {
   await stranger.screenshot({ path: join(FOLDER, 'sign-in.png') })
 
   const take = await open(browser, origin, { ...DESK, colorScheme: 'light' })
-  await take('activity', '/', live)
+  await take('activity', '/', described)
   await take('items', '/items', live)
   await take('item', `/items/${part}`, live)
   await take('docs', '/docs', '.opblock')
   const takeDark = await open(browser, origin, { ...DESK, colorScheme: 'dark' })
-  await takeDark('activity-dark', '/', live)
+  await takeDark('activity-dark', '/', described)
   const takeOnPhone = await open(browser, origin, { ...PHONE, colorScheme: 'light' })
-  await takeOnPhone('activity-phone', '/', live)
+  await takeOnPhone('activity-phone', '/', described)
 }
 
 await mkdir(FOLDER, { recursive: true })
