@@ -37,7 +37,8 @@ async function writeTimes(
 /** What the log takes on the disk, its index included, and how many events it holds. */
 async function sizeOf({ superuserUrl }: Database): Promise<{ bytes: number; events: number }> {
   const sql = postgres(superuserUrl, { max: 1, onnotice: () => undefined })
-  await sql.unsafe('vacuum events')
+  // The first empties pages of the index, the next one gives them away: somebody may have been on the way to them.
+  for (let run = 0; run < 2; run++) await sql.unsafe('vacuum events')
   const [row] = await sql<{ bytes: number; events: number }[]>`
     select pg_total_relation_size('events')::float8 as bytes, (select count(*)::float8 from events) as events
   `
@@ -62,7 +63,7 @@ const retention: Question = {
   title: 'Pruning of old events',
   method:
     `${PER_SECOND} creates a second for a while, evenly, whether or not the earlier ones are done. On one side the log keeps ` +
-    'everything, on the other the service prunes 1,000,000 old events meanwhile. Then the log is vacuumed, as autovacuum does it, and as ' +
+    'everything, on the other the service prunes 1,000,000 old events meanwhile. Then the log is vacuumed twice, as autovacuum does it again and again, and as ' +
     'many events as are gone are written again: the space is what the log takes then, as a part of what it took before the pruning.',
   metrics: [
     { name: 'p50', unit: 'ms', better: 'lower' },

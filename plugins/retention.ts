@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { parseCursor } from '../feed/cursor.js'
 import { pruneEvents } from '../store/events.js'
@@ -15,7 +16,12 @@ export default fp(
 
     async function prune(): Promise<void> {
       const settled = parseCursor(app.sse.head)?.id ?? 0
-      while (!closing && (await pruneEvents(app.feedDb, ageSeconds, settled, BATCH)) === BATCH);
+      while (!closing) {
+        const began = performance.now()
+        if ((await pruneEvents(app.feedDb, ageSeconds, settled, BATCH)) < BATCH) return
+        // As long again is left to those who write.
+        await delay(performance.now() - began)
+      }
     }
 
     const timer = setInterval(
