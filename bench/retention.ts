@@ -37,8 +37,11 @@ async function writeTimes(
 /** What the log takes on the disk, its index included, and how many events it holds. */
 async function sizeOf({ superuserUrl }: Database): Promise<{ bytes: number; events: number }> {
   const sql = postgres(superuserUrl, { max: 1, onnotice: () => undefined })
-  // The first empties pages of the index, the next one gives them away: somebody may have been on the way to them.
-  for (let run = 0; run < 2; run++) await sql.unsafe('vacuum events')
+  // The first empties pages of the index; the next gives them away once a later transaction has begun, for somebody may
+  // have been on the way to them.
+  await sql.unsafe('vacuum events')
+  await sql`select pg_current_xact_id()`
+  await sql.unsafe('vacuum events')
   const [row] = await sql<{ bytes: number; events: number }[]>`
     select pg_total_relation_size('events')::float8 as bytes, (select count(*)::float8 from events) as events
   `
