@@ -67,6 +67,8 @@ export async function buildApp(
       headersTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,
       highWaterMark: SOCKET_BYTES,
+      // Its refusal has no form: validation.ts says it.
+      requireHostHeader: false,
     },
     clientErrorHandler: answerParserError,
     frameworkErrors: answerRouterError,

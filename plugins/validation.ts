@@ -94,6 +94,12 @@ export default fp(
     const address = validator('array')
     app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : address).compile(schema))
     app.setSchemaErrorFormatter((errors, part) => invalidRequest(errors as ErrorObject[], part))
+    // RFC 9112, section 3.2; who speaks an older HTTP knows of no Host.
+    app.addHook('onRequest', async ({ headers, raw }) => {
+      if (headers.host === undefined && raw.httpVersion === '1.1') {
+        throw new ApiError('invalid_request', { details: [{ field: 'host', message: 'is required' }] })
+      }
+    })
     app.decorate('compileCheck', <Schema extends TSchema>(schema: Schema) => {
       const check = body.compile<Static<Schema>>(schema)
       return (value: unknown) =>

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { buildApp } from '../../app.js'
 import { createToken, startApp, testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
@@ -22,11 +22,26 @@ t.test('an unknown address answers in the one error form', async (t) => {
   t.equal(await get('abc'), 401)
 })
 
-t.test('an expectation that nobody knows is passed over', async (t) => {
-  const app = await startApp(t)
-  const origin = await listen(app)
+/** What the service says to these bytes. */
+async function answerTo(t: Test, bytes: string): Promise<string> {
+  const origin = await listen(await startApp(t))
   const socket = connect(Number(new URL(origin).port), '127.0.0.1')
   t.teardown(() => socket.destroy())
-  socket.end('GET /health HTTP/1.1\r\nHost: silo\r\nExpect: wonders\r\nConnection: close\r\n\r\n')
-  t.match(await text(socket), /^HTTP\/1.1 200 OK\r\n[^]*{"status":"ok","mode":"normal"}$/)
+  socket.end(bytes)
+  return text(socket)
+}
+
+t.test('an expectation that nobody knows is passed over', async (t) => {
+  const head = 'GET /health HTTP/1.1\r\nHost: silo\r\nExpect: wonders\r\nConnection: close\r\n\r\n'
+  t.match(await answerTo(t, head), /^HTTP\/1.1 200 OK\r\n[^]*{"status":"ok","mode":"normal"}$/)
+})
+
+t.test('who does not say which host is meant is told so, unless he speaks HTTP/1.0', async (t) => {
+  const answer = await answerTo(t, 'GET /health HTTP/1.1\r\nConnection: close\r\n\r\n')
+  t.match(answer, /^HTTP\/1.1 400 Bad Request\r\n/)
+  t.match(JSON.parse(answer.split('\r\n\r\n')[1] ?? ''), {
+    error: 'invalid_request',
+    details: [{ field: 'host', message: 'is required' }],
+  })
+  t.match(await answerTo(t, 'GET /health HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 OK\r\n/)
 })
