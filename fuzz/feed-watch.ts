@@ -1,5 +1,5 @@
 import { type Dispatched, StreamReader } from '../conformance/grammar.js'
-import { parsers } from '../test/harness/parsers.js'
+import { parsers } from './parsers.js'
 import type { Judge } from './judge.js'
 import { Connection } from './wire.js'
 

@@ -7,7 +7,7 @@ import { hostileTexts } from '../../conformance/checks/texts.js'
 import type { LoggedEvent } from '../../schemas/events.js'
 import type { Sql } from '../../store/connect.js'
 import { createToken, startApp } from '../harness/app.js'
-import { parsers } from '../harness/parsers.js'
+import { parsers } from '../../fuzz/parsers.js'
 import { until } from '../harness/until.js'
 import { listen } from '../harness/watcher.js'
 
