@@ -40,6 +40,8 @@ const START_ATTEMPTS = 3
 /** What the data folder holds: the database as a whole, or what a start that was cut short left of one. */
 const CLUSTER = 'cluster'
 const UNFINISHED = 'unfinished-'
+/** Of two first starts at once, the one that lost may still be writing into what the other removes. */
+const REMOVAL = { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }
 
 const SETTINGS: Record<string, string> = {
   listen_addresses: '127.0.0.1',
@@ -189,7 +191,7 @@ async function createCluster(
     await new Cluster(unfinished, programs, run).create(account)
     await rename(unfinished, cluster)
   } catch (err) {
-    await rm(unfinished, { recursive: true, force: true })
+    await rm(unfinished, REMOVAL)
     // Two first starts at once: the other one was quicker, and the lock will decide.
     await access(cluster).catch(() => {
       throw err
@@ -199,7 +201,7 @@ async function createCluster(
 
 async function removeUnfinished(folder: string): Promise<void> {
   for (const entry of await readdir(folder)) {
-    if (entry.startsWith(UNFINISHED)) await rm(join(folder, entry), { recursive: true, force: true })
+    if (entry.startsWith(UNFINISHED)) await rm(join(folder, entry), REMOVAL)
   }
 }
 
