@@ -55,6 +55,24 @@ function readCursor(
 const isTheirFault = (error: Error): boolean =>
   'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500
 
+/**
+ * Calls `act` once, when the answer or its connection is over. The answer to a pipelined request has no socket until those
+ * before it are written: when the client goes before that, nothing tells it.
+ */
+function whenOver(
+  { raw: { socket } }: FastifyRequest,
+  { raw: response }: FastifyReply,
+  act: () => void,
+): void {
+  const over = () => {
+    response.off('close', over)
+    socket.off('close', over)
+    act()
+  }
+  response.once('close', over)
+  socket.once('close', over)
+}
+
 const randomBetween = (least: number, most: number) => Math.round(least + Math.random() * (most - least))
 
 /** `GET /api/events`: the live feed, or pages of the same log for those who ask for JSON. */
@@ -115,7 +133,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     for (const [slots, key] of wanted) {
       const leave = slots.take(key)
       if (!leave) return refuse(request, reply)
-      reply.raw.once('close', leave)
+      whenOver(request, reply, leave)
     }
     return undefined
   }

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -361,6 +362,19 @@ t.test('more clients than are allowed are told to come back later, not refused',
   t.match(await page.json(), { error: 'overloaded' })
   const after = Number(page.headers.get('retry-after'))
   t.ok(after >= 20 && after <= 60)
+})
+
+t.test('who goes before a pipelined stream could begin leaves no place taken', async (t) => {
+  const { app, watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 3 })
+  const socket = connectSocket(Number(new URL(origin).port), '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write(`GET /api/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\n\r\n`.repeat(3))
+  await until(() => app.sse.clients > 0, 'the first stream is open')
+  socket.destroy()
+  await until(() => app.sse.clients === 0, 'it is closed')
+  const watchers = await Promise.all([watch(), watch(), watch()])
+  for (const watcher of watchers) await watcher.untilSeen('server.state')
+  t.equal(app.sse.clients, 3)
 })
 
 t.test('one user, and one address, may hold so many streams, however many ask at once', async (t) => {
