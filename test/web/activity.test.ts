@@ -163,6 +163,8 @@ await testInBrowser(t, (browser) => {
 
   t.test('whoever reads further down keeps their place while lines come above', async (t) => {
     const { app, page, send } = await visit(t, browser)
+    // A page that opens after the changes begins with the newest 50 of them.
+    await live(page)
     await app.db`
       insert into items (part_number)
       select 'A-' || lpad(n::text, 3, '0')
