@@ -100,7 +100,7 @@ export function findOperation(
   const [address = ''] = target
     .replace(/^\*/, '/')
     .replace(/^https?:\/\/[^/]*/, '')
-    .split(/[?#]/)
+    .split(/[?#\s]/)
   const sought = method === 'HEAD' ? 'GET' : method
   const parameters = ({ path }: Operation) => path.split('{').length
   return operations

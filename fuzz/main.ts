@@ -42,7 +42,9 @@ if (!(cases > 0) || !Number.isInteger(cases) || !Number.isInteger(seed)) {
   console.error(USAGE)
   process.exit(2)
 }
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
 console.log(`seed ${seed}`)
-const report = await runFuzz({ cases, seed, only: values.only })
+const report = await runFuzz({ cases, seed, only: values.only, interrupted: stop.signal })
 print(report)
 process.exitCode = report.findings.length + report.problems.length > 0 ? 1 : 0

@@ -40,6 +40,8 @@ export interface Options {
   seed: number
   /** The one operation to try, such as `GET /api/items`. */
   only?: string | undefined
+  /** Ends the run early, with a report of what was tried until then. */
+  interrupted: AbortSignal
 }
 
 export interface Report extends Found {
@@ -208,7 +210,11 @@ async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
   ]
 }
 
-async function tryService(instance: Instance, sql: Sql, { cases, seed, only }: Options): Promise<Report> {
+async function tryService(
+  instance: Instance,
+  sql: Sql,
+  { cases, seed, only, interrupted }: Options,
+): Promise<Report> {
   const began = performance.now()
   const admin = await settle(sql, 'fuzz', 'admin')
   const site = new Site(instance.port, admin)
@@ -225,7 +231,7 @@ async function tryService(instance: Instance, sql: Sql, { cases, seed, only }: O
       cases,
       seed,
       weights: WEIGHTS,
-      isAlive: () => instance.isRunning,
+      isAlive: () => instance.isRunning && !interrupted.aborted,
       note: async (request, answer) => {
         site.acknowledged.note(request, answer)
         if (request.target === MODE && request.method === 'PUT' && answer.status === 200)

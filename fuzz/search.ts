@@ -96,8 +96,11 @@ export async function search(options: Search): Promise<Found> {
   }
 
   async function tryShare({ operation, cases, seed }: Share, connection: Connection): Promise<void> {
+    let asked = 0
     const property = fc.asyncProperty(requestsOf(operation, known), async (request) => {
-      const wrong = isAlive() ? await ask(connection, request, operation) : []
+      if (!isAlive()) return
+      asked++
+      const wrong = await ask(connection, request, operation)
       if (wrong.length > 0) throw new Error(wrong.join('\n'))
     })
     const details = await fc.check(property, {
@@ -106,8 +109,9 @@ export async function search(options: Search): Promise<Found> {
       interruptAfterTimeLimit: SHARE_MS,
       markInterruptAsFailure: true,
     })
-    found.cases += details.numRuns
-    countsOf(operation.id).cases += details.numRuns
+    const tried = Math.min(asked, details.numRuns)
+    found.cases += tried
+    countsOf(operation.id).cases += tried
     if (!details.failed) return
     const { counterexample, errorInstance, numShrinks } = details
     found.findings.push({

@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
+import { LINGER_MS } from './unread-bodies.js'
 
 /** Fastify's own errors that are the client's, and what the API calls them. */
 const FASTIFY_ERRORS: Record<string, ErrorCode> = {
@@ -72,7 +73,11 @@ const PARSER_ERRORS: Record<string, ErrorCode> = {
 
 /** Answers what never became a request (Fastify's `clientErrorHandler`) in the one error form, and hangs up. */
 export function answerParserError(error: NodeJS.ErrnoException, socket: Socket): void {
+  // Answered: what still comes, and is refused once more, is lost. See unread-bodies.ts.
+  if (socket.writableEnded) return
   if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  socket.once('close', () => clearTimeout(cut))
   const answer = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
   const body = JSON.stringify(answer.body)
   socket.end(

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 
-/** How long what is left of a body is read, after its request was answered, before the connection is cut, in ms. */
-const LINGER_MS = 3000
+/** How long what is still to come is read, after the answer, before the connection is cut, in ms. */
+export const LINGER_MS = 3000
 
 /**
  * Reads on where a request was answered before all of it had come. Closing at once would reset the connection while the client

@@ -158,8 +158,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   }
 
   /** Holds an empty page until something comes, the time is over, or the client is gone. */
-  async function readPage(query: EventQuery, from: number, filter: Filter, gone: AbortSignal) {
-    const patience = AbortSignal.any([AbortSignal.timeout(query.wait * 1000), gone])
+  async function readPage(query: EventQuery, from: number, filter: Filter, patience: AbortSignal) {
     const { epoch } = feed.history
     for (;;) {
       const page = await feed.read(from, filter, query.limit)
@@ -170,10 +169,15 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     }
   }
 
-  function clientGone(reply: FastifyReply): AbortSignal {
-    const gone = new AbortController()
-    reply.raw.once('close', () => gone.abort())
-    return gone.signal
+  /** Over when the time is, or the client is gone. Node 20 collects an `AbortSignal.any` of a timeout as garbage, unfired. */
+  function patienceOf(reply: FastifyReply, seconds: number): AbortSignal {
+    const over = new AbortController()
+    const timer = setTimeout(() => over.abort(), seconds * 1000)
+    reply.raw.once('close', () => {
+      clearTimeout(timer)
+      over.abort()
+    })
+    return over.signal
   }
 
   async function page(request: FastifyRequest, query: EventQuery, reply: FastifyReply) {
@@ -184,7 +188,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
         ? await feed.readNewest(filter, query.last)
         : 'reset' in start
           ? start
-          : await readPage(query, start.cursor, filter, clientGone(reply))
+          : await readPage(query, start.cursor, filter, patienceOf(reply, query.wait))
     // What was held back is for those who may read when it comes, not only when they asked.
     if (query.wait > 0 && !(await app.findPrincipal(request))) throw new ApiError('unauthenticated')
     const { epoch } = feed.history

@@ -93,3 +93,19 @@ t.test(
     }
   },
 )
+
+t.test('what is no HTTP is answered, however much of it comes', async (t) => {
+  const origin = await listen(await startApp(t))
+  const { hostname, port } = new URL(origin)
+  const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  let answer = ''
+  socket.on('data', (bytes) => (answer += bytes.toString()))
+  const over = once(socket, 'end')
+  socket.write('GET /health HTTP/1.1\r\nHost: silo\nX: y\r\n\r\n')
+  for (let i = 0; i < 100; i++) {
+    if (!socket.write('x'.repeat(100_000))) await once(socket, 'drain')
+  }
+  await over
+  t.match(answer, /^HTTP\/1.1 400 Bad Request\r\n[^]*"invalid_request"/)
+})

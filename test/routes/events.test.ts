@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { AppConfig } from '../../config.js'
@@ -238,6 +240,22 @@ t.test('a JSON page waits for something to come, and no longer', async (t) => {
   const { events, next } = await page(`?since=${app.sse.head}&wait=1`)
   t.strictSame(events, [])
   t.equal(next, app.sse.head)
+})
+
+t.test('a JSON page waits no longer when garbage is collected meanwhile', async (t) => {
+  const { app, page } = await serve(t)
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  let isAnswered = false
+  const waiting = page(`?since=${app.sse.head}&wait=1`).then(({ events }) => {
+    isAnswered = true
+    return events
+  })
+  await until(() => {
+    collectGarbage()
+    return isAnswered
+  }, 'the page comes')
+  t.strictSame(await waiting, [])
 })
 
 t.test(
