@@ -56,7 +56,7 @@ function divide({ operations, weights = {}, cases, seed }: Search): Share[] {
   const weightOf = ({ id }: Operation) => weights[id] ?? 1
   const total = operations.reduce((sum, operation) => sum + weightOf(operation), 0)
   const shares = operations.flatMap((operation, place) => {
-    const due = Math.max(1, Math.round((cases * weightOf(operation)) / total))
+    const due = Math.ceil((cases * weightOf(operation)) / total)
     return Array.from({ length: Math.ceil(due / SHARE) }, (_, turn) => ({
       operation,
       turn,

@@ -5,7 +5,8 @@ import { type Socket, connect } from 'node:net'
 const DEADLINE_MS = 100_000
 /** What is read of an answer that has no end. */
 const ENOUGH_OF_STREAM = 32 * 1024
-const LONGEST_HEAD = 64 * 1024
+/** What nginx takes of an answer's head by default: a page of memory. */
+const LONGEST_HEAD = 4096
 
 const STATUS_LINE = /^HTTP\/1\.1 ([1-5]\d\d) [\t\x20-\x7e]*$/
 const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/
@@ -158,8 +159,10 @@ export class Connection {
   async #until(mark: string, longest: number): Promise<string> {
     for (;;) {
       const at = this.#rest.indexOf(mark)
+      if (at > longest || (at < 0 && this.#rest.length > longest)) {
+        throw new WireError(`more than ${longest} bytes come before ${JSON.stringify(mark)}`)
+      }
       if (at >= 0) return this.#take(at + mark.length).toString('latin1', 0, at)
-      if (this.#rest.length > longest) throw new WireError(`${JSON.stringify(mark)} does not come`)
       if (!(await this.#more())) throw new WireError('the connection was closed before the answer was whole')
     }
   }

@@ -27,6 +27,7 @@ import {
   revokeToken,
 } from '../store/tokens.js'
 import { findCredentials } from '../store/users.js'
+import { ownPath } from './own-path.js'
 
 /** What the sign-in page can say in words. */
 const TOLD_BY_FORM = new Set<ErrorCode>([
@@ -44,17 +45,6 @@ const toAccount = (principal: Principal): Account => ({
   role: principal.role,
   auth_source: 'local',
 })
-
-/**
- * Where a sign-in leads: the page that was asked for, if it is one of ours. Resolved as a browser would, which knows more
- * ways to write another host than a pattern does (`//host`, `/\host`, a tab between the slashes, `/.//host`).
- */
-function ownPath(next = '/'): string {
-  const base = 'http://silo.invalid'
-  const url = URL.canParse(next, base) ? new URL(next, base) : new URL(base)
-  const path = url.pathname + url.search
-  return url.origin === base && !path.startsWith('//') ? path : '/'
-}
 
 /** Sign-in, sign-out, and the API tokens of whoever asks. */
 const auth: FastifyPluginAsyncTypebox = async (app) => {
@@ -105,7 +95,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       if (!(error instanceof ApiError && TOLD_BY_FORM.has(error.code))) throw error
       const query = new URLSearchParams({
         error: error.code,
-        ...(Value.Check(WithNext, body) && { next: body.next }),
+        ...(Value.Check(WithNext, body) && { next: ownPath(body.next) }),
       })
       reply.redirect(`/login?${query.toString()}`, 303)
     }

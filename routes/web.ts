@@ -2,6 +2,7 @@ import { readFile, readdir } from 'node:fs/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { PartPageParams, SeeOther, WebFileParams } from '../schemas/web.js'
+import { ownPath } from './own-path.js'
 import { HTML, MEDIA_TYPES, type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
 
 const FOLDER = new URL('web/', import.meta.resolve('#root'))
@@ -43,7 +44,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
 
   const pageForMembers = (name: string) => async (request: FastifyRequest, reply: FastifyReply) => {
     if (await isStranger(request)) {
-      const next = new URLSearchParams({ next: request.url })
+      const next = new URLSearchParams({ next: ownPath(request.url) })
       return reply.header('cache-control', 'no-store').redirect(`/login?${next.toString()}`, 303)
     }
     return sendPage(reply, name)

@@ -172,6 +172,8 @@ t.test('POST /login', async (t) => {
     const kept = await post({ ...good, password: 'wrong', next: '/items?q=1&a=2' })
     t.equal(kept.headers.location, '/login?error=invalid_credentials&next=%2Fitems%3Fq%3D1%26a%3D2')
     t.equal((await post({ username: 'mara' })).headers.location, '/login?error=invalid_request')
+    const long = await post({ ...good, next: `/${'?'.repeat(100_000)}` })
+    t.equal(long.headers.location, '/login?error=invalid_request&next=%2F', 'a proxy takes no longer head')
   })
 
   t.test('goes on to the page that was asked for, and never to another host', async (t) => {

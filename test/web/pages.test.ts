@@ -66,3 +66,17 @@ t.test('pages carry no script and no style of their own, and the policy allows n
     t.notMatch(body, /<style|<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=/i, url)
   }
 })
+
+t.test(
+  'strangers are sent to sign in, and from there to where they wanted to go, unless that is long',
+  async (t) => {
+    const app = await startApp(t)
+    const sentTo = async (url: string) => {
+      const { statusCode, headers } = await app.inject(url)
+      t.equal(statusCode, 303)
+      return headers.location
+    }
+    t.equal(await sentTo('/items/A-1?a=b'), '/login?next=%2Fitems%2FA-1%3Fa%3Db')
+    t.equal(await sentTo(`/items?${'%'.repeat(10_000)}`), '/login?next=%2F', 'a proxy takes no longer head')
+  },
+)
