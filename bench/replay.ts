@@ -71,15 +71,12 @@ const replay: Question = {
       scope.within(60_000, async (inner) => {
         const database = await postgres.createDatabase(inner, template)
         const silo = await startSilo(inner, database)
-        const before = await databaseTime(database)
         const requests = [siloRequest(silo, '?since=earliest')]
-        const watchers = await Watchers.start(inner, {
-          program,
-          port: silo.port,
-          requests,
-          connections,
-          events,
-        })
+        const { port } = silo
+        const warmUp = await Watchers.start(inner, { program, port, requests, connections: 1, events })
+        await warmUp.done()
+        const before = await databaseTime(database)
+        const watchers = await Watchers.start(inner, { program, port, requests, connections, events })
         const { began, last } = await watchers.done()
         const perSecond = (connections * events * 1000) / ((last.at(-1) ?? NaN) - began)
         return { perSecond, database: (await databaseTime(database)) - before }

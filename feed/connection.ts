@@ -166,10 +166,11 @@ export class Connection {
   }
 
   async #load(): Promise<void> {
-    const { history } = this.feed
+    const { ring, pages } = this.feed.history
     this.#loading = true
     try {
-      const page = await history.pages.read(this.#cursor, history.ring.floor)
+      const page = await pages.read(this.#cursor, ring.floor)
+      pages.readAhead(page.head, ring.floor)
       if (this.#cursor < page.floor) this.#resetDue ??= 'expired'
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))

@@ -12,7 +12,7 @@ import {
 } from './connection.js'
 import { formatCursor, parseCursor } from './cursor.js'
 import type { Filter } from './filter.js'
-import { Block, type Entry, encodeEntry, encodeFrame } from './frame.js'
+import { Block, type Entry, encodeEntries, encodeFrame } from './frame.js'
 import { Pages, type ReadLog } from './pages.js'
 import { Ring } from './ring.js'
 import { Slices } from './slices.js'
@@ -120,10 +120,7 @@ export class Feed implements TailListener, ConnectionFeed {
 
   settled(events: LoggedEvent[], head: number): void {
     const { epoch, ring } = this.#history
-    ring.append(
-      events.map((event) => encodeEntry(epoch, event)),
-      head,
-    )
+    ring.append(encodeEntries(epoch, events), head)
     for (const connection of this.#connections.keys()) connection.pump()
     this.#grown.emit('grown')
   }
@@ -246,8 +243,9 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   #begin(epoch: string, head: number): History {
+    const { read, onError } = this.#options
     const slices = new Slices()
-    return { epoch, ring: new Ring(slices, head), pages: new Pages(slices, epoch, this.#options.read) }
+    return { epoch, ring: new Ring(slices, head), pages: new Pages(slices, epoch, read, onError) }
   }
 
   #slotOf(count: number): Set<Connection> {

@@ -5,34 +5,50 @@ import type { Filterable } from './filter.js'
 /** An event, encoded once for everybody. */
 export interface Entry extends Filterable {
   id: number
-  frame: Buffer
-  /** Where in the frame the JSON of `data` begins; it ends before the frame's last two line feeds. */
-  dataAt: number
+  /** Holds the frames of all that was encoded together: a buffer for each would cost more than what is in it. */
+  bytes: Buffer
+  /** Where in `bytes` the frame begins and ends. */
+  start: number
+  end: number
 }
+
+/** The length of its frame, in bytes. */
+export const lengthOf = ({ start, end }: Entry): number => end - start
 
 /**
  * One event of a stream (WHATWG HTML, section 9.2.5). Neither argument can hold a line break: ids are cursors, types are
  * ours, and JSON escapes every control character.
  */
 export function encodeFrame(id: string, type: string, data: unknown): string {
-  return `id: ${id}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`
+  return frameOf(id, type, JSON.stringify(data))
 }
 
-export function encodeEntry(epoch: string, event: LoggedEvent): Entry {
-  const { id, type, part_number, data, actor, at } = event
-  const cursor = formatCursor(epoch, id)
-  return {
-    id,
-    type,
-    partNumber: part_number.toLowerCase(),
-    frame: Buffer.from(encodeFrame(cursor, type, { part_number, ...data, actor, at })),
-    dataAt: 'id: \nevent: \ndata: '.length + cursor.length + type.length,
-  }
+const DATA = '\ndata: '
+const frameOf = (id: string, type: string, json: string): string =>
+  `id: ${id}\nevent: ${type}${DATA}${json}\n\n`
+
+/** `data` on the wire. What the log has as JSON goes in as it is: to parse it and write it anew took most of a replay. */
+function dataOf({ part_number, data, actor, at }: LoggedEvent): string {
+  const own = data === '{}' ? '' : `${data.slice(1, -1)},`
+  return `{"part_number":${JSON.stringify(part_number)},${own}"actor":${JSON.stringify(actor)},"at":"${at.toISOString()}"}`
 }
 
-/** The event's `data` as the frame carries it. */
-export function decodeData({ frame, dataAt }: Entry): unknown {
-  return JSON.parse(frame.toString('utf8', dataAt, frame.length - 2))
+/** Encodes what follows each other in the log, one frame behind the other. */
+export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): Entry[] {
+  const frames = events.map((event) => frameOf(formatCursor(epoch, event.id), event.type, dataOf(event)))
+  const bytes = Buffer.allocUnsafe(frames.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0))
+  let end = 0
+  return events.map(({ id, type, part_number }, index) => {
+    const start = end
+    end += bytes.write(frames[index] ?? '', start)
+    return { id, type, partNumber: part_number.toLowerCase(), bytes, start, end }
+  })
+}
+
+/** The event's `data` as its frame carries it, in the last of its lines. */
+export function decodeData({ bytes, start, end }: Entry): unknown {
+  const frame = bytes.toString('utf8', start, end)
+  return JSON.parse(frame.slice(frame.indexOf(DATA) + DATA.length))
 }
 
 /**

@@ -1,26 +1,37 @@
 import { LRUCache } from 'lru-cache'
 import type { LogPage } from '../schemas/events.js'
-import { type Entry, encodeEntry } from './frame.js'
+import { encodeEntries, lengthOf } from './frame.js'
 import { Segment } from './segment.js'
 import type { Slices } from './slices.js'
 
 /** Ids a page spans. Pages begin at its multiples, so everybody who replays shares them, wherever they came in. */
 const PAGE_SPAN = 1024
+/** In pages: one that is encoded, and one that the log is asked for meanwhile. */
+const READ_AHEAD = 2
 const CACHE_BYTES = 32 * 1024 * 1024
 
 /** Reads events with `after < id <= upTo` in order of id. */
 export type ReadLog = (after: number, upTo: number) => Promise<LogPage>
 
-const bytesOf = (entries: Entry[]): number => entries.reduce((sum, { frame }) => sum + frame.length + 64, 64)
+/** What an entry holds beside its frame, about, in bytes. */
+const OVERHEAD_BYTES = 128
+
+function bytesOf(page: Segment): number {
+  let sum = OVERHEAD_BYTES
+  for (const entry of page.after(page.floor)) sum += lengthOf(entry) + OVERHEAD_BYTES
+  return sum
+}
 
 /** What lies behind the ring, read from the log in pages: each once, however many connections want it. */
 export class Pages {
   readonly #cache: LRUCache<string, Segment, Bounds>
+  readonly #onError: (error: unknown) => void
 
-  constructor(slices: Slices, epoch: string, read: ReadLog) {
+  constructor(slices: Slices, epoch: string, read: ReadLog, onError: (error: unknown) => void) {
+    this.#onError = onError
     this.#cache = new LRUCache<string, Segment, Bounds>({
       maxSize: CACHE_BYTES,
-      sizeCalculation: (page) => bytesOf([...page.after(0)]),
+      sizeCalculation: bytesOf,
       fetchMethod: async (_key, _stale, { context: { after, upTo } }) => {
         const { prunedTo, events, ...page } = await read(after, upTo)
         if (page.epoch !== epoch) throw new Error('the log is of another history by now')
@@ -28,7 +39,7 @@ export class Pages {
           slices,
           Math.max(after, Math.min(prunedTo, upTo)),
           upTo,
-          events.map((event) => encodeEntry(epoch, event)),
+          encodeEntries(epoch, events),
         )
       },
     })
@@ -41,6 +52,12 @@ export class Pages {
   async read(cursor: number, ringFloor: number): Promise<Segment> {
     const after = Math.floor(cursor / PAGE_SPAN) * PAGE_SPAN
     return this.#fetch({ after, upTo: Math.min(after + PAGE_SPAN, ringFloor) })
+  }
+
+  /** Begins to read what `read` will be asked for next: the log works while the pages before are encoded and written. */
+  readAhead(cursor: number, ringFloor: number): void {
+    const end = Math.min(cursor + READ_AHEAD * PAGE_SPAN, ringFloor)
+    for (; cursor < end; cursor += PAGE_SPAN) this.read(cursor, ringFloor).catch(this.#onError)
   }
 
   /** The page that ends at `floor`. */

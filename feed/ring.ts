@@ -1,4 +1,4 @@
-import type { Entry } from './frame.js'
+import { type Entry, lengthOf } from './frame.js'
 import { Segment } from './segment.js'
 import type { Slices } from './slices.js'
 
@@ -17,7 +17,7 @@ export class Ring extends Segment {
   append(entries: Entry[], head: number): void {
     this.entries.push(...entries)
     this.headId = head
-    for (const { frame } of entries) this.#bytes += frame.length
+    for (const entry of entries) this.#bytes += lengthOf(entry)
     this.changed()
     // Cutting in halves keeps the cost of moving the array away from each single event.
     if (this.entries.length > 2 * MAX_ENTRIES || this.#bytes > 2 * MAX_BYTES) this.#shorten()
@@ -27,12 +27,13 @@ export class Ring extends Segment {
     let keep = this.entries.length
     let bytes = 0
     while (keep > 0 && this.entries.length - keep < MAX_ENTRIES) {
-      bytes += this.entries[keep - 1]?.frame.length ?? 0
+      const entry = this.entries[keep - 1]
+      if (entry) bytes += lengthOf(entry)
       if (bytes > MAX_BYTES) break
       keep -= 1
     }
     this.floorId = this.entries[keep - 1]?.id ?? this.floorId
     this.entries = this.entries.slice(keep)
-    this.#bytes = this.entries.reduce((sum, { frame }) => sum + frame.length, 0)
+    this.#bytes = this.entries.reduce((sum, entry) => sum + lengthOf(entry), 0)
   }
 }

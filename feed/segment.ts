@@ -1,5 +1,5 @@
 import type { Filter } from './filter.js'
-import { Block, type Entry } from './frame.js'
+import { Block, type Entry, lengthOf } from './frame.js'
 import type { Slice, Slices } from './slices.js'
 
 /** At most this much goes into one write, in bytes (or one event that is larger): what a slow reader may hold. */
@@ -59,18 +59,21 @@ export class Segment {
   }
 
   #cut(cursor: number, filter: Filter): Slice {
-    const frames: Buffer[] = []
-    let bytes = 0
+    const runs: { bytes: Buffer; start: number; end: number }[] = []
+    let length = 0
+    const block = () => new Block(runs.map(({ bytes, start, end }) => bytes.subarray(start, end)))
     for (let i = this.#indexAfter(cursor); i < this.entries.length; i++) {
       const entry = this.entries[i]
       if (!entry || !filter.matches(entry)) continue
-      if (bytes > 0 && bytes + entry.frame.length > WRITE_BYTES) {
-        return { block: new Block(frames), cursor: entry.id - 1 }
-      }
-      frames.push(entry.frame)
-      bytes += entry.frame.length
+      if (length > 0 && length + lengthOf(entry) > WRITE_BYTES)
+        return { block: block(), cursor: entry.id - 1 }
+      length += lengthOf(entry)
+      const { bytes, start, end } = entry
+      const run = runs.at(-1)
+      if (run?.bytes === bytes && run.end === start) run.end = end
+      else runs.push({ bytes, start, end })
     }
-    return { block: bytes > 0 ? new Block(frames) : undefined, cursor: this.headId }
+    return { block: length > 0 ? block() : undefined, cursor: this.headId }
   }
 
   #indexAfter(cursor: number): number {

@@ -109,7 +109,8 @@ create table events (
   id          bigint generated always as identity (cache 1) primary key,
   type        text not null,
   part_number text not null,
-  data        json not null,
+  -- Its text goes into the frames of the feed as it is, where a line break would end the line.
+  data        json not null check (strpos(data::text, chr(10)) = 0 and strpos(data::text, chr(13)) = 0),
   actor       text not null,
   at          timestamptz(3) not null
 );

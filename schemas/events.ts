@@ -7,13 +7,14 @@ import { Timestamp } from './timestamp.js'
 export const EVENT_TYPES = ['item.created', 'item.updated', 'item.deleted', 'revision.created'] as const
 export type EventType = (typeof EVENT_TYPES)[number]
 
-/** An event as the log holds it. `data` lacks what the columns say; on the wire they are one object. */
+/** An event as the log holds it. */
 export interface LoggedEvent {
   /** Drawn at commit. Ids ascend, but become visible in another order and may be missing for good. */
   id: number
   type: EventType
   part_number: string
-  data: Record<string, unknown>
+  /** The text of a JSON object that lacks what the columns say; on the wire they are one object. */
+  data: string
   actor: string
   at: Date
 }

@@ -17,7 +17,7 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
     select log.epoch, log.pruned_to, e.*
       from log
       left join lateral (
-           select id, type, part_number, data, actor, at
+           select id, type, part_number, data::text, actor, at
              from events
             where id > ${after}
               and id <= ${upTo}

@@ -27,11 +27,11 @@ async function serveForeignPage(t: Test, host: string): Promise<string> {
 const run = (page: Page, name: string, ...args: unknown[]): Promise<unknown> =>
   page.evaluate(`${name}(...${JSON.stringify(args)})`)
 
-async function testFrom(t: Test, browser: Browser, host: string): Promise<void> {
+/** A service with a secret, and a browser that mara is signed in with. */
+async function visitSignedIn(t: Test, browser: Browser) {
   const app = await startApp(t)
   const service = await listen(app)
   await createPerson(app.db, 'mara', 'editor')
-  await createPerson(app.db, 'mallory', 'viewer')
   await app.db`insert into items (part_number) values ('SECRET')`
   const context = await browser.newContext()
   t.teardown(() => context.close())
@@ -42,7 +42,12 @@ async function testFrom(t: Test, browser: Browser, host: string): Promise<void> 
   await page.getByLabel('Password').fill(PASSWORD)
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.waitForURL(`${service}/`)
+  return { app, service, page }
+}
 
+async function testFrom(t: Test, browser: Browser, host: string): Promise<void> {
+  const { app, service, page } = await visitSignedIn(t, browser)
+  await createPerson(app.db, 'mallory', 'viewer')
   const foreign = await serveForeignPage(t, host)
   await page.goto(foreign)
   t.strictSame(await run(page, 'spy', service), {
@@ -85,4 +90,16 @@ else {
   t.test('nor does a page at another port of the same host, which the browser gives the cookie to', (t) =>
     testFrom(t, browser, '127.0.0.1'),
   )
+  t.test('a page at another name that was made to point here is a stranger', async (t) => {
+    const { service, page } = await visitSignedIn(t, browser)
+    const statuses = () =>
+      page.evaluate(() =>
+        Promise.all(['/api/auth/me', '/api/items/SECRET'].map(async (path) => (await fetch(path)).status)),
+      )
+    t.strictSame(await statuses(), [200, 200])
+    const elsewhere = service.replace('127.0.0.1', 'localhost')
+    await page.goto(`${elsewhere}/`)
+    await page.waitForURL(`${elsewhere}/login?next=%2F`)
+    t.strictSame(await statuses(), [401, 401])
+  })
 }

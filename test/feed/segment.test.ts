@@ -1,23 +1,21 @@
 import t from 'tap'
 import { Filter } from '../../feed/filter.js'
-import { encodeEntry } from '../../feed/frame.js'
+import { encodeEntries } from '../../feed/frame.js'
 import { Segment } from '../../feed/segment.js'
 import { Slices } from '../../feed/slices.js'
 
 const EVENTS = 1024
 
 function segment(slices: Slices): Segment {
-  const entries = Array.from({ length: EVENTS }, (_, i) =>
-    encodeEntry('0123abcd', {
-      id: i + 1,
-      type: 'item.created',
-      part_number: `S-${i}`,
-      data: { description: 'x'.repeat(1000) },
-      actor: 'somebody',
-      at: new Date(0),
-    }),
-  )
-  return new Segment(slices, 0, EVENTS, entries)
+  const events = Array.from({ length: EVENTS }, (_, i) => ({
+    id: i + 1,
+    type: 'item.created' as const,
+    part_number: `S-${i}`,
+    data: JSON.stringify({ description: 'x'.repeat(1000) }),
+    actor: 'somebody',
+    at: new Date(0),
+  }))
+  return new Segment(slices, 0, EVENTS, encodeEntries('0123abcd', events))
 }
 
 t.test('connections at one place share what they are sent', async (t) => {

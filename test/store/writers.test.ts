@@ -209,3 +209,16 @@ t.test(
     }
   },
 )
+
+t.test("the log takes no data that would end a line of the feed, not even the owner's", async (t) => {
+  const { sql } = await start(t)
+  for (const lineBreak of ['\n', '\r']) {
+    await t.rejects(
+      sql`
+        insert into events (type, part_number, data, actor, at)
+        values ('item.deleted', 'A', ${`{"a":${lineBreak}1}`}::text::json, 'mara', now())
+      `,
+      /events_data_check/,
+    )
+  }
+})
