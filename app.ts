@@ -5,6 +5,7 @@ import type { AppConfig } from './config.js'
 import auth from './plugins/auth.js'
 import database from './plugins/database.js'
 import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
+import handlerTimeout from './plugins/handler-timeout.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
 import requestLimit from './plugins/request-limit.js'
@@ -60,7 +61,7 @@ export async function buildApp(
     // Until the last stream has ended, probes are still answered in the API's own words.
     return503OnClosing: false,
     bodyLimit: 1024 * 1024,
-    // Whatever is smaller ends with its handler's time.
+    // Whatever is smaller ends with its handler's time (handler-timeout.ts).
     requestTimeout: LONGEST_REQUEST_MS,
     connectionTimeout: LONGEST_REQUEST_MS,
     http: {
@@ -72,12 +73,11 @@ export async function buildApp(
     },
     clientErrorHandler: answerParserError,
     frameworkErrors: answerRouterError,
-    // Whoever waits longer for a session of the pool is answered 503 instead of piling up behind the others.
-    handlerTimeout: 15_000,
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.decorate('config', config)
   await app.register(errors)
+  await app.register(handlerTimeout)
   await app.register(unreadBodies)
   await app.register(validation)
   await app.register(securityHeaders)

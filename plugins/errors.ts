@@ -13,7 +13,6 @@ const FASTIFY_ERRORS: Record<string, ErrorCode> = {
   FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_json',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
-  FST_ERR_HANDLER_TIMEOUT: 'overloaded',
 }
 
 /** What the driver, the socket or the server says when there is no database to talk to, or no longer. */
@@ -37,8 +36,6 @@ const UNAVAILABLE = new Set([
 export function isUnavailable(error: unknown): boolean {
   return error instanceof Error && 'code' in error && UNAVAILABLE.has(String(error.code))
 }
-
-const isTimeout = (error: Error): boolean => 'code' in error && error.code === 'FST_ERR_HANDLER_TIMEOUT'
 
 function toApiError(error: FastifyError | ApiError | Error): ApiError {
   if (error instanceof ApiError) return error
@@ -114,8 +111,7 @@ export default fp(
       route.schema = { ...schema, response: Object.assign({ '4xx': ErrorBody, '5xx': ErrorBody }, response) }
     })
     app.setErrorHandler((error: Error, request: FastifyRequest, reply: FastifyReply) => {
-      const isLate = !request.raw.complete && isTimeout(error)
-      const answer = isLate ? new ApiError('request_timeout') : toApiError(error)
+      const answer = toApiError(error)
       if (answer.code === 'internal') request.log.error({ err: error }, 'request failed')
       // Fastify would close at once after a body that it refuses: unread-bodies.ts has more patience.
       const isFastifys = reply.hasHeader('connection') && !reply.raw.hasHeader('connection')

@@ -29,7 +29,7 @@ export default fp(
     // An answer may take its time, too. But one that was only given up leaves its query in the pool's queue.
     app.addHook('onSend', async (request) => {
       lookedUp.delete(request)
-      if (!request.signal.aborted) inWork.delete(request)
+      if (!request.isGivenUp) inWork.delete(request)
     })
     app.addHook('onRoute', (route) => {
       const { handler, config } = route
@@ -44,5 +44,5 @@ export default fp(
       }
     })
   },
-  { name: 'request-limit', dependencies: ['mode'] },
+  { name: 'request-limit', dependencies: ['mode', 'handler-timeout'] },
 )

@@ -211,9 +211,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/events',
     {
-      config: { withoutDatabase: true },
+      config: { withoutDatabase: true, timeoutMs: 1000 * (MAX_WAIT_S + 15) },
       exposeHeadRoute: false,
-      handlerTimeout: 1000 * (MAX_WAIT_S + 15),
       onRequest: [admit, app.requireRole('viewer'), admitUser],
       // The database can go while the client is signed in or its cursor looked up, before anybody knows.
       errorHandler: (error, request, reply) => {

@@ -112,7 +112,7 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/import',
     {
-      handlerTimeout: IMPORT_TIMEOUT_MS,
+      config: { timeoutMs: IMPORT_TIMEOUT_MS },
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
       onResponse: async () => app.sse.look(),

@@ -117,7 +117,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/items',
     {
-      handlerTimeout: EXPORT_TIMEOUT_MS,
+      config: { timeoutMs: EXPORT_TIMEOUT_MS },
       ...read,
       schema: {
         tags,
