@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import fastifyAuth from '@fastify/auth'
 import fastifyCookie from '@fastify/cookie'
 import fastifyJwt from '@fastify/jwt'
@@ -50,7 +50,7 @@ declare module 'fastify' {
   }
 }
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
+const sha256 = (text: string): string => digest('sha256', text)
 
 /** Whether the browser says that another site's page made this request (Fetch Metadata, and Origin for the rest). */
 function isCrossOrigin(request: FastifyRequest): boolean {

@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
-import { type Sql, connect } from '../store/connect.js'
+import type { Sql } from '../store/connect.js'
 import { migrate } from '../store/migrate.js'
+import { openPool } from '../store/pool.js'
 
 const REQUEST_SESSIONS = 10
 const FEED_SESSIONS = 3
@@ -20,8 +21,8 @@ declare module 'fastify' {
 export default fp(
   async (app) => {
     const open = () => ({
-      db: connect(app.config.DATABASE_URL, REQUEST_SESSIONS),
-      feedDb: connect(app.config.DATABASE_URL, FEED_SESSIONS),
+      db: openPool(app.config.DATABASE_URL, REQUEST_SESSIONS),
+      feedDb: openPool(app.config.DATABASE_URL, FEED_SESSIONS),
     })
     let current = open()
     await migrate(current.db)

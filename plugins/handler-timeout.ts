@@ -28,7 +28,7 @@ function giveUp(reply: FastifyReply): void {
 
 /**
  * Answers whoever has waited too long, for a session of the database or for a body that does not come. One timer looks after
- * all: Fastify's `handlerTimeout` makes a timer and an `AbortController` for each request, a tenth of what a read costs
+ * all: Fastify's `handlerTimeout` makes a timer and an `AbortController` for each request, 3 to 5 % of the time of a request
  * (docs/decisions/0011).
  */
 export default fp(

@@ -1,0 +1,64 @@
+import { type Sql, connect } from './connect.js'
+
+interface Session {
+  sql: Sql
+  /** Runs a query on it, as the driver would have. */
+  run: (query: Query) => void
+  /** Queries that it was given and has not answered. */
+  running: number
+}
+
+/** A query of the driver: `handler` is who runs it once it is awaited. A part of another query is one, too, and never awaited. */
+type Query = Promise<unknown> & { handler: unknown }
+
+const isQuery = (made: unknown): made is Query => made instanceof Promise && 'handler' in made
+
+function openSession(url: string): Session {
+  const sql = connect(url, 1)
+  const query: unknown = sql``
+  if (!isQuery(query) || typeof query.handler !== 'function') throw new TypeError('the driver has changed')
+  const { handler } = query
+  return { sql, run: (query) => void Reflect.apply(handler, undefined, [query]), running: 0 }
+}
+
+/**
+ * Opens a pool of at most `max` sessions that come as they are needed; a query goes to the one that has least to do.
+ *
+ * The driver's pool remembers every query since all of its sessions were busy, or none was, and searches what it remembers with
+ * each: it gets slower from query to query (docs/decisions/0012). So each session is a pool of the driver's of its own, of one.
+ */
+export function openPool(url: string, max: number): Sql {
+  const first = openSession(url)
+  const sessions = [first, ...Array.from({ length: max - 1 }, () => openSession(url))]
+
+  function leastBusy(): Session {
+    let found = first
+    for (const session of sessions) {
+      if (session.running === 0) return session
+      if (session.running < found.running) found = session
+    }
+    return found
+  }
+
+  function dispatch(query: Query): void {
+    const session = leastBusy()
+    const settled = () => {
+      session.running--
+    }
+    session.running++
+    query.then(settled, settled)
+    session.run(query)
+  }
+
+  const end: Sql['end'] = async (options) => {
+    await Promise.all(sessions.map(({ sql }) => sql.end(options)))
+  }
+  return new Proxy(first.sql, {
+    apply(target, self, args) {
+      const made: unknown = Reflect.apply(target, self, args)
+      if (isQuery(made)) made.handler = dispatch
+      return made
+    },
+    get: (target, name): unknown => (name === 'end' ? end : Reflect.get(target, name)),
+  })
+}
