@@ -22,6 +22,8 @@ import type { TailListener } from './tail.js'
 const RETRY_MS = { least: 2000, most: 5000 }
 /** Heartbeats are sent in this many portions an interval, so that ten thousand of them don't fall on one moment. */
 const HEARTBEAT_SLOTS = 32
+/** How many connections get what is due before whatever else waits has its turn: about a millisecond. */
+const SWEEP = 100
 /** How many pages one answer looks through at most for events that a filter lets through. */
 const STRETCHES = 64
 
@@ -58,6 +60,10 @@ export class Feed implements TailListener, ConnectionFeed {
   readonly #slots: Set<Connection>[] = Array.from({ length: HEARTBEAT_SLOTS }, () => new Set())
   readonly #heartbeat: NodeJS.Timeout
   readonly #failed = new Set<Connection>()
+  /** The next turn of the sweep, its place among the connections, and how many it has still to visit. */
+  #sweep: NodeJS.Immediate | undefined
+  #place = this.#connections.keys()
+  #unvisited = 0
   readonly #grown = new EventEmitter().setMaxListeners(0)
 
   #ended = false
@@ -111,18 +117,42 @@ export class Feed implements TailListener, ConnectionFeed {
   restarted(epoch: string, head: number): void {
     const same = epoch === this.#history.epoch
     this.#history = this.#begin(epoch, head)
-    for (const connection of this.#connections.keys()) {
-      if (same) connection.pump()
-      else connection.historyChanged()
-    }
+    if (same) this.#pumpAll()
+    else for (const connection of this.#connections.keys()) connection.historyChanged()
     this.#grown.emit('grown')
   }
 
   settled(events: LoggedEvent[], head: number): void {
     const { epoch, ring } = this.#history
     ring.append(encodeEntries(epoch, events), head)
-    for (const connection of this.#connections.keys()) connection.pump()
+    this.#pumpAll()
     this.#grown.emit('grown')
+  }
+
+  /**
+   * Visits every connection, from wherever the sweep stands. What settles meanwhile goes along with it to those that it has not
+   * come to, and to the others when it comes around: ten thousand sockets neither keep a request waiting nor the next event.
+   */
+  #pumpAll(): void {
+    this.#unvisited = this.#connections.size
+    if (!this.#sweep) this.#pumpSome()
+  }
+
+  #pumpSome(): void {
+    // First, so that the others get their turn whatever happens to this one.
+    this.#sweep = setImmediate(() => this.#pumpSome())
+    for (let turn = 0; turn < SWEEP && this.#unvisited > 0; turn++, this.#unvisited--)
+      this.#nextConnection()?.pump()
+    if (this.#unvisited > 0) return
+    clearImmediate(this.#sweep)
+    this.#sweep = undefined
+  }
+
+  #nextConnection(): Connection | undefined {
+    const next = this.#place.next()
+    if (!next.done) return next.value
+    this.#place = this.#connections.keys()
+    return this.#place.next().value
   }
 
   /** The log has answered: those whose page could not be read try again. Also tells where the kept log begins. */
@@ -201,6 +231,8 @@ export class Feed implements TailListener, ConnectionFeed {
     const slot = this.#slotOf(this.#opened++)
     slot.add(connection)
     this.#connections.set(connection, { slot, ended })
+    // It stands in the sweep's way to one that was there before.
+    this.#unvisited++
     connection.pump()
     // The drain may have passed while the client was signed in.
     if (this.#ended) this.close(connection, 'draining')
@@ -238,6 +270,7 @@ export class Feed implements TailListener, ConnectionFeed {
   end(): void {
     this.#ended = true
     clearInterval(this.#heartbeat)
+    clearImmediate(this.#sweep)
     for (const connection of this.#connections.keys()) this.close(connection, 'draining')
     this.#grown.emit('grown')
   }

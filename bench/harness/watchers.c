@@ -143,6 +143,10 @@ static void count_events(struct connection *c, const char *data, const char *end
   for (long k = before; k < c->events; k++) {
     if (arrived[k]++ == 0) first[k] = moment;
     last[k] = moment;
+    if (arrived[k] == count) {
+      printf("all %ld\n", k + 1);
+      fflush(stdout);
+    }
   }
   if (is_first) {
     printf("first %ld\n", c->events);

@@ -59,13 +59,16 @@ export class Watchers {
     return watchers
   }
 
-  /** Calls `listener` when the first of them has so many events. */
-  onFirst(listener: (events: number) => void): void {
+  /** Calls `listener` when the first of them has so many events, and when all have. */
+  onProgress(listener: (who: 'first' | 'all', events: number) => void): void {
     let rest = ''
     this.#process.onOutput((text) => {
       const lines = (rest + text).split('\n')
       rest = lines.pop() ?? ''
-      for (const line of lines) if (line.startsWith('first ')) listener(Number(line.slice(6)))
+      for (const line of lines) {
+        const [who, events] = line.split(' ')
+        if (who === 'first' || who === 'all') listener(who, Number(events))
+      }
     })
   }
 

@@ -1,0 +1,106 @@
+import t, { type Test } from 'tap'
+import type { Sink } from '../../feed/connection.js'
+import { Feed } from '../../feed/feed.js'
+import { Filter } from '../../feed/filter.js'
+import type { Block } from '../../feed/frame.js'
+import { until } from '../harness/until.js'
+
+const EPOCH = '0123abcd'
+
+/** A client that takes everything at once. */
+class Client implements Sink {
+  #text = ''
+
+  write(block: Block): boolean {
+    this.#text += block.plain.toString()
+    return true
+  }
+
+  end(block: Block): void {
+    this.write(block)
+  }
+
+  destroy(): void {
+    this.#text = ''
+  }
+
+  /** The ids of the events of the log that it was sent. */
+  get ids(): number[] {
+    return [...this.#text.matchAll(/^id: 0123abcd-(\d+)\nevent: item\./gm)].map(([, id]) => Number(id))
+  }
+}
+
+function startFeed(t: Test): Feed {
+  const feed = new Feed(
+    {
+      heartbeatMs: 3_600_000,
+      read: () => Promise.reject(new Error('nothing is behind the ring')),
+      readLastDrawn: () => Promise.resolve(0),
+      onError: (error) => {
+        throw error
+      },
+    },
+    {},
+  )
+  t.teardown(() => feed.end())
+  feed.restarted(EPOCH, 0)
+  return feed
+}
+
+function join(feed: Feed, clients: number) {
+  const owner = { tokenId: 'one', role: 'viewer', expiresAt: new Date(8e15) } as const
+  return Array.from({ length: clients }, () => {
+    const sink = new Client()
+    const start = { cursor: feed.history.ring.head }
+    const connection = feed.open({ sink, filter: Filter.everything, owner, start }, () => undefined)
+    return { sink, connection }
+  })
+}
+
+const settle = (feed: Feed, id: number): void =>
+  feed.settled(
+    [{ id, type: 'item.deleted', part_number: 'A', data: '{}', actor: 'mara', at: new Date(0) }],
+    id,
+  )
+
+const having = (clients: { sink: Client }[], ids: number[]): number =>
+  clients.filter(({ sink }) => JSON.stringify(sink.ids) === JSON.stringify(ids)).length
+
+t.test('a thousand clients do not keep the event loop from turning', async (t) => {
+  const feed = startFeed(t)
+  const clients = join(feed, 1000)
+  settle(feed, 1)
+  t.ok(having(clients, [1]) < 1000, 'not all at once')
+  await until(() => having(clients, [1]) === 1000, 'everybody has it')
+})
+
+t.test('what settles in the middle of a round comes to everybody, once and in order', async (t) => {
+  const feed = startFeed(t)
+  const clients = join(feed, 250)
+  settle(feed, 1)
+  settle(feed, 2)
+  const half = having(clients, [1])
+  t.ok(half > 0 && half < 250, `${half} have the first alone`)
+  await until(() => having(clients, [1, 2]) === 250, 'everybody has both')
+})
+
+t.test('whoever joins in the middle of a round takes the turn of nobody', async (t) => {
+  const feed = startFeed(t)
+  const clients = join(feed, 250)
+  settle(feed, 1)
+  settle(feed, 2)
+  const later = join(feed, 150)
+  await until(() => having(clients, [1, 2]) === 250, 'those who were there have both')
+  settle(feed, 3)
+  await until(() => having(later, [3]) === 150, 'those who came have what came after them')
+})
+
+t.test('whoever leaves in the middle of a round takes the turn of nobody', async (t) => {
+  const feed = startFeed(t)
+  const clients = join(feed, 250)
+  settle(feed, 1)
+  settle(feed, 2)
+  for (const { connection } of clients.slice(50, 200)) feed.close(connection, 'client-gone')
+  const rest = [...clients.slice(0, 50), ...clients.slice(200)]
+  await until(() => having(rest, [1, 2]) === 100, 'the others have both')
+})
