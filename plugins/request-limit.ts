@@ -8,38 +8,49 @@ import { ApiError } from '../errors.js'
  */
 const MOST_REQUESTS = 1000
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whether it counts among those that may be waiting for the database. */
+    isWaiting: boolean
+  }
+}
+
 /** Refuses requests at once while so many wait for the pool that another would only wait in vain. */
 export default fp(
   async (app) => {
-    const lookedUp = new Set<FastifyRequest>()
-    const inWork = new Set<FastifyRequest>()
+    let waiting = 0
 
-    function takePlace(request: FastifyRequest, places: Set<FastifyRequest>): void {
-      if (lookedUp.size + inWork.size >= MOST_REQUESTS) throw new ApiError('overloaded')
-      places.add(request)
+    function takePlace(request: FastifyRequest): void {
+      if (waiting >= MOST_REQUESTS) throw new ApiError('overloaded')
+      waiting++
+      request.isWaiting = true
     }
 
+    function leavePlace(request: FastifyRequest): void {
+      if (!request.isWaiting) return
+      waiting--
+      request.isWaiting = false
+    }
+
+    app.decorateRequest('isWaiting', false)
     // Who asks is looked up in the same database. After that the body may take its time, and holds no place.
     app.addHook('onRequest', async (request) => {
-      if (!request.routeOptions.config.withoutDatabase && !request.is404) takePlace(request, lookedUp)
+      if (!request.routeOptions.config.withoutDatabase && !request.is404) takePlace(request)
     })
-    app.addHook('preParsing', async (request) => {
-      lookedUp.delete(request)
-    })
+    app.addHook('preParsing', async (request) => leavePlace(request))
     // An answer may take its time, too. But one that was only given up leaves its query in the pool's queue.
     app.addHook('onSend', async (request) => {
-      lookedUp.delete(request)
-      if (!request.isGivenUp) inWork.delete(request)
+      if (!request.isGivenUp) leavePlace(request)
     })
     app.addHook('onRoute', (route) => {
       const { handler, config } = route
       if (config?.withoutDatabase) return
       route.handler = async function (request, reply) {
-        takePlace(request, inWork)
+        takePlace(request)
         try {
           return await handler.call(this, request, reply)
         } finally {
-          inWork.delete(request)
+          leavePlace(request)
         }
       }
     })
