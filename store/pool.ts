@@ -1,5 +1,7 @@
 import { type Sql, connect } from './connect.js'
 
+type Transaction = Parameters<Parameters<Sql['begin']>[1]>[0]
+
 interface Session {
   sql: Sql
   /** Runs a query on it, as the driver would have. */
@@ -50,15 +52,27 @@ export function openPool(url: string, max: number): Sql {
     session.run(query)
   }
 
+  /** A transaction is one thing to do, however long it takes: nobody else is sent to its session while there is another. */
+  async function begin<T>(work: (tx: Transaction) => Promise<T>) {
+    const session = leastBusy()
+    session.running++
+    try {
+      return await session.sql.begin(work)
+    } finally {
+      session.running--
+    }
+  }
+
   const end: Sql['end'] = async (options) => {
     await Promise.all(sessions.map(({ sql }) => sql.end(options)))
   }
+  const own: Record<string | symbol, unknown> = { begin, end }
   return new Proxy(first.sql, {
     apply(target, self, args) {
       const made: unknown = Reflect.apply(target, self, args)
       if (isQuery(made)) made.handler = dispatch
       return made
     },
-    get: (target, name): unknown => (name === 'end' ? end : Reflect.get(target, name)),
+    get: (target, name): unknown => (Object.hasOwn(own, name) ? own[name] : Reflect.get(target, name)),
   })
 }

@@ -60,6 +60,17 @@ t.test('parts of queries, helpers and JSON go through it', async (t) => {
   t.strictSame([...(await sql`select ${given}, 'x' as ${sql('named')}`)], [{ given: { a: 1 }, named: 'x' }])
 })
 
+t.test('a transaction keeps its session to itself', async (t) => {
+  const sql = await open(t)
+  await sql.begin(async (tx) => {
+    const [own] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`
+    const others = await askAtOnce(sql, SESSIONS - 1)
+    t.equal(others.size, SESSIONS - 1)
+    t.notOk(others.has(own?.pid ?? 0))
+  })
+  t.equal((await askAtOnce(sql, SESSIONS)).size, SESSIONS)
+})
+
 t.test('it ends with every session', async (t) => {
   const sql = await open(t)
   await askAtOnce(sql, SESSIONS)
