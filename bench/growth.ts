@@ -149,9 +149,12 @@ const withoutPrefix = (entry: string): string => entry.slice(entry.indexOf('Quer
 async function explain(scope: Scope, database: Database, { items }: Size): Promise<void> {
   const sql = postgres(database.superuserUrl, { max: 1, onnotice: () => undefined })
   await sql.unsafe('alter role silo set auto_explain.log_min_duration = 0')
+  // Sessions come as they are needed, so it holds until the last of them has gone.
+  scope.defer(async () => {
+    await sql.unsafe('alter role silo reset auto_explain.log_min_duration')
+    await sql.end()
+  })
   const silo = await startSilo(scope, database)
-  await sql.unsafe('alter role silo reset auto_explain.log_min_duration')
-  await sql.end()
   const plans: [string, string | undefined][] = []
   const find = async (name: string, statement: RegExp, work: () => Promise<unknown>) => {
     const found = (await plansOf(database, work)).filter((entry) => statement.test(entry))
@@ -236,6 +239,7 @@ const growth: Question = {
       shared_buffers: '1GB',
       max_wal_size: '8GB',
       logging_collector: 'on',
+      log_rotation_size: '0',
       session_preload_libraries: 'auto_explain',
       'auto_explain.log_analyze': 'on',
       'auto_explain.log_buffers': 'on',

@@ -15,8 +15,9 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** It was answered for want of time; its handler may still be at work. */
     isGivenUp: boolean
-    /** By when it must be answered, by `performance.now`, and its place among all that are being answered. */
+    /** By when it must be answered, by `performance.now`. */
     due: number
+    /** Its place among those that wait for an answer; below 0 when it has none. */
     place: number
   }
 }
@@ -39,16 +40,19 @@ export default fp(
     // No map: a request that is put into one and taken out again outlives its answer in V8, and is copied twice by its collector.
     const waiting: FastifyReply[] = []
 
-    function leave({ request }: FastifyReply): void {
+    function leave(reply: FastifyReply): void {
+      const { place } = reply.request
+      if (place < 0) return
+      reply.request.place = -1
       const last = waiting.pop()
-      if (!last || last.request === request) return
-      waiting[request.place] = last
-      last.request.place = request.place
+      if (!last || last === reply) return
+      waiting[place] = last
+      last.request.place = place
     }
 
     app.decorateRequest('isGivenUp', false)
     app.decorateRequest('due', 0)
-    app.decorateRequest('place', 0)
+    app.decorateRequest('place', -1)
     app.addHook('onRequest', (request, reply, done) => {
       request.due = performance.now() + (request.routeOptions.config.timeoutMs ?? DEFAULT_MS)
       request.place = waiting.push(reply) - 1
@@ -60,8 +64,10 @@ export default fp(
     })
     const timer = setInterval(() => {
       const now = performance.now()
-      for (const reply of waiting.filter(({ request }) => request.due <= now)) {
-        reply.request.due = Infinity
+      for (const reply of [...waiting]) {
+        // A stream has taken its reply over, and has as much time as it likes.
+        if (!reply.sent && reply.request.due > now) continue
+        leave(reply)
         giveUp(reply)
       }
     }, LOOK_MS)

@@ -61,7 +61,7 @@ app.get<{ Querystring: { search?: string } }>('/api/items', async (request) => {
      where archived_at is null
        and (lower((part_number || ' ' || description) collate "default") like lower(${`%${search}%`}) or ${false})
      order by lower(part_number)
-     limit 51
+     limit ${51}
   `
   return { items }
 })
