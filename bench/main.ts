@@ -123,8 +123,9 @@ async function main(): Promise<void> {
   ].join('\n')
   if (write) await writeFile(new URL('docs/benchmarks.md', import.meta.resolve('#root')), text)
   else process.stdout.write(text)
-  if (answers.some(({ outcomes }) => outcomes.some(({ failures }) => failures.length > 0)))
-    process.exitCode = 1
+  const isBroken = ({ failed, outcomes }: Answer) =>
+    failed === true || outcomes.some(({ failures }) => failures.length > 0)
+  if (answers.some(isBroken)) process.exitCode = 1
 }
 
 main().catch((err: unknown) => {

@@ -19,6 +19,8 @@ export interface Answer {
   outcomes: Outcome[]
   /** Why nothing could be measured. */
   missing?: string
+  /** It could not for another reason than that a program is not installed. */
+  failed?: boolean
   notes: ReadonlyMap<string, string>
 }
 
@@ -70,8 +72,8 @@ async function sidesOf(question: Question, scope: Scope, answer: Answer): Promis
   try {
     return await question.sides(scope)
   } catch (err) {
-    if (!(err instanceof Missing)) throw err
-    answer.missing = err.message
+    answer.missing = messageOf(err)
+    answer.failed = !(err instanceof Missing)
     return []
   }
 }
