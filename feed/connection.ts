@@ -170,10 +170,11 @@ export class Connection {
     this.#loading = true
     try {
       const page = await pages.read(this.#cursor, ring.floor)
-      pages.readAhead(page.head, ring.floor)
       if (this.#cursor < page.floor) this.#resetDue ??= 'expired'
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))
+      // Who has not taken this page yet may never ask for the next.
+      if (this.#isReading()) pages.readAhead(page.head, ring.floor)
     } catch (error) {
       this.feed.failed(this, error)
       return
