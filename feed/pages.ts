@@ -6,7 +6,7 @@ import type { Slices } from './slices.js'
 
 /** Ids a page spans. Pages begin at its multiples, so everybody who replays shares them, wherever they came in. */
 const PAGE_SPAN = 1024
-/** In pages: one that is encoded, and one that the log is asked for meanwhile. */
+/** In pages: one that is encoded and written next, and one that the log is asked for meanwhile. */
 const READ_AHEAD = 2
 const CACHE_BYTES = 32 * 1024 * 1024
 

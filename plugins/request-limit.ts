@@ -10,8 +10,8 @@ const MOST_REQUESTS = 1000
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whether it counts among those that may be waiting for the database. */
-    isWaiting: boolean
+    /** What it may be waiting for the database for, if it counts among those that do. */
+    waitsFor: 'look-up' | 'handler' | undefined
   }
 }
 
@@ -20,33 +20,33 @@ export default fp(
   async (app) => {
     let waiting = 0
 
-    function takePlace(request: FastifyRequest): void {
+    function takePlace(request: FastifyRequest, what: 'look-up' | 'handler'): void {
       if (waiting >= MOST_REQUESTS) throw new ApiError('overloaded')
       waiting++
-      request.isWaiting = true
+      request.waitsFor = what
     }
 
     function leavePlace(request: FastifyRequest): void {
-      if (!request.isWaiting) return
+      if (request.waitsFor === undefined) return
       waiting--
-      request.isWaiting = false
+      request.waitsFor = undefined
     }
 
-    app.decorateRequest('isWaiting', false)
+    app.decorateRequest('waitsFor', undefined)
     // Who asks is looked up in the same database. After that the body may take its time, and holds no place.
     app.addHook('onRequest', async (request) => {
-      if (!request.routeOptions.config.withoutDatabase && !request.is404) takePlace(request)
+      if (!request.routeOptions.config.withoutDatabase && !request.is404) takePlace(request, 'look-up')
     })
     app.addHook('preParsing', async (request) => leavePlace(request))
-    // An answer may take its time, too. But one that was only given up leaves its query in the pool's queue.
+    // An answer may take its time, too. But a handler that was only given up has its query in the pool's queue still.
     app.addHook('onSend', async (request) => {
-      if (!request.isGivenUp) leavePlace(request)
+      if (!request.isGivenUp || request.waitsFor === 'look-up') leavePlace(request)
     })
     app.addHook('onRoute', (route) => {
       const { handler, config } = route
       if (config?.withoutDatabase) return
       route.handler = async function (request, reply) {
-        takePlace(request)
+        takePlace(request, 'handler')
         try {
           return await handler.call(this, request, reply)
         } finally {

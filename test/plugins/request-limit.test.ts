@@ -2,6 +2,7 @@ import t from 'tap'
 import { connect } from '../../store/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { until } from '../harness/until.js'
+import { listen } from '../harness/watcher.js'
 
 t.test(
   'when a thousand requests wait for the database, the next is told so at once, and none is lost',
@@ -44,3 +45,22 @@ t.test(
     t.equal((await list()).statusCode, 200)
   },
 )
+
+t.test('whoever is given up before it is known who asks gives the place back', async (t) => {
+  const app = await startApp(t)
+  const origin = await listen(app)
+  const tokens = await Promise.all(Array.from({ length: 1000 }, () => createToken(app.db, 'viewer')))
+  async function ask(token = ''): Promise<number> {
+    const { status, body } = await fetch(`${origin}/api/auth/me`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    await body?.cancel()
+    return status
+  }
+  const blocker = connect(app.config.DATABASE_URL, 1)
+  t.teardown(() => blocker.end({ timeout: 1 }))
+  await blocker.unsafe('begin; lock table tokens in access exclusive mode')
+  t.strictSame(new Set(await Promise.all(tokens.map(ask))), new Set([503]))
+  await blocker.unsafe('commit')
+  t.equal(await ask(tokens[0]), 200)
+})
