@@ -207,6 +207,7 @@ $$;
 -- database-wide lock until the commit is flushed). Any other writer announces itself here.
 -- A commit must be on disk before a watcher sees it, whatever the writer's session says: a crash may take back a commit
 -- that was not, and give its event's id to something else.
+-- The JSON is put together as text, because it goes out as it is, and json_build_object puts spaces into it.
 -- One function writes both, the revision and its events: each call of such a function costs as much as an insert.
 create function items_log() returns trigger
 language plpgsql security definer set search_path from current
@@ -232,15 +233,15 @@ begin
   if tg_op = 'INSERT' then
     insert into events (type, part_number, data, actor, at)
     values ('item.created', new.part_number,
-            json_build_object('description', new.description, 'item_type', new.item_type),
+            ('{"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type) || '}')::json,
             new.created_by, new.created_at);
   elsif new.revision <> old.revision then
     insert into events (type, part_number, data, actor, at)
     values ('item.updated', new.part_number,
-            json_build_object('revision', new.revision),
+            ('{"revision":' || new.revision || '}')::json,
             new.updated_by, new.updated_at),
            ('revision.created', new.part_number,
-            json_build_object('revision_number', new.revision, 'comment', new.comment),
+            ('{"revision_number":' || new.revision || ',"comment":' || coalesce(to_json(new.comment)::text, 'null') || '}')::json,
             new.updated_by, new.updated_at);
   end if;
 

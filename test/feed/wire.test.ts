@@ -136,6 +136,13 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
     )
   })
 
+  t.test('the JSON of each is as JSON.stringify would write it, without a space too many', async (t) => {
+    const lines = raw.toString().split('\n')
+    for (const line of lines.filter((line) => line.startsWith('data: '))) {
+      t.equal(line, `data: ${JSON.stringify(JSON.parse(line.slice('data: '.length)))}`)
+    }
+  })
+
   t.test('in chunks come the same bytes', async (t) => {
     const chunked = await readChunked(t, origin, token, raw.length)
     const withoutRetry = (bytes: Buffer) => bytes.subarray(bytes.indexOf('\n'))
