@@ -2,12 +2,15 @@ import type { LoggedEvent } from '../schemas/events.js'
 import { formatCursor } from './cursor.js'
 import type { Filterable } from './filter.js'
 
+/** At most this much goes into one write, in bytes (or one event that is larger): what a slow reader may hold. */
+export const WRITE_BYTES = 32 * 1024
+
 /** An event, encoded once for everybody. */
 export interface Entry extends Filterable {
   id: number
-  /** Holds the frames of all that was encoded together: a buffer for each would cost more than what is in it. */
-  bytes: Buffer
-  /** Where in `bytes` the frame begins and ends. */
+  /** Holds the frames of what was encoded together, as far as it fits one write. */
+  block: Block
+  /** Where in the block's `chunked` the frame begins and ends. */
   start: number
   end: number
 }
@@ -33,21 +36,40 @@ function dataOf({ part_number, data, actor, at }: LoggedEvent): string {
   return `{"part_number":${JSON.stringify(part_number)},${own}"actor":${JSON.stringify(actor)},"at":"${at.toISOString()}"}`
 }
 
-/** Encodes what follows each other in the log, one frame behind the other. */
+/** Encodes what follows each other in the log, into blocks as large as one write may be. */
 export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): Entry[] {
-  const frames = events.map((event) => frameOf(formatCursor(epoch, event.id), event.type, dataOf(event)))
-  const bytes = Buffer.allocUnsafe(frames.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0))
-  let end = 0
-  return events.map(({ id, type, part_number }, index) => {
-    const start = end
-    end += bytes.write(frames[index] ?? '', start)
-    return { id, type, partNumber: part_number.toLowerCase(), bytes, start, end }
-  })
+  const entries: Entry[] = []
+  let together: { event: LoggedEvent; length: number }[] = []
+  let text = ''
+  let length = 0
+  const seal = () => {
+    const block = Block.fromText(text, length)
+    let end = block.start
+    for (const { event, length } of together) {
+      const { id, type, part_number } = event
+      const start = end
+      end += length
+      entries.push({ id, type, partNumber: part_number.toLowerCase(), block, start, end })
+    }
+    together = []
+    text = ''
+    length = 0
+  }
+  for (const event of events) {
+    const frame = frameOf(formatCursor(epoch, event.id), event.type, dataOf(event))
+    const frameLength = Buffer.byteLength(frame)
+    if (length > 0 && length + frameLength > WRITE_BYTES) seal()
+    together.push({ event, length: frameLength })
+    text += frame
+    length += frameLength
+  }
+  if (length > 0) seal()
+  return entries
 }
 
 /** The event's `data` as its frame carries it, in the last of its lines. */
-export function decodeData({ bytes, start, end }: Entry): unknown {
-  const frame = bytes.toString('utf8', start, end)
+export function decodeData({ block, start, end }: Entry): unknown {
+  const frame = block.chunked.toString('utf8', start, end)
   return JSON.parse(frame.slice(frame.indexOf(DATA) + DATA.length))
 }
 
@@ -56,26 +78,42 @@ export function decodeData({ bytes, start, end }: Entry): unknown {
  * connection that is due the same. HTTP/1.0 knows no chunks and gets what is inside.
  */
 export class Block {
-  readonly chunked: Buffer
-  readonly #headLength: number
+  private constructor(
+    readonly chunked: Buffer,
+    /** Where in `chunked` the frames begin and end. */
+    readonly start: number,
+    readonly end: number,
+  ) {}
 
-  constructor(frames: readonly Buffer[]) {
-    const length = frames.reduce((sum, frame) => sum + frame.length, 0)
-    const head = Buffer.from(`${length.toString(16)}\r\n`)
-    this.#headLength = head.length
-    this.chunked = Buffer.concat([head, ...frames, CRLF])
+  /** @param length of the text in UTF-8, in bytes */
+  static fromText(text: string, length = Buffer.byteLength(text)): Block {
+    const block = Block.#ofLength(length)
+    block.chunked.write(text, block.start)
+    return block
   }
 
-  static fromText(text: string): Block {
-    return new Block([Buffer.from(text)])
+  static concat(stretches: readonly Buffer[]): Block {
+    const block = Block.#ofLength(stretches.reduce((sum, { length }) => sum + length, 0))
+    let end = block.start
+    for (const stretch of stretches) end += stretch.copy(block.chunked, end)
+    return block
+  }
+
+  static #ofLength(length: number): Block {
+    const head = `${length.toString(16)}\r\n`
+    const end = head.length + length
+    const chunked = Buffer.allocUnsafe(end + CRLF.length)
+    chunked.write(head, 0, 'latin1')
+    chunked.write(CRLF, end, 'latin1')
+    return new Block(chunked, head.length, end)
   }
 
   get plain(): Buffer {
-    return this.chunked.subarray(this.#headLength, -CRLF.length)
+    return this.chunked.subarray(this.start, this.end)
   }
 }
 
-const CRLF = Buffer.from('\r\n')
+const CRLF = '\r\n'
 
 /** The end of a chunked body: whoever reads it knows that nothing was cut off. */
 export const LAST_CHUNK = Buffer.from('0\r\n\r\n')

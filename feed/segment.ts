@@ -1,9 +1,6 @@
 import type { Filter } from './filter.js'
-import { Block, type Entry, lengthOf } from './frame.js'
+import { Block, type Entry, WRITE_BYTES, lengthOf } from './frame.js'
 import type { Slice, Slices } from './slices.js'
-
-/** At most this much goes into one write, in bytes (or one event that is larger): what a slow reader may hold. */
-const WRITE_BYTES = 32 * 1024
 
 /**
  * A stretch of the settled log: every event with `floor < id <= head` that will ever exist. What is cut from it is shared until
@@ -51,29 +48,34 @@ export class Segment {
     const key = `${this.#state} ${cursor} ${filter.key}`
     let slice = this.slices.get(key)
     if (!slice) {
-      slice = this.#cut(cursor, filter)
-      this.slices.set(key, slice)
+      const { stretches, cursor: reached } = this.#cut(cursor, filter)
+      const whole = wholeBlock(stretches)
+      slice = { block: whole ?? copy(stretches), cursor: reached }
+      // A whole block is shared as it is; kept here, it would outlive its segment.
+      if (!whole) this.slices.set(key, slice)
     }
     this.#latest = { cursor, filter, slice }
     return slice
   }
 
-  #cut(cursor: number, filter: Filter): Slice {
-    const runs: { bytes: Buffer; start: number; end: number }[] = []
+  /** Ends between two blocks where it can: whoever came in amid a block goes on with whole ones, of which nothing is copied. */
+  #cut(cursor: number, filter: Filter): { stretches: Stretch[]; cursor: number } {
+    const stretches: Stretch[] = []
     let length = 0
-    const block = () => new Block(runs.map(({ bytes, start, end }) => bytes.subarray(start, end)))
+    let seam: { count: number; cursor: number } | undefined
     for (let i = this.#indexAfter(cursor); i < this.entries.length; i++) {
       const entry = this.entries[i]
       if (!entry || !filter.matches(entry)) continue
-      if (length > 0 && length + lengthOf(entry) > WRITE_BYTES)
-        return { block: block(), cursor: entry.id - 1 }
+      const { id, block, start, end } = entry
+      const last = stretches.at(-1)
+      if (last && last.block !== block) seam = { count: stretches.length, cursor: id - 1 }
+      if (last && length + lengthOf(entry) > WRITE_BYTES)
+        return { stretches: stretches.slice(0, seam?.count), cursor: seam?.cursor ?? id - 1 }
       length += lengthOf(entry)
-      const { bytes, start, end } = entry
-      const run = runs.at(-1)
-      if (run?.bytes === bytes && run.end === start) run.end = end
-      else runs.push({ bytes, start, end })
+      if (last?.block === block && last.end === start) last.end = end
+      else stretches.push({ block, start, end })
     }
-    return { block: length > 0 ? block() : undefined, cursor: this.headId }
+    return { stretches, cursor: this.headId }
   }
 
   #indexAfter(cursor: number): number {
@@ -86,4 +88,18 @@ export class Segment {
     }
     return low
   }
+}
+
+/** Frames that lie behind each other in a block. */
+type Stretch = Pick<Entry, 'block' | 'start' | 'end'>
+
+function wholeBlock([first, ...others]: readonly Stretch[]): Block | undefined {
+  if (!first || others.length > 0) return
+  const { block, start, end } = first
+  return start === block.start && end === block.end ? block : undefined
+}
+
+function copy(stretches: readonly Stretch[]): Block | undefined {
+  if (stretches.length === 0) return
+  return Block.concat(stretches.map(({ block, start, end }) => block.chunked.subarray(start, end)))
 }

@@ -18,6 +18,21 @@ function segment(slices: Slices): Segment {
   return new Segment(slices, 0, EVENTS, encodeEntries('0123abcd', events))
 }
 
+/** Where a connection stands after each write, when it begins at `cursor`. */
+function places(segment: Segment, cursor: number): number[] {
+  const reached: number[] = []
+  while (cursor < segment.head) {
+    cursor = segment.slice(cursor, Filter.everything).cursor
+    reached.push(cursor)
+  }
+  return reached
+}
+
+function placesAmidBlocks(segment: Segment): number[] {
+  const ends = new Set([0, ...places(segment, 0)])
+  return Array.from({ length: EVENTS }, (_, cursor) => cursor).filter((cursor) => !ends.has(cursor))
+}
+
 t.test('connections at one place share what they are sent', async (t) => {
   const one = segment(new Slices())
   t.equal(one.slice(5, Filter.everything), one.slice(5, Filter.everything))
@@ -32,7 +47,7 @@ t.test(
     const filters = [Filter.everything, new Filter({ types: ['item.created'] })]
     const cut = segments.flatMap((segment) =>
       filters.flatMap((filter) =>
-        Array.from({ length: EVENTS }, (_, cursor) => ({
+        placesAmidBlocks(segment).map((cursor) => ({
           segment,
           filter,
           cursor,
@@ -50,3 +65,43 @@ t.test(
     t.ok(kept <= 16 * 1024 * 1024, `${kept} bytes`)
   },
 )
+
+t.test(
+  'whoever comes in amid what was encoded together soon takes the same writes as all others',
+  async (t) => {
+    const one = segment(new Slices())
+    const [first = 0, second = 0, ...others] = places(one, 0)
+    t.strictSame(places(one, first + 3), [second, ...others])
+  },
+)
+
+t.test(
+  'what was encoded together is sent as it is, whoever asks and however much was sent since',
+  async (t) => {
+    const slices = new Slices()
+    const one = segment(slices)
+    const { block } = one.slice(0, Filter.everything)
+    for (const other of [one, segment(slices)])
+      for (const cursor of placesAmidBlocks(other)) other.slice(cursor, Filter.everything)
+    t.ok(block)
+    t.equal(one.slice(0, Filter.everything).block, block)
+    t.equal(one.slice(0, new Filter({ types: ['item.created'] })).block, block)
+  },
+)
+
+t.test('a write holds whole frames, each once, and no more than its bound', async (t) => {
+  const one = segment(new Slices())
+  let cursor = 7
+  let text = ''
+  while (cursor < EVENTS) {
+    const { block, cursor: reached } = one.slice(cursor, new Filter({ partNumbers: ['S-1*'] }))
+    t.ok((block?.plain.length ?? 0) <= 32 * 1024)
+    text += String(block?.plain ?? '')
+    cursor = reached
+  }
+  const ids = [...text.matchAll(/^id: 0123abcd-(\d+)$/gm)].map(([, id]) => Number(id))
+  const due = Array.from({ length: EVENTS }, (_, i) => i + 1).filter(
+    (id) => id > 7 && `${id - 1}`.startsWith('1'),
+  )
+  t.strictSame(ids, due)
+})
