@@ -49,10 +49,8 @@ export class Segment {
     let slice = this.slices.get(key)
     if (!slice) {
       const { stretches, cursor: reached } = this.#cut(cursor, filter)
-      const whole = wholeBlock(stretches)
-      slice = { block: whole ?? copy(stretches), cursor: reached }
-      // A whole block is shared as it is; kept here, it would outlive its segment.
-      if (!whole) this.slices.set(key, slice)
+      slice = { block: wholeBlock(stretches) ?? copy(stretches), cursor: reached }
+      this.slices.set(key, slice)
     }
     this.#latest = { cursor, filter, slice }
     return slice
