@@ -11,8 +11,8 @@ const filters: Question = {
   title: 'Deliveries through 100 different filters, 10 watchers each',
   method:
     'An import of 10,000 rows, 1,000 watchers. Each filter names what everybody sees and an item of its own that never comes, so both ' +
-    'sides deliver the same events and nothing is saved by hiding some: the filter has to be asked about every event, and what is ' +
-    'written has to be put together a hundred times. The clock runs from the first event at the first watcher to the last at the last.',
+    'sides deliver the same events and nothing is saved by hiding some: the filter has to be asked about every event. What is ' +
+    'written is the same for all, and shared; filters that see different parts would each be given a copy. The clock runs from the first event at the first watcher to the last at the last.',
   metrics: [{ name: 'deliveries', unit: '/s', better: 'higher' }],
   targets: [{ metric: 'deliveries', side: '100 filters', goal: { ratio: 0.8, to: { side: 'unfiltered' } } }],
   async sides(scope) {

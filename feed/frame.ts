@@ -36,34 +36,40 @@ function dataOf({ part_number, data, actor, at }: LoggedEvent): string {
   return `{"part_number":${JSON.stringify(part_number)},${own}"actor":${JSON.stringify(actor)},"at":"${at.toISOString()}"}`
 }
 
+interface Frame {
+  event: LoggedEvent
+  text: string
+  /** In UTF-8, in bytes. */
+  length: number
+}
+
+function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
+  const block = Block.fromText(frames.map(({ text }) => text).join(''), length)
+  let end = block.start
+  return frames.map(({ event: { id, type, part_number }, length }) => {
+    const start = end
+    end += length
+    return { id, type, partNumber: part_number.toLowerCase(), block, start, end }
+  })
+}
+
 /** Encodes what follows each other in the log, into blocks as large as one write may be. */
 export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): Entry[] {
   const entries: Entry[] = []
-  let together: { event: LoggedEvent; length: number }[] = []
-  let text = ''
-  let length = 0
-  const seal = () => {
-    const block = Block.fromText(text, length)
-    let end = block.start
-    for (const { event, length } of together) {
-      const { id, type, part_number } = event
-      const start = end
-      end += length
-      entries.push({ id, type, partNumber: part_number.toLowerCase(), block, start, end })
-    }
-    together = []
-    text = ''
-    length = 0
-  }
+  let frames: Frame[] = []
+  let total = 0
   for (const event of events) {
-    const frame = frameOf(formatCursor(epoch, event.id), event.type, dataOf(event))
-    const frameLength = Buffer.byteLength(frame)
-    if (length > 0 && length + frameLength > WRITE_BYTES) seal()
-    together.push({ event, length: frameLength })
-    text += frame
-    length += frameLength
+    const text = frameOf(formatCursor(epoch, event.id), event.type, dataOf(event))
+    const length = Buffer.byteLength(text)
+    if (total > 0 && total + length > WRITE_BYTES) {
+      entries.push(...encodeBlock(frames, total))
+      frames = []
+      total = 0
+    }
+    frames.push({ event, text, length })
+    total += length
   }
-  if (length > 0) seal()
+  if (total > 0) entries.push(...encodeBlock(frames, total))
   return entries
 }
 

@@ -85,7 +85,7 @@ const unread: Experiment = async (scope, findings) => {
   const before = await service.usage()
 
   findings.progress(`connecting ${count} that don't read`)
-  // Every one from another place, so that none shares with another what it is to take next.
+  // Every one from another place: the first write of each is its own.
   const far = Math.floor((6 * MIB) / EVENT_BYTES)
   for (const [i, member] of unreading.entries()) {
     member.epoch = first.epoch
