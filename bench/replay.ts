@@ -139,7 +139,7 @@ const replay: Question = {
             PGPASSWORD: password,
             PGDATABASE: pathname.slice(1),
           }
-          const select = 'select id, type, part_number, data, actor, at from events order by id'
+          const select = 'select id, type, part_number, data, at from events order by id'
           const began = clock()
           const psql = await Program.start(inner, 'psql', ['-XAtq', '-o', '/dev/null', '-c', select], { env })
           await psql.done()

@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import { connect } from '../store/connect.js'
 import { migrate } from '../store/migrate.js'
-import { fillCatalogue } from './harness/catalogue.js'
+import { fillCatalogue, insertUpdates } from './harness/catalogue.js'
 import { type Database, startPostgres } from './harness/postgres.js'
 import { publishPaced } from './harness/paced.js'
 import type { Figures, Question } from './harness/question.js'
@@ -53,11 +53,7 @@ async function sizeOf({ superuserUrl }: Database): Promise<{ bytes: number; even
 /** Writes so many events as were pruned, and gives back what the log takes then, as a part of what it took before. */
 async function refill(database: Database, before: number, events: number): Promise<number> {
   const sql = postgres(database.superuserUrl, { max: 1, onnotice: () => undefined })
-  await sql`
-    insert into events (type, part_number, data, actor, at)
-    select 'item.updated', 'P-' || lpad((n % 10000)::text, 7, '0'), '{"revision" : 2}', 'silo', now()
-      from generate_series(1, ${events}::integer) n
-  `
+  await sql.unsafe(insertUpdates(10_000), [events, 0])
   await sql.end()
   return (await sizeOf(database)).bytes / before
 }

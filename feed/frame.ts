@@ -23,32 +23,31 @@ export const lengthOf = ({ start, end }: Entry): number => end - start
  * ours, and JSON escapes every control character.
  */
 export function encodeFrame(id: string, type: string, data: unknown): string {
-  return frameOf(id, type, JSON.stringify(data))
+  return `${headOf(id, type)}${JSON.stringify(data)}${END}`
 }
 
 const DATA = '\ndata: '
-const frameOf = (id: string, type: string, json: string): string =>
-  `id: ${id}\nevent: ${type}${DATA}${json}\n\n`
+const END = '\n\n'
+const headOf = (id: string, type: string): string => `id: ${id}\nevent: ${type}${DATA}`
 
-/** `data` on the wire. What the log has as JSON goes in as it is: to parse it and write it anew took most of a replay. */
-function dataOf({ part_number, data, actor, at }: LoggedEvent): string {
-  const own = data === '{}' ? '' : `${data.slice(1, -1)},`
-  return `{"part_number":${JSON.stringify(part_number)},${own}"actor":${JSON.stringify(actor)},"at":"${at.toISOString()}"}`
-}
-
+/** An event's frame before it has a place: its head is ASCII, its data the log's own bytes. */
 interface Frame {
   event: LoggedEvent
-  text: string
-  /** In UTF-8, in bytes. */
+  head: string
+  /** In bytes. */
   length: number
 }
 
 function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
-  const block = Block.fromText(frames.map(({ text }) => text).join(''), length)
+  const block = Block.ofLength(length)
+  const { chunked } = block
   let end = block.start
-  return frames.map(({ event: { id, type, part_number }, length }) => {
+  return frames.map(({ event: { id, type, part_number, data }, head }) => {
     const start = end
-    end += length
+    end += chunked.write(head, end, 'latin1')
+    chunked.set(data, end)
+    end += data.length
+    end += chunked.write(END, end, 'latin1')
     return { id, type, partNumber: part_number.toLowerCase(), block, start, end }
   })
 }
@@ -59,14 +58,14 @@ export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): En
   let frames: Frame[] = []
   let total = 0
   for (const event of events) {
-    const text = frameOf(formatCursor(epoch, event.id), event.type, dataOf(event))
-    const length = Buffer.byteLength(text)
+    const head = headOf(formatCursor(epoch, event.id), event.type)
+    const length = head.length + event.data.length + END.length
     if (total > 0 && total + length > WRITE_BYTES) {
       entries.push(...encodeBlock(frames, total))
       frames = []
       total = 0
     }
-    frames.push({ event, text, length })
+    frames.push({ event, head, length })
     total += length
   }
   if (total > 0) entries.push(...encodeBlock(frames, total))
@@ -91,21 +90,21 @@ export class Block {
     readonly end: number,
   ) {}
 
-  /** @param length of the text in UTF-8, in bytes */
-  static fromText(text: string, length = Buffer.byteLength(text)): Block {
-    const block = Block.#ofLength(length)
+  static fromText(text: string): Block {
+    const block = Block.ofLength(Buffer.byteLength(text))
     block.chunked.write(text, block.start)
     return block
   }
 
   static concat(stretches: readonly Buffer[]): Block {
-    const block = Block.#ofLength(stretches.reduce((sum, { length }) => sum + length, 0))
+    const block = Block.ofLength(stretches.reduce((sum, { length }) => sum + length, 0))
     let end = block.start
     for (const stretch of stretches) end += stretch.copy(block.chunked, end)
     return block
   }
 
-  static #ofLength(length: number): Block {
+  /** One whose frames, `length` bytes together, are still to be written, from its `start`. */
+  static ofLength(length: number): Block {
     const head = `${length.toString(16)}\r\n`
     const end = head.length + length
     const chunked = Buffer.allocUnsafe(end + CRLF.length)

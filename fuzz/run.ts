@@ -190,18 +190,17 @@ interface Row {
   type: EventType
   part_number: string
   data: object
-  actor: string
   at: Date
 }
 
 /** What the watcher saw beside what the database holds. */
 async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
-  const log = await sql<Row[]>`select id, type, part_number, data, actor, at from events order by id`
+  const log = await sql<Row[]>`select id, type, part_number, data, at from events order by id`
   const seen = watch.logged
   const said = ({ id, type, data }: { id?: string | undefined; type: string; data: string }) =>
     JSON.stringify([id?.split('-')[1], type, JSON.parse(data)])
-  const truth = log.map(({ id, type, data, part_number, actor, at }) =>
-    said({ id: `x-${id}`, type, data: JSON.stringify({ part_number, ...data, actor, at }) }),
+  const truth = log.map(({ id, type, data, part_number, at }) =>
+    said({ id: `x-${id}`, type, data: JSON.stringify({ ...data, part_number, at }) }),
   )
   const at = truth.findIndex((event, i) => seen[i] === undefined || event !== said(seen[i]))
   if (at < 0 && seen.length === truth.length) return []

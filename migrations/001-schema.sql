@@ -109,9 +109,9 @@ create table events (
   id          bigint generated always as identity (cache 1) primary key,
   type        text not null,
   part_number text not null,
-  -- Its text goes into the frames of the feed as it is, where a line break would end the line.
+  -- Its text goes out as it is, where a line break would end the line of the frame.
   data        json not null check (strpos(data::text, chr(10)) = 0 and strpos(data::text, chr(13)) = 0),
-  actor       text not null,
+  -- For retention; the data says it, too.
   at          timestamptz(3) not null
 );
 
@@ -212,6 +212,10 @@ $$;
 create function items_log() returns trigger
 language plpgsql security definer set search_path from current
 as $$
+declare
+  head constant text := '{"part_number":' || to_json(new.part_number) || ',';
+  tail constant text := '"actor":' || to_json(new.updated_by) || ',"at":"'
+                     || to_char(new.updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '"}';
 begin
   if current_setting('silo.writer', true) is distinct from 'api' then
     perform pg_notify('silo_events', '');
@@ -231,23 +235,22 @@ begin
   end if;
 
   if tg_op = 'INSERT' then
-    insert into events (type, part_number, data, actor, at)
+    insert into events (type, part_number, data, at)
     values ('item.created', new.part_number,
-            ('{"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type) || '}')::json,
-            new.created_by, new.created_at);
+            (head || '"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type) || ',' || tail)::json,
+            new.updated_at);
   elsif new.revision <> old.revision then
-    insert into events (type, part_number, data, actor, at)
+    insert into events (type, part_number, data, at)
     values ('item.updated', new.part_number,
-            ('{"revision":' || new.revision || '}')::json,
-            new.updated_by, new.updated_at),
+            (head || '"revision":' || new.revision || ',' || tail)::json, new.updated_at),
            ('revision.created', new.part_number,
-            ('{"revision_number":' || new.revision || ',"comment":' || coalesce(to_json(new.comment)::text, 'null') || '}')::json,
-            new.updated_by, new.updated_at);
+            (head || '"revision_number":' || new.revision
+                  || ',"comment":' || coalesce(to_json(new.comment)::text, 'null') || ',' || tail)::json, new.updated_at);
   end if;
 
   if tg_op = 'UPDATE' and old.archived_at is null and new.archived_at is not null then
-    insert into events (type, part_number, data, actor, at)
-    values ('item.deleted', new.part_number, '{}', new.updated_by, new.archived_at);
+    insert into events (type, part_number, data, at)
+    values ('item.deleted', new.part_number, (head || tail)::json, new.updated_at);
   end if;
   return null;
 end

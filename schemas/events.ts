@@ -13,10 +13,8 @@ export interface LoggedEvent {
   id: number
   type: EventType
   part_number: string
-  /** The text of a JSON object that lacks what the columns say; on the wire they are one object. */
-  data: string
-  actor: string
-  at: Date
+  /** The JSON object that goes out, in UTF-8. */
+  data: Uint8Array
 }
 
 /** A page of the log, and what the log was at the moment of reading it. */

@@ -1,33 +1,42 @@
-import type { LogPage, LoggedEvent } from '../schemas/events.js'
+import type { EventType, LogPage } from '../schemas/events.js'
 import type { Sql } from './connect.js'
 
-type PageRow = { epoch: string; pruned_to: number } & (LoggedEvent | { id: null })
+/** What a page says of each event: its id, type, part number, and the length of its data, in bytes. */
+type Head = [id: number, type: EventType, partNumber: string, length: number]
 
 /**
  * The events with `after < id <= upTo`, in order, at most `limit`. The state of the log comes from the same snapshot:
- * retention can't slip in between, so a page that begins above `prunedTo` is complete. The epoch is found once: beside
- * the events it was found for each of them, and a page of 1,000 took 100 ms instead of 0.5.
+ * retention can't slip in between, so a page that begins above `prunedTo` is complete. It is one row, whose data is taken as
+ * the bytes that it came as (docs/decisions/0014): a row for each event, read as text, took half of a replay.
  */
 export async function readEvents(sql: Sql, after: number, upTo: number, limit: number): Promise<LogPage> {
-  const rows = await sql<PageRow[]>`
-    with log as materialized (
-      select event_log_epoch() as epoch, pruned_to
-        from event_log
-    )
-    select log.epoch, log.pruned_to, e.*
-      from log
-      left join lateral (
-           select id, type, part_number, data::text, actor, at
-             from events
-            where id > ${after}
-              and id <= ${upTo}
-            order by id
-            limit ${limit}
-           ) e on true
-  `
-  const [first] = rows
-  if (!first) throw new Error('event_log has lost its row')
-  return { epoch: first.epoch, prunedTo: first.pruned_to, events: rows.filter((row) => row.id !== null) }
+  const [row] = await sql`
+    select event_log_epoch(), log.pruned_to, page.heads, page.data
+      from event_log log
+     cross join (
+           select coalesce(string_agg('[' || id || ',"' || type || '",' || to_json(part_number) || ',' || octet_length(data) || ']',
+                                      ',' order by id), '') as heads,
+                  coalesce(string_agg(data, '' order by id), '') as data
+             from (
+                  select id, type, part_number, data::text
+                    from events
+                   where id > ${after}
+                     and id <= ${upTo}
+                   order by id
+                   limit ${limit}
+                  ) e
+           ) page
+  `.raw()
+  const [epoch, prunedTo, heads, data] = row ?? []
+  if (!epoch || !prunedTo || !heads || !data) throw new Error('event_log has lost its row')
+  let end = 0
+  const events = (JSON.parse(`[${heads.toString()}]`) as Head[]).map(([id, type, part_number, length]) => ({
+    id,
+    type,
+    part_number,
+    data: data.subarray(end, (end += length)),
+  }))
+  return { epoch: epoch.toString(), prunedTo: Number(prunedTo.toString()), events }
 }
 
 /** The newest visible id, 0 in an empty log, with the state of the log. */

@@ -19,6 +19,17 @@ export const PARTICULAR = 'inconel'
 /** The item with this number. Its part number is `P-` and seven digits. */
 const partNumber = `'P-' || lpad(n::text, 7, '0')`
 
+/** Writes `$1` events to the log that began `$2` days ago, of so many items in turn. */
+export const insertUpdates = (items: number): string => `
+  insert into events (type, part_number, data, at)
+  select 'item.updated', part_number,
+         format('{"part_number":"%s","revision":2,"actor":"silo","at":"%sZ"}', part_number, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS'))::json, at
+    from (
+         select 'P-' || lpad((n % ${items})::text, 7, '0') as part_number, now() - $2 * interval '1 day' + n * interval '1 ms' as at
+           from generate_series(1, $1::integer) n
+         ) updates
+`
+
 /**
  * Fills a migrated, empty database of the benchmark's own. The triggers are off meanwhile, so the rows are what they would
  * have written; the indexes of the items are made afterwards. Times go back in steps over the last days.
@@ -62,12 +73,7 @@ export async function fillCatalogue(database: Database, { items, revisions, even
         from (select * from items order by id) i
        cross join generate_series(1, ${revisions}) r
     `)
-    await sql.unsafe(`
-      insert into events (type, part_number, data, actor, at)
-      select 'item.updated', 'P-' || lpad((n % ${items})::text, 7, '0'),
-             '{"revision" : 2}', 'silo', now() - interval '6 days' + n * interval '1 ms'
-        from generate_series(1, ${events}) n
-    `)
+    await sql.unsafe(insertUpdates(items), [events, 6])
     await sql.unsafe('vacuum analyze items, revisions, events')
     await sql.unsafe('checkpoint')
   } finally {

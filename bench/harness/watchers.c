@@ -8,8 +8,9 @@
  * turn. EVENTS is how many each connection waits for; with 0 they idle until they are ended.
  *
  * It prints "ready" when every connection has the head of its response, "first K" when a connection is the first to have K
- * events, and "done BYTES BEGAN" at the end; then TIMES holds, a line for each event, when the first and when the last
- * connection had it. BEGAN is when the first connection was begun; all times are in microseconds of the clock of day.
+ * events, "all K" when all have K (of those that one read completes, the last is said), and "done BYTES BEGAN" at the end;
+ * then TIMES holds, a line for each event, when the first and when the last connection had it. BEGAN is when the first
+ * connection was begun; all times are in microseconds of the clock of day.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -140,18 +141,15 @@ static void count_events(struct connection *c, const char *data, const char *end
   if (c->events > expected) fail("connection %ld had more events than there are", (long)(c - connections));
   long long moment = now();
   int is_first = arrived[c->events - 1] == 0;
+  long all_have = 0;
   for (long k = before; k < c->events; k++) {
     if (arrived[k]++ == 0) first[k] = moment;
     last[k] = moment;
-    if (arrived[k] == count) {
-      printf("all %ld\n", k + 1);
-      fflush(stdout);
-    }
+    if (arrived[k] == count) all_have = k + 1;
   }
-  if (is_first) {
-    printf("first %ld\n", c->events);
-    fflush(stdout);
-  }
+  if (all_have > 0) printf("all %ld\n", all_have);
+  if (is_first) printf("first %ld\n", c->events);
+  if (all_have > 0 || is_first) fflush(stdout);
   if (c->events == expected) finished++;
 }
 

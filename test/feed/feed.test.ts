@@ -58,10 +58,7 @@ function join(feed: Feed, clients: number) {
 }
 
 const settle = (feed: Feed, id: number): void =>
-  feed.settled(
-    [{ id, type: 'item.deleted', part_number: 'A', data: '{}', actor: 'mara', at: new Date(0) }],
-    id,
-  )
+  feed.settled([{ id, type: 'item.deleted', part_number: 'A', data: Buffer.from('{}') }], id)
 
 const having = (clients: { sink: Client }[], ids: number[]): number =>
   clients.filter(({ sink }) => JSON.stringify(sink.ids) === JSON.stringify(ids)).length

@@ -11,9 +11,7 @@ function segment(slices: Slices): Segment {
     id: i + 1,
     type: 'item.created' as const,
     part_number: `S-${i}`,
-    data: JSON.stringify({ description: 'x'.repeat(1000) }),
-    actor: 'somebody',
-    at: new Date(0),
+    data: Buffer.from(JSON.stringify({ description: 'x'.repeat(1000) })),
   }))
   return new Segment(slices, 0, EVENTS, encodeEntries('0123abcd', events))
 }

@@ -98,7 +98,7 @@ t.test('under contention nothing is missed, nothing comes twice, and revisions a
   const revisions = new Map<string, number>()
   for (const { type, part_number, data } of seen) {
     if (type !== 'revision.created') continue
-    const { revision_number } = JSON.parse(data) as { revision_number: number }
+    const { revision_number } = JSON.parse(Buffer.from(data).toString()) as { revision_number: number }
     t.equal(revision_number, (revisions.get(part_number) ?? 1) + 1, `${part_number} ascends`)
     revisions.set(part_number, revision_number)
   }

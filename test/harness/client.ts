@@ -16,10 +16,10 @@ export async function signIn(app: FastifyInstance, role: Role, username?: string
     app.inject({ ...more, method, url, headers: { authorization, ...more.headers } })
 }
 
-/** The log as it is in the database: every event's type, part number, actor and data, in the order of their ids. */
+/** The log as it is in the database: every event's type, part number, actor and whatever else its data says, in the order of their ids. */
 export async function readEvents(sql: Sql): Promise<unknown[][]> {
   const events = await sql<{ type: string; part_number: string; actor: string; data: unknown }[]>`
-    select type, part_number, actor, data
+    select type, part_number, data->>'actor' as actor, data::jsonb - array['part_number', 'actor', 'at'] as data
       from events
      order by id
   `
