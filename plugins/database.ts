@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import type { Sql } from '../store/connect.js'
+import { makeClassesFast } from '../store/fast-classes.js'
 import { migrate } from '../store/migrate.js'
 import { openPool } from '../store/pool.js'
 
@@ -25,6 +26,7 @@ export default fp(
       feedDb: openPool(app.config.DATABASE_URL, FEED_SESSIONS),
     })
     let current = open()
+    await makeClassesFast(current.db)
     await migrate(current.db)
 
     app.decorate('db', { getter: () => current.db })

@@ -1,0 +1,19 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInThisContext } from 'node:vm'
+import t from 'tap'
+import { connect } from '../../store/connect.js'
+import { makeClassesFast } from '../../store/fast-classes.js'
+import { createDatabase } from '../harness/database.js'
+
+setFlagsFromString('--allow-natives-syntax')
+const isFast = runInThisContext('(object) => %HasFastProperties(object)') as (object: object) => boolean
+
+t.test("V8 takes the driver's classes for tables, until they are made fast", async (t) => {
+  const sql = connect(await createDatabase(t), 1)
+  t.teardown(() => sql.end())
+  const question = sql`select 1`
+  const classes = [question.constructor, (await question).constructor]
+  t.strictSame(classes.map(isFast), [false, false], 'needed still')
+  await makeClassesFast(sql)
+  t.strictSame(classes.map(isFast), [true, true])
+})
