@@ -218,7 +218,7 @@ t.test("the log takes no data that would end a line of the feed, not even the ow
         insert into events (type, part_number, data, at)
         values ('item.deleted', 'A', ${`{"a":${lineBreak}1}`}::text::json, now())
       `,
-      /events_data_check/,
+      /one_line/,
     )
   }
 })
