@@ -4,7 +4,7 @@ import type { Filter } from './filter.js'
 import { Block, encodeFrame } from './frame.js'
 import type { Pages } from './pages.js'
 import type { Ring } from './ring.js'
-import type { Slice } from './slices.js'
+import type { Slice } from './segment.js'
 
 /** One history of the log, as far as it is settled: the newest in memory, the rest in pages. */
 export interface History {

@@ -1,6 +1,12 @@
 import type { Filter } from './filter.js'
-import { Block, type Entry, WRITE_BYTES, lengthOf } from './frame.js'
-import type { Slice, Slices } from './slices.js'
+import { Block, type Entry, WRITE_BYTES } from './frame.js'
+import type { Cut, Slices } from './slices.js'
+
+/** What is due to a connection, nothing when a filter hides all of it, and where it stands once that is written. */
+export interface Slice {
+  block: Block | undefined
+  cursor: number
+}
 
 /**
  * A stretch of the settled log: every event with `floor < id <= head` that will ever exist. What is cut from it is shared until
@@ -46,34 +52,39 @@ export class Segment {
   slice(cursor: number, filter: Filter): Slice {
     if (this.#latest?.cursor === cursor && this.#latest.filter === filter) return this.#latest.slice
     const key = `${this.#state} ${cursor} ${filter.key}`
-    let slice = this.slices.get(key)
-    if (!slice) {
-      const { stretches, cursor: reached } = this.#cut(cursor, filter)
-      slice = { block: wholeBlock(stretches) ?? copy(stretches), cursor: reached }
-      this.slices.set(key, slice)
+    let cut = this.slices.get(key)
+    if (!cut) {
+      cut = this.#cut(cursor, filter)
+      this.slices.set(key, cut)
     }
+    const block = typeof cut.due === 'number' ? this.#blockOf(cut.due) : cut.due
+    const slice = { block, cursor: cut.cursor }
     this.#latest = { cursor, filter, slice }
     return slice
   }
 
   /** Ends between two blocks where it can: whoever came in amid a block goes on with whole ones, of which nothing is copied. */
-  #cut(cursor: number, filter: Filter): { stretches: Stretch[]; cursor: number } {
+  #cut(cursor: number, filter: Filter): Cut {
     const stretches: Stretch[] = []
+    let last: Stretch | undefined
     let length = 0
     let seam: { count: number; cursor: number } | undefined
     for (let i = this.#indexAfter(cursor); i < this.entries.length; i++) {
       const entry = this.entries[i]
       if (!entry || !filter.matches(entry)) continue
       const { id, block, start, end } = entry
-      const last = stretches.at(-1)
       if (last && last.block !== block) seam = { count: stretches.length, cursor: id - 1 }
-      if (last && length + lengthOf(entry) > WRITE_BYTES)
-        return { stretches: stretches.slice(0, seam?.count), cursor: seam?.cursor ?? id - 1 }
-      length += lengthOf(entry)
+      length += end - start
+      if (last && length > WRITE_BYTES)
+        return { due: dueOf(stretches.slice(0, seam?.count)), cursor: seam?.cursor ?? id - 1 }
       if (last?.block === block && last.end === start) last.end = end
-      else stretches.push({ block, start, end })
+      else stretches.push((last = { id, block, start, end }))
     }
-    return { stretches, cursor: this.headId }
+    return { due: dueOf(stretches), cursor: this.headId }
+  }
+
+  #blockOf(id: number): Block | undefined {
+    return this.entries[this.#indexAfter(id - 1)]?.block
   }
 
   #indexAfter(cursor: number): number {
@@ -88,16 +99,13 @@ export class Segment {
   }
 }
 
-/** Frames that lie behind each other in a block. */
-type Stretch = Pick<Entry, 'block' | 'start' | 'end'>
+/** Frames that lie behind each other in a block, from that of the event `id` on. */
+type Stretch = Pick<Entry, 'id' | 'block' | 'start' | 'end'>
 
-function wholeBlock([first, ...others]: readonly Stretch[]): Block | undefined {
-  if (!first || others.length > 0) return
-  const { block, start, end } = first
-  return start === block.start && end === block.end ? block : undefined
-}
-
-function copy(stretches: readonly Stretch[]): Block | undefined {
-  if (stretches.length === 0) return
+function dueOf(stretches: readonly Stretch[]): Cut['due'] {
+  const [first, ...others] = stretches
+  if (!first) return undefined
+  const { id, block, start, end } = first
+  if (others.length === 0 && start === block.start && end === block.end) return id
   return Block.concat(stretches.map(({ block, start, end }) => block.chunked.subarray(start, end)))
 }
