@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { AppConfig } from '../../config.js'
-import type { Sql } from '../../store/connect.js'
+import { type Sql, connect } from '../../store/connect.js'
 import { pruneEvents } from '../../store/events.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
@@ -616,10 +616,13 @@ t.test('sessions that are killed are noticed and made anew, nothing is lost', as
   const databaseUrl = await createDatabase(t)
   const { watch } = await serve(t, { databaseUrl })
   const other = await startApp(t, { databaseUrl })
+  // Not a session of the instance: that would drop it, with this question, on noticing what has happened.
+  const killer = connect(databaseUrl, 1)
+  t.teardown(() => killer.end())
   const watcher = await watch()
   await watcher.untilSeen('server.state')
   for (let i = 1; i <= 5; i++) {
-    await other.db`
+    await killer`
       select pg_terminate_backend(pid) from pg_stat_activity
        where datname = current_database() and pid <> pg_backend_pid()
     `
