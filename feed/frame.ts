@@ -34,10 +34,9 @@ const headOf = (id: string, type: string): string => `id: ${id}\nevent: ${type}$
 interface Frame {
   event: LoggedEvent
   head: string
-  /** In bytes. */
-  length: number
 }
 
+/** @param length of all frames together, in bytes */
 function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
   const block = Block.ofLength(length)
   const { chunked } = block
@@ -65,7 +64,7 @@ export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): En
       frames = []
       total = 0
     }
-    frames.push({ event, head, length })
+    frames.push({ event, head })
     total += length
   }
   if (total > 0) entries.push(...encodeBlock(frames, total))

@@ -1,5 +1,4 @@
 import { createHmac, randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../app.js'
@@ -7,6 +6,7 @@ import { ROLES, type Role } from '../../schemas/auth.js'
 import { createToken, startApp, testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { bearer, createPerson, sessionOf } from '../harness/people.js'
+import { waitFor } from '../harness/wait-for.js'
 
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
@@ -130,8 +130,7 @@ t.test('what another instance has revoked ends here within five seconds', async 
   const atTwo = async () => (await two.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
   t.equal(await atTwo(), 200)
   await one.inject({ method: 'POST', url: '/logout', headers: bearer(token) })
-  const deadline = Date.now() + 5000
-  while ((await atTwo()) === 200 && Date.now() < deadline) await delay(50)
+  await waitFor('the end of it', async () => (await atTwo()) !== 200, 5000)
   t.equal(await atTwo(), 401)
 })
 
@@ -242,10 +241,8 @@ t.test('the last use of an API token is noted, at most once a minute', async (t)
   `)
   t.equal(await lastUse(), undefined)
   await use()
-  const deadline = Date.now() + 5000
-  while ((await lastUse()) === undefined && Date.now() < deadline) await delay(10)
-  const noted = await lastUse()
-  t.ok(noted && Math.abs(noted.getTime() - Date.now()) < 60_000)
+  const noted = await waitFor('the note of its use', lastUse, 5000)
+  t.ok(Math.abs(noted.getTime() - Date.now()) < 60_000)
   for (let i = 0; i < 5; i += 1) {
     app.forgetPrincipals()
     await use()
@@ -265,8 +262,7 @@ t.test('a use that can not be noted fails nothing and is in the log', async (t) 
   const token = await createToken(app.db, 'viewer')
   await app.db`create rule no_notes as on update to tokens do instead select pg_catalog.current_setting('silo.none')`
   t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
-  const deadline = Date.now() + 5000
-  while (lines.length === 0 && Date.now() < deadline) await delay(10)
+  await waitFor('the line', () => lines.length > 0, 5000)
   t.match(lines, [/the last use of a token was not noted/])
   t.notMatch(lines.join(''), token)
 })

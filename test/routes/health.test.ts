@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { createGate } from '../harness/gate.js'
+import { waitFor } from '../harness/wait-for.js'
 
 t.test('GET /health and GET /ready', async (t) => {
   const app = await startApp(t)
@@ -59,8 +59,7 @@ t.test('while the database hangs', async (t) => {
 
   t.test('and once it is back, both say so', async (t) => {
     gate.open()
-    const deadline = Date.now() + 10_000
-    while ((await app.inject('/ready')).statusCode !== 200 && Date.now() < deadline) await delay(50)
+    await waitFor('/ready', async () => (await app.inject('/ready')).statusCode === 200, 10_000)
     t.match((await app.inject('/ready')).json(), { status: 'ok', mode: 'normal', database: 'ok' })
     t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'normal' })
   })

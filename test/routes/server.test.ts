@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { buildApp } from '../../app.js'
@@ -39,7 +38,7 @@ t.test('the mode that an admin chooses', async (t) => {
     const start = Date.now()
     const modeThere = async () =>
       (await two.inject({ url: '/api/server/mode', headers: bearer(viewer) })).json<{ mode: string }>().mode
-    while ((await modeThere()) !== 'read-only' && Date.now() - start < 5000) await delay(10)
+    await waitFor('the mode', async () => (await modeThere()) === 'read-only', 5000)
     t.ok(Date.now() - start < 1000)
     t.match((await two.inject('/health')).json(), { mode: 'read-only' })
   })
