@@ -17,7 +17,7 @@ const MISSED = 500
 const REPEATS = 40
 
 /** What a plan may not hold: the reading of one of the tables that grow, from its beginning to its end. */
-const WHOLE = /Seq Scan on (?:items|revisions|events)\b/
+const WHOLE = /Seq Scan on (?:items|past_revisions|events)\b/
 
 interface Operation {
   name: string

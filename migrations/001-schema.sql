@@ -61,13 +61,14 @@ create table items (
   sourcing_type    text check (sourcing_type in ('manufactured', 'purchased')),
   properties       jsonb not null default '{}' check (jsonb_typeof(properties) = 'object'),
   revision         integer not null default 1,
-  -- What was said about the newest revision; its row in `revisions` is written when the transaction commits.
+  -- What was said about this revision; it was made at `updated_at`, by `updated_by`.
   comment          text,
   created_at       timestamptz(3) not null default now(),
   created_by       text not null default session_user,
   updated_at       timestamptz(3) not null default now(),
   updated_by       text not null default session_user,
-  archived_at      timestamptz(3)
+  archived_at      timestamptz(3),
+  archived_by      text
 );
 
 create unique index items_part_number on items (lower(part_number));
@@ -80,7 +81,9 @@ create index items_created on items (created_at, id);
 create index items_search on items using gin
   (lower((part_number || ' ' || description) collate "default") gin_trgm_ops) with (gin_pending_list_limit = 256);
 
-create table revisions (
+-- What items were. What an item is stands in its own row alone, and comes here when the next revision takes its place: so a
+-- new item is written once.
+create table past_revisions (
   item_id          uuid not null references items deferrable initially deferred,
   revision_number  integer not null,
   part_number      text collate "C" not null,
@@ -94,6 +97,15 @@ create table revisions (
   created_by       text not null,
   primary key (item_id, revision_number)
 );
+
+create view revisions as
+select id as item_id, revision as revision_number, part_number, item_type, description, long_description, sourcing_type,
+       properties, comment, updated_at as created_at, updated_by as created_by
+  from items
+ union all
+select item_id, revision_number, part_number, item_type, description, long_description, sourcing_type,
+       properties, comment, created_at, created_by
+  from past_revisions;
 
 -- The last number given out in a category; its row lock serialises concurrent creates of one category.
 create table categories (
@@ -167,6 +179,7 @@ begin
   new.updated_at  := new.created_at;
   new.updated_by  := new.created_by;
   new.archived_at := null;
+  new.archived_by := null;
   return new;
 end
 $$;
@@ -183,6 +196,8 @@ declare
                    or (old.item_type, old.description, old.long_description, old.sourcing_type, old.properties)
                       is distinct from
                       (new.item_type, new.description, new.long_description, new.sourcing_type, new.properties);
+  -- The row is locked by now, so the times of one item ascend like its revisions, also when the clock steps back.
+  moment   timestamptz(3) := greatest(clock_timestamp(), old.updated_at, old.archived_at);
 begin
   if new.id <> old.id or new.part_number <> old.part_number then
     raise exception 'the id and the part number of an item never change' using errcode = 'integrity_constraint_violation';
@@ -193,15 +208,22 @@ begin
   if not archived and not revised then
     return null;
   end if;
-  new.revision   := old.revision + revised::integer;
-  new.comment    := nullif(current_setting('silo.comment', true), '');
-  new.created_at := old.created_at;
-  new.created_by := old.created_by;
-  -- The row is locked by now, so the times of one item ascend like its revisions, also when the clock steps back.
-  new.updated_at := greatest(clock_timestamp(), old.updated_at);
-  new.updated_by := acting_user();
+  new.revision    := old.revision + revised::integer;
+  new.created_at  := old.created_at;
+  new.created_by  := old.created_by;
+  new.comment     := old.comment;
+  new.updated_at  := old.updated_at;
+  new.updated_by  := old.updated_by;
+  new.archived_at := null;
+  new.archived_by := null;
+  if revised then
+    new.comment    := nullif(current_setting('silo.comment', true), '');
+    new.updated_at := moment;
+    new.updated_by := acting_user();
+  end if;
   if archived then
-    new.archived_at := new.updated_at;
+    new.archived_at := moment;
+    new.archived_by := acting_user();
   end if;
   return new;
 end
@@ -212,14 +234,18 @@ $$;
 -- A commit must be on disk before a watcher sees it, whatever the writer's session says: a crash may take back a commit
 -- that was not, and give its event's id to something else.
 -- The JSON is put together as text, because it goes out as it is, and json_build_object puts spaces into it.
--- One function writes both, the revision and its events: each call of such a function costs as much as an insert.
+-- One function writes both, the past revision and the events: each call of such a function costs as much as an insert.
 create function items_log() returns trigger
 language plpgsql security definer set search_path from current
 as $$
 declare
-  head constant text := '{"part_number":' || to_json(new.part_number) || ',';
-  tail constant text := '"actor":' || to_json(new.updated_by) || ',"at":"'
-                     || to_char(new.updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '"}';
+  revised  constant boolean     := tg_op = 'UPDATE' and new.revision <> old.revision;
+  archived constant boolean     := tg_op = 'UPDATE' and old.archived_at is null and new.archived_at is not null;
+  actor    constant text        := coalesce(new.archived_by, new.updated_by);
+  moment   constant timestamptz := coalesce(new.archived_at, new.updated_at);
+  head     constant text := '{"part_number":' || to_json(new.part_number) || ',';
+  tail     constant text := '"actor":' || to_json(actor) || ',"at":"'
+                         || to_char(moment at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '"}';
 begin
   if current_setting('silo.writer', true) is distinct from 'api' then
     perform pg_notify('silo_events', '');
@@ -228,13 +254,13 @@ begin
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
-  if tg_op = 'INSERT' or new.revision <> old.revision then
-    insert into revisions (
+  if revised then
+    insert into past_revisions (
       item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
       comment, created_at, created_by
     ) values (
-      new.id, new.revision, new.part_number, new.item_type, new.description, new.long_description, new.sourcing_type,
-      new.properties, new.comment, new.updated_at, new.updated_by
+      old.id, old.revision, old.part_number, old.item_type, old.description, old.long_description, old.sourcing_type,
+      old.properties, old.comment, old.updated_at, old.updated_by
     );
   end if;
 
@@ -242,19 +268,19 @@ begin
     insert into events (type, part_number, data, at)
     values ('item.created', new.part_number,
             (head || '"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type) || ',' || tail)::json,
-            new.updated_at);
-  elsif new.revision <> old.revision then
+            moment);
+  end if;
+  if revised then
     insert into events (type, part_number, data, at)
     values ('item.updated', new.part_number,
-            (head || '"revision":' || new.revision || ',' || tail)::json, new.updated_at),
+            (head || '"revision":' || new.revision || ',' || tail)::json, moment),
            ('revision.created', new.part_number,
             (head || '"revision_number":' || new.revision
-                  || ',"comment":' || coalesce(to_json(new.comment)::text, 'null') || ',' || tail)::json, new.updated_at);
+                  || ',"comment":' || coalesce(to_json(new.comment)::text, 'null') || ',' || tail)::json, moment);
   end if;
-
-  if tg_op = 'UPDATE' and old.archived_at is null and new.archived_at is not null then
+  if archived then
     insert into events (type, part_number, data, at)
-    values ('item.deleted', new.part_number, (head || tail)::json, new.updated_at);
+    values ('item.deleted', new.part_number, (head || tail)::json, moment);
   end if;
   return null;
 end
@@ -281,12 +307,12 @@ create trigger items_are_kept before delete on items
   for each row execute function refuse('items are archived, not deleted: update items set archived_at = now() where ...');
 create trigger items_are_kept_whole before truncate on items
   for each statement execute function refuse('items are archived, not deleted');
-create trigger revisions_are_append_only before update or delete on revisions
+create trigger past_revisions_are_append_only before update or delete on past_revisions
   for each row execute function refuse('revisions are append-only');
-create trigger revisions_are_kept before truncate on revisions
+create trigger past_revisions_are_kept before truncate on past_revisions
   for each statement execute function refuse('revisions are append-only');
 -- Only the trigger on items may write here: that is one trigger deep.
-create trigger revisions_follow_items before insert on revisions
+create trigger past_revisions_follow_items before insert on past_revisions
   for each row when (pg_trigger_depth() < 1)
   execute function refuse('a revision is written by changing its item');
 

@@ -19,8 +19,8 @@ export default fp(
       while (!closing) {
         const began = performance.now()
         if ((await pruneEvents(app.feedDb, ageSeconds, settled, BATCH)) < BATCH) return
-        // As long again is left to those who write.
-        await delay(performance.now() - began)
+        // Three times as long is left to those who write.
+        await delay(3 * (performance.now() - began))
       }
     }
 

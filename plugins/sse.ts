@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { batched } from '../batch.js'
@@ -70,6 +71,7 @@ export default fp(
       onError,
     )
 
+    const self = randomUUID()
     // One notification at a time, and one more for all that was committed meanwhile: NOTIFY locks the whole database.
     let notifying = false
     let notifyAgain = false
@@ -80,7 +82,7 @@ export default fp(
       try {
         while (notifyAgain) {
           notifyAgain = false
-          await notifyLooks(app.feedDb)
+          await notifyLooks(app.feedDb, self)
         }
       } catch (err) {
         app.log.debug({ err }, 'the other instances will notice by their poll')
@@ -94,8 +96,12 @@ export default fp(
       listening = true
       try {
         const look = () => tail.look()
+        // For what it says itself it has looked before.
+        const lookFor = (instance: string) => {
+          if (instance !== self) look()
+        }
         // The second `look`: what was notified while the session was down is not repeated.
-        await app.feedDb.listen('silo_events', look, look)
+        await app.feedDb.listen('silo_events', lookFor, look)
       } catch (err) {
         listening = false
         app.log.warn({ err }, 'not listening for other instances; the poll goes on')

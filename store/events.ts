@@ -77,11 +77,12 @@ export async function readLastDrawn(sql: Sql): Promise<number> {
 }
 
 /**
- * Tells the other instances to look at the log. It carries nothing: the log says what there is. So nothing is lost with it in
- * a crash, and it need not wait for the disk.
+ * Tells the other instances to look at the log. It carries no more than who says so: the log says what there is. So nothing is
+ * lost with it in a crash, and it need not wait for the disk.
+ * @param instance names the one that says so, which hears it, too
  */
-export async function notifyLooks(sql: Sql): Promise<void> {
-  await sql`select set_config('synchronous_commit', 'off', true), pg_notify('silo_events', '')`
+export async function notifyLooks(sql: Sql, instance: string): Promise<void> {
+  await sql`select set_config('synchronous_commit', 'off', true), pg_notify('silo_events', ${instance})`
 }
 
 /**

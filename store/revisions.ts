@@ -2,11 +2,10 @@ import type { Revision } from '../schemas/revisions.js'
 import type { Sql } from './connect.js'
 
 const revisionsOf = (sql: Sql, partNumber: string) => sql`
-  select r.part_number, r.revision_number, r.item_type, r.description, r.long_description, r.sourcing_type,
-         r.properties, r.comment, r.created_at, r.created_by
-    from revisions r
-    join items i on i.id = r.item_id
-   where lower(i.part_number) = lower(${partNumber} collate "C")
+  select part_number, revision_number, item_type, description, long_description, sourcing_type,
+         properties, comment, created_at, created_by
+    from revisions
+   where item_id = (select id from items where lower(part_number) = lower(${partNumber} collate "C"))
 `
 
 /** At most `limit` revisions of an item, archived or not, the newest first; those below `before` if that is given. */
@@ -17,8 +16,8 @@ export async function listRevisions(
 ): Promise<Revision[]> {
   return sql<Revision[]>`
     ${revisionsOf(sql, partNumber)}
-      ${before === undefined ? sql`` : sql`and r.revision_number < ${before}`}
-    order by r.revision_number desc
+      ${before === undefined ? sql`` : sql`and revision_number < ${before}`}
+    order by revision_number desc
     limit ${limit}
   `
 }
@@ -29,7 +28,7 @@ export async function findRevision(
   revisionNumber: number,
 ): Promise<Revision | undefined> {
   const [revision] = await sql<Revision[]>`
-    ${revisionsOf(sql, partNumber)} and r.revision_number = ${revisionNumber}
+    ${revisionsOf(sql, partNumber)} and revision_number = ${revisionNumber}
   `
   return revision
 }

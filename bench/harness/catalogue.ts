@@ -66,15 +66,15 @@ export async function fillCatalogue(database: Database, { items, revisions, even
     `)
     for (const { definition } of indexes) await sql.unsafe(definition)
     await sql.unsafe(`
-      insert into revisions (item_id, revision_number, part_number, item_type, description, long_description,
+      insert into past_revisions (item_id, revision_number, part_number, item_type, description, long_description,
                              sourcing_type, properties, comment, created_at, created_by)
       select id, r, part_number, item_type, description, long_description, sourcing_type, properties, null,
              created_at, created_by
         from (select * from items order by id) i
-       cross join generate_series(1, ${revisions}) r
+       cross join generate_series(1, ${revisions - 1}) r
     `)
     await sql.unsafe(insertUpdates(items), [events, 6])
-    await sql.unsafe('vacuum analyze items, revisions, events')
+    await sql.unsafe('vacuum analyze items, past_revisions, events')
     await sql.unsafe('checkpoint')
   } finally {
     await sql.end({ timeout: 1 })

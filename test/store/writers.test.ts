@@ -106,6 +106,43 @@ async function signInAsClerk(t: Test, { sql, url }: { sql: Sql; url: string }): 
   return clerk
 }
 
+t.test('what an item was stays, whoever archives it, changes it with that, and restores it', async (t) => {
+  const { sql } = await start(t)
+  await createItem(sql, { part_number: 'A', description: '1' }, { actor: 'mara', comment: 'first' })
+  await sql`
+    update items
+       set description = '2', archived_at = now()
+      from set_config('silo.actor', 'ines', true) actor, set_config('silo.comment', 'replaced by B', true) comment
+  `
+  await sql`update items set archived_at = null from set_config('silo.actor', 'noor', true)`
+  await archiveItem(sql, 'A', { actor: 'vera', comment: 'for good' }, ANY)
+  const revisions = await sql`
+    select revision_number as n, description, created_by, comment
+      from revisions
+     order by revision_number
+  `
+  t.strictSame(
+    [...revisions],
+    [
+      { n: 1, description: '1', created_by: 'mara', comment: 'first' },
+      { n: 2, description: '2', created_by: 'ines', comment: 'replaced by B' },
+      { n: 3, description: '2', created_by: 'noor', comment: null },
+    ],
+  )
+  t.strictSame(
+    (await readEvents(sql)).map(([type, , actor]) => [type, actor]),
+    [
+      ['item.created', 'mara'],
+      ['item.updated', 'ines'],
+      ['revision.created', 'ines'],
+      ['item.deleted', 'ines'],
+      ['item.updated', 'noor'],
+      ['revision.created', 'noor'],
+      ['item.deleted', 'vera'],
+    ],
+  )
+})
+
 t.test('nobody with SQL signs with the name of another', async (t) => {
   const { sql, url } = await start(t)
   const clerk = await signInAsClerk(t, { sql, url })
@@ -131,13 +168,19 @@ t.test("somebody's own tables take no event away, and no right of the owner's", 
       end $$;
     create temporary table climbed (name text);
     create temporary table events (type text, part_number text, data json, at timestamptz);
-    create temporary table revisions (like public.items);
+    create temporary table past_revisions (like public.items);
     create trigger climb after insert on pg_temp.events for each row execute function pg_temp.climb();
-    grant all on pg_temp.climbed, pg_temp.events, pg_temp.revisions to public;
+    grant all on pg_temp.climbed, pg_temp.events, pg_temp.past_revisions to public;
   `)
   await clerk`insert into public.items (part_number) values ('A')`
+  await clerk`update public.items set description = 'x'`
   t.strictSame([...(await clerk`select name from pg_temp.climbed`)], [])
-  t.match(await readEvents(sql), [['item.created', 'A']])
+  t.strictSame([...(await clerk`select from pg_temp.past_revisions`)], [])
+  t.match(await readEvents(sql), [
+    ['item.created', 'A'],
+    ['item.updated', 'A'],
+    ['revision.created', 'A'],
+  ])
 })
 
 t.test('nobody writes into the log by a trigger of their own', async (t) => {
@@ -184,7 +227,7 @@ t.test(
     await sql`update items set description = 'x', updated_by = 'somebody else' where part_number = 'A'`
     await t.rejects(sql`delete from items`, { code: '23000' })
     await t.rejects(sql`update items set part_number = 'B'`, { code: '23000' })
-    for (const table of ['revisions', 'events', 'event_log']) {
+    for (const table of ['past_revisions', 'events', 'event_log']) {
       for (const statement of [
         `delete from ${table}`,
         `truncate ${table}`,
@@ -200,10 +243,10 @@ t.test(
       ['revision.created', 'A', 'postgres', { revision_number: 2, comment: null }],
     ])
     for (const statement of [
-      'delete from revisions',
-      "update revisions set comment = 'x'",
-      'truncate revisions',
-      'insert into revisions select * from revisions',
+      'delete from past_revisions',
+      "update past_revisions set comment = 'x'",
+      'truncate past_revisions',
+      'insert into past_revisions select * from past_revisions',
     ]) {
       await t.rejects(sql.unsafe(statement), { code: '23000' }, `the owner, too: ${statement}`)
     }
