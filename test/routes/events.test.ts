@@ -69,6 +69,27 @@ t.test('a committed change reaches a watcher, with exactly the keys that were pr
   t.strictSame(Object.keys(deleted ?? {}), ['part_number', 'actor', 'at'])
 })
 
+t.test('an instance announces what it has written, and another does not wait for its poll', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const one = await startApp(t, { databaseUrl })
+  const { watch } = await serve(t, { databaseUrl })
+  const editor = await createToken(one.db, 'editor')
+  const watcher = await watch()
+  await watcher.untilSeen('server.state')
+  const began = performance.now()
+  for (const [index, part_number] of numbers(1, 20).entries()) {
+    await one.inject({
+      method: 'POST',
+      url: '/api/items',
+      headers: { authorization: `Bearer ${editor}` },
+      payload: { part_number },
+    })
+    await watcher.untilEvents(index + 1)
+  }
+  // By polls alone each would wait for the next one, a second after the last.
+  t.ok(performance.now() - began < 10_000)
+})
+
 t.test('the head of a stream says what proxies and caches must know', async (t) => {
   const { origin, token } = await serve(t)
   const gone = new AbortController()
