@@ -11,8 +11,8 @@ const idle: Question = {
   title: '10,000 idle watchers',
   method:
     'What 10,000 watchers add to the memory of the server (its proportional set size in /proc, with whatever its garbage collector has ' +
-    'left), and what share of one core the server uses for them in the half minute after: for the service that is a heartbeat to each, ' +
-    'the looks at the log and the checks of access; the bare server sends no heartbeats.',
+    'left), and what share of one core the server uses for them in half a minute that begins half a minute after the last has come: for ' +
+    'the service that is a heartbeat to each, the looks at the log and the checks of access; the bare server sends no heartbeats.',
   metrics: [
     { name: 'memory a watcher', unit: 'KiB', better: 'lower' },
     { name: 'processor', unit: '% of a core', better: 'lower' },
@@ -33,8 +33,8 @@ const idle: Question = {
         const pids = await familyOf(pid)
         const before = await memoryOf(pids)
         await Watchers.open(inner, { program, port, requests: [request], connections, events: 0 })
-        // The greetings are not idleness.
-        await delay(2000)
+        // The greetings are not idleness, nor is the collection of what they left.
+        await delay(quietMs)
         const busyBefore = await processorTime(pids)
         await delay(quietMs)
         const busy = (await processorTime(pids)) - busyBefore
