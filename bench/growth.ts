@@ -74,7 +74,7 @@ const OPERATIONS: readonly Operation[] = [
   },
   {
     name: 'history',
-    statement: /from revisions|join revisions/,
+    statement: /from revisions/,
     asked: (items) => ({ method: 'GET', path: '/api/items/P-{n}/revisions', numbers: items }),
   },
 ]

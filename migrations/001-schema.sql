@@ -254,6 +254,12 @@ begin
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
+  if tg_op = 'INSERT' then
+    insert into events (type, part_number, data, at)
+    values ('item.created', new.part_number,
+            (head || '"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type) || ',' || tail)::json,
+            moment);
+  end if;
   if revised then
     insert into past_revisions (
       item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
@@ -262,15 +268,6 @@ begin
       old.id, old.revision, old.part_number, old.item_type, old.description, old.long_description, old.sourcing_type,
       old.properties, old.comment, old.updated_at, old.updated_by
     );
-  end if;
-
-  if tg_op = 'INSERT' then
-    insert into events (type, part_number, data, at)
-    values ('item.created', new.part_number,
-            (head || '"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type) || ',' || tail)::json,
-            moment);
-  end if;
-  if revised then
     insert into events (type, part_number, data, at)
     values ('item.updated', new.part_number,
             (head || '"revision":' || new.revision || ',' || tail)::json, moment),

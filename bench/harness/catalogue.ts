@@ -67,7 +67,7 @@ export async function fillCatalogue(database: Database, { items, revisions, even
     for (const { definition } of indexes) await sql.unsafe(definition)
     await sql.unsafe(`
       insert into past_revisions (item_id, revision_number, part_number, item_type, description, long_description,
-                             sourcing_type, properties, comment, created_at, created_by)
+                                  sourcing_type, properties, comment, created_at, created_by)
       select id, r, part_number, item_type, description, long_description, sourcing_type, properties, null,
              created_at, created_by
         from (select * from items order by id) i
