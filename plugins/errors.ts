@@ -32,6 +32,9 @@ const UNAVAILABLE = new Set([
   '57P03', // cannot_connect_now
 ])
 
+/** What the server says to a write that has waited for a lock for as long as it may (store/author.ts). */
+const LOCK_NOT_AVAILABLE = '55P03'
+
 /** Whether an error of a query says that the database is away, rather than that the query is wrong. */
 export function isUnavailable(error: unknown): boolean {
   return error instanceof Error && 'code' in error && UNAVAILABLE.has(String(error.code))
@@ -40,7 +43,11 @@ export function isUnavailable(error: unknown): boolean {
 function toApiError(error: FastifyError | ApiError | Error): ApiError {
   if (error instanceof ApiError) return error
   if (isUnavailable(error)) return new ApiError('database_unavailable')
-  if (error instanceof postgres.PostgresError) return new ApiError('internal')
+  if (error instanceof postgres.PostgresError) {
+    return error.code === LOCK_NOT_AVAILABLE
+      ? new ApiError('overloaded', { message: 'Another writer still holds what this would change.' })
+      : new ApiError('internal')
+  }
   const known = 'code' in error && FASTIFY_ERRORS[error.code]
   if (known) return new ApiError(known)
   if (

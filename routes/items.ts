@@ -18,16 +18,9 @@ import {
   NewItem,
 } from '../schemas/items.js'
 import { NotModified } from '../schemas/web.js'
+import { itemCreator } from '../store/creation.js'
 import { exportItems, readPropertyUse } from '../store/export.js'
-import {
-  type Filter,
-  archiveItem,
-  changeItem,
-  createItem,
-  findItem,
-  findItemById,
-  listItems,
-} from '../store/items.js'
+import { type Filter, archiveItem, changeItem, findItem, findItemById, listItems } from '../store/items.js'
 
 /** How long an export may stand still before it is cut, in ms. */
 const EXPORT_STALLED_MS = 60_000
@@ -76,6 +69,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     onResponse: async () => app.sse.look(),
   }
   const tags = ['items']
+  const createItem = itemCreator(() => app.db)
 
   async function sendCsv(reply: FastifyReply, filter: Filter): Promise<FastifyReply> {
     const file = Readable.from(writeCsv(await readPropertyUse(app.db, filter), exportItems(app.db, filter)))
@@ -106,7 +100,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
           details: ['part_number', 'category'].map((field) => ({ field, message })),
         })
       }
-      const item = await createItem(app.db, given, { actor: request.principal.username, comment })
+      const item = await createItem(given, { actor: request.principal.username, comment })
       return reply
         .code(201)
         .headers({ location: `/api/items/${item.part_number}`, etag: etagOf(item) })

@@ -65,7 +65,8 @@ async function judgeAndWrite(
     ),
     found as materialized (
       select given."row" as number, items.*
-        from given
+        from context
+       cross join given
         join items on lower(items.part_number) = lower(given.part_number collate "C")
        order by lower(items.part_number)
          ${dry ? sql`` : sql`for update of items`}

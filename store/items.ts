@@ -1,11 +1,8 @@
 import postgres from 'postgres'
 import { ApiError } from '../errors.js'
-import type { Content, Item, ItemPlace, NewItem, Sort } from '../schemas/items.js'
+import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
 import { type Author, context } from './author.js'
 import type { Sql } from './connect.js'
-
-/** How often a number drawn for a category may be lost to someone who names that very number. */
-const CREATE_ATTEMPTS = 5
 
 /** What the list and the export leave out. */
 export interface Filter {
@@ -20,7 +17,8 @@ export const columns = (sql: Sql) => sql`
 `
 
 /** A part number has only ASCII letters: their lower case must not depend on the database's language. */
-const hasNumber = (sql: Sql, partNumber: string) => sql`lower(part_number) = lower(${partNumber} collate "C")`
+export const hasNumber = (sql: Sql, partNumber: string) =>
+  sql`lower(part_number) = lower(${partNumber} collate "C")`
 
 interface Stored extends Item {
   archived_at: Date | null
@@ -112,21 +110,6 @@ export async function listItems(
   `
 }
 
-async function insertItem(sql: Sql, item: NewItem, author: Author): Promise<Item> {
-  const number =
-    item.category === undefined ? sql`${item.part_number ?? null}` : sql`next_part_number(${item.category})`
-  const [created] = await sql<Item[]>`
-    with ${context(sql, author)}
-    insert into items (part_number, item_type, description, long_description, sourcing_type, properties)
-    select ${number}, ${item.item_type ?? 'part'}, ${item.description ?? ''}, ${item.long_description ?? ''},
-           ${item.sourcing_type ?? null}, ${sql.json(item.properties ?? {})}
-      from context
-    returning ${columns(sql)}
-  `
-  if (!created) throw new Error('an insert returned no row')
-  return created
-}
-
 /** Whether a write failed because another item has the part number. */
 export function isNumberTaken(error: unknown): boolean {
   return (
@@ -134,37 +117,6 @@ export function isNumberTaken(error: unknown): boolean {
     error.code === '23505' &&
     error.constraint_name === 'items_part_number'
   )
-}
-
-async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
-  const [item] = await sql<{ part_number: string; archived: boolean }[]>`
-    select part_number, archived_at is not null as archived
-      from items
-     where ${hasNumber(sql, partNumber)}
-  `
-  return new ApiError('part_number_taken', {
-    ...(item?.archived && {
-      message: `The part number ${item.part_number} belongs to an archived item and stays taken.`,
-    }),
-    details: [{ field: 'part_number', message: item?.archived ? 'belongs to an archived item' : 'is taken' }],
-  })
-}
-
-/**
- * Creates an item with the number that is given, or with the next free one of its category.
- * @throws {ApiError} part_number_taken
- */
-export async function createItem(sql: Sql, item: NewItem, author: Author): Promise<Item> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await insertItem(sql, item, author)
-    } catch (error) {
-      if (!isNumberTaken(error)) throw error
-      if (item.part_number !== undefined) throw await taken(sql, item.part_number)
-      // Someone named the number between its drawing and the insert: the next draw sees that it is taken.
-      if (attempt === CREATE_ATTEMPTS) throw new ApiError('part_number_taken')
-    }
-  }
 }
 
 /** What a change builds on: the revisions, as text, that it may replace; any when there are none. */
@@ -189,9 +141,9 @@ async function write(
     with ${context(sql, author)},
     target as materialized (
       select items.*, ${revisions ?? null}::text[] is null or revision::text = any(${revisions ?? null}::text[]) as matches
-        from items
+        from context, items
        where ${hasNumber(sql, partNumber)}
-         for update
+         for update of items
     ),
     written as (
       update items

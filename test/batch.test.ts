@@ -58,3 +58,32 @@ t.test(
     t.ok(queries <= 11 + (performance.now() - began) / 100, `${queries} queries`)
   },
 )
+
+t.test('no more than the most go together, one batch after the other', async (t) => {
+  const sizes: number[] = []
+  let underWay = 0
+  const ask = batched(
+    async (keys: readonly number[]) => {
+      t.equal(++underWay, 1)
+      sizes.push(keys.length)
+      await new Promise(setImmediate)
+      underWay--
+      return keys
+    },
+    { most: 4, paceMs: 0 },
+  )
+  const wanted = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+  t.strictSame(await Promise.all(wanted.map(ask)), wanted)
+  t.strictSame(sizes, [4, 4, 2])
+})
+
+t.test('a key that has failed fails alone', async (t) => {
+  const ask = batched(async (keys: readonly number[]) =>
+    keys.map((key) => (key === 2 ? new Error('two') : key)),
+  )
+  t.match(await Promise.allSettled([1, 2, 3].map(ask)), [
+    { value: 1 },
+    { reason: { message: 'two' } },
+    { value: 3 },
+  ])
+})

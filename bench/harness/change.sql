@@ -4,13 +4,14 @@
 with context as materialized (
   select set_config('silo.actor', 'bench', true),
          set_config('silo.comment', '', true),
-         set_config('silo.writer', 'api', true)
+         set_config('silo.writer', 'api', true),
+         set_config('lock_timeout', '7000', true)
 ),
 target as materialized (
   select items.*, true as matches
-    from items
+    from context, items
    where lower(part_number) = lower(('P-' || lpad(:n::text, 7, '0')) collate "C")
-     for update
+     for update of items
 ),
 written as (
   update items

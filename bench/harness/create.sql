@@ -1,13 +1,27 @@
--- As store/items.ts creates an item. The number is one that nobody has drawn before, as good as certainly.
+-- As store/creation.ts creates one item. The number is one that nobody has drawn before, as good as certainly.
 \set n random(1, 1000000000000)
 with context as materialized (
   select set_config('silo.actor', 'bench', true),
          set_config('silo.comment', '', true),
-         set_config('silo.writer', 'api', true)
+         set_config('silo.writer', 'api', true),
+         set_config('lock_timeout', '100', true)
+),
+given as materialized (
+  select *
+    from json_to_recordset((
+           '[{"part_number":"B-' || :n || '",' ||
+           '"description":"Hexagon socket head cap screw, M6 x 20, steel 8.8, zinc plated",' ||
+           '"properties":{"standard":"ISO 4762","mass_g":7},"id":"' || gen_random_uuid() || '"}]'
+         )::json) as given (
+           id uuid, part_number text, category text, item_type text, description text, long_description text,
+           sourcing_type text, properties jsonb
+         )
 )
-insert into items (part_number, item_type, description, long_description, sourcing_type, properties)
-select 'B-' || :n, 'part', 'Hexagon socket head cap screw, M6 x 20, steel 8.8, zinc plated', '', null,
-       '{"standard":"ISO 4762","mass_g":7}'
-  from context
+insert into items (id, part_number, item_type, description, long_description, sourcing_type, properties)
+select id, coalesce(part_number, next_part_number(category)), coalesce(item_type, 'part'), coalesce(description, ''),
+       coalesce(long_description, ''), sourcing_type, coalesce(properties, '{}')
+  from context, given
+ order by category nulls first, lower(part_number)
+    on conflict (lower(part_number)) do nothing
 returning id, part_number, item_type, description, long_description, sourcing_type, properties,
           revision, created_at, created_by, updated_at, updated_by;

@@ -204,6 +204,32 @@ t.test('a number that someone names while it is drawn is passed over', async (t)
   t.equal(res.json<Body>().part_number, 'D-0002')
 })
 
+t.test('a write gives up on what somebody does not let go of: 503, and its session is free', async (t) => {
+  const { app, send } = await start(t)
+  await send('POST', '/api/items', { payload: { part_number: 'A' } })
+  await app.feedDb.begin(async (tx) => {
+    await tx`update items set description = 'x'`
+    await tx`insert into items (part_number) values ('B')`
+    const answers = await Promise.all([
+      send('POST', '/api/items', { payload: { part_number: 'B' } }),
+      send('PUT', '/api/items/A', { payload: { description: 'y' } }),
+      send('DELETE', '/api/items/A'),
+      send('POST', '/api/items/import?on_conflict=update', {
+        payload: 'part_number,description\nA,y',
+        headers: { 'content-type': 'text/csv' },
+      }),
+    ])
+    for (const res of answers) {
+      t.equal(res.statusCode, 503)
+      t.equal(codeOf(res), 'overloaded')
+      t.match(res.json<{ message: string }>().message, /Another writer/)
+      t.equal(res.headers['retry-after'], '2')
+    }
+    t.strictSame([...(await app.feedDb`select from pg_locks where not granted`)], [])
+  })
+  t.equal((await send('PUT', '/api/items/A', { payload: { description: 'y' } })).statusCode, 200)
+})
+
 t.test(
   'PUT changes what is given, keeps the rest, and writes item.updated and then revision.created',
   async (t) => {

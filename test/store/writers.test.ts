@@ -5,7 +5,8 @@ import t, { type Test } from 'tap'
 import { readEvents } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
 import { type Sql, connect } from '../../store/connect.js'
-import { archiveItem, changeItem, createItem } from '../../store/items.js'
+import { itemCreator } from '../../store/creation.js'
+import { archiveItem, changeItem } from '../../store/items.js'
 import { importRows } from '../../store/import.js'
 
 const ANY = { revisions: undefined }
@@ -15,13 +16,13 @@ async function start(t: Test) {
   const url = await createDatabase(t)
   const sql = connect(url, 1)
   t.teardown(() => sql.end())
-  return { sql, url }
+  return { sql, url, createItem: itemCreator(() => sql) }
 }
 
 t.test('each statement names its own author, and the next one on the session inherits nothing', async (t) => {
-  const { sql } = await start(t)
-  await createItem(sql, { part_number: 'A' }, { actor: 'mara', comment: 'first' })
-  await createItem(sql, { part_number: 'B' }, { actor: 'noor' })
+  const { sql, createItem } = await start(t)
+  await createItem({ part_number: 'A' }, { actor: 'mara', comment: 'first' })
+  await createItem({ part_number: 'B' }, { actor: 'noor' })
   await changeItem(sql, 'A', { description: 'x' }, { actor: 'ines', comment: 'second' }, ANY)
   await importRows(
     sql,
@@ -60,7 +61,7 @@ t.test('each statement names its own author, and the next one on the session inh
 })
 
 t.test('the service announces nothing from its own transactions; any other writer does', async (t) => {
-  const { sql, url } = await start(t)
+  const { sql, url, createItem } = await start(t)
   const ear = postgres(url, { max: 1, onnotice: () => undefined })
   t.teardown(() => ear.end())
   const heard: string[] = []
@@ -74,7 +75,7 @@ t.test('the service announces nothing from its own transactions; any other write
     await end
     return heard.splice(0)
   }
-  await createItem(sql, { part_number: 'A' }, { actor: 'mara' })
+  await createItem({ part_number: 'A' }, { actor: 'mara' })
   await changeItem(sql, 'A', { description: 'x' }, { actor: 'mara' }, ANY)
   await importRows(
     sql,
@@ -107,8 +108,8 @@ async function signInAsClerk(t: Test, { sql, url }: { sql: Sql; url: string }): 
 }
 
 t.test('what an item was stays, whoever archives it, changes it with that, and restores it', async (t) => {
-  const { sql } = await start(t)
-  await createItem(sql, { part_number: 'A', description: '1' }, { actor: 'mara', comment: 'first' })
+  const { sql, createItem } = await start(t)
+  await createItem({ part_number: 'A', description: '1' }, { actor: 'mara', comment: 'first' })
   await sql`
     update items
        set description = '2', archived_at = now()

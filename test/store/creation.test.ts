@@ -1,0 +1,132 @@
+import t, { type Test } from 'tap'
+import { createDatabase } from '../harness/database.js'
+import { connect } from '../../store/connect.js'
+import { openPool } from '../../store/pool.js'
+import { itemCreator } from '../../store/creation.js'
+
+async function start(t: Test) {
+  const url = await createDatabase(t)
+  const sql = openPool(url, 4)
+  t.teardown(() => sql.end())
+  return { url, sql, createItem: itemCreator(() => sql) }
+}
+
+const numbers = Array.from({ length: 20 }, (_, i) => `A-${String(i).padStart(2, '0')}`)
+
+t.test('what is wanted at once shares a transaction, and each item is its own', async (t) => {
+  const { sql, createItem } = await start(t)
+  const comment = 'of one order'
+  const created = await Promise.all(
+    numbers.map((part_number) =>
+      createItem({ part_number, properties: { part_number } }, { actor: 'mara', comment }),
+    ),
+  )
+  t.strictSame(
+    created.map(({ part_number, properties, created_by }) => [part_number, properties, created_by]),
+    numbers.map((part_number) => [part_number, { part_number }, 'mara']),
+  )
+  t.strictSame(
+    [...(await sql`select distinct xmin::text, comment from items`)].map((row): unknown => row.comment),
+    [comment],
+  )
+})
+
+t.test('who is at it at the same time is not ascribed what others make, or say', async (t) => {
+  const { sql, createItem } = await start(t)
+  const authors = [
+    { actor: 'mara', comment: 'first' },
+    { actor: 'mara', comment: 'second' },
+    { actor: 'noor', comment: 'first' },
+    { actor: 'noor' },
+  ]
+  await Promise.all(authors.map((author, i) => createItem({ part_number: `A-${i}` }, author)))
+  t.strictSame(
+    [...(await sql`select created_by as actor, comment from items order by part_number`)],
+    authors.map(({ actor, comment }) => ({ actor, comment: comment ?? null })),
+  )
+})
+
+t.test('what is wrong with one item is said to its creator, and the others are created', async (t) => {
+  const { sql, createItem } = await start(t)
+  await sql`alter table items add constraint no_refuse check (description <> 'refuse')`
+  const author = { actor: 'mara' }
+  await createItem({ part_number: 'taken' }, author)
+  const outcomes = await Promise.allSettled([
+    createItem({ part_number: 'A-1' }, author),
+    createItem({ part_number: 'TAKEN' }, author),
+    createItem({ part_number: 'A-2' }, author),
+    createItem({ part_number: 'a-2' }, author),
+    createItem({ part_number: 'A-3', description: 'refuse' }, author),
+    createItem({ category: 'A' }, author),
+  ])
+  t.match(outcomes, [
+    { value: { part_number: 'A-1' } },
+    { reason: { code: 'part_number_taken' } },
+    {},
+    {},
+    { reason: { constraint_name: 'no_refuse' } },
+    { value: { part_number: 'A-0001' } },
+  ])
+  t.strictSame(
+    outcomes
+      .slice(2, 4)
+      .map(({ status }) => status)
+      .sort(),
+    ['fulfilled', 'rejected'],
+    'of two that want one number, one has it',
+  )
+  t.equal((await sql`select from items`).length, 4)
+  t.equal((await sql`select from events`).length, 4, 'what was taken back has left nothing in the log')
+})
+
+t.test(
+  'somebody who holds a number holds up nobody but those who want it',
+  { timeout: 10_000 },
+  async (t) => {
+    const { sql, url, createItem } = await start(t)
+    const author = { actor: 'mara' }
+    const other = connect(url, 1)
+    t.teardown(() => other.end())
+    let waiting: Promise<unknown> = Promise.resolve()
+    await other.begin(async (tx) => {
+      await tx`insert into items (part_number) values ('A-00')`
+      waiting = createItem({ part_number: 'A-00' }, author)
+      waiting.catch(() => undefined)
+      const others = numbers.slice(1).map((part_number) => createItem({ part_number }, author))
+      t.equal((await Promise.all(others)).length, 19)
+      t.equal((await sql`select from items`).length, 19, 'while it is still held')
+    })
+    await t.rejects(waiting, { code: 'part_number_taken' })
+  },
+)
+
+t.test(
+  'numbers that are drawn from a category at once are all different, and none is left out',
+  async (t) => {
+    const { createItem } = await start(t)
+    const created = await Promise.all(numbers.map(() => createItem({ category: 'B02' }, { actor: 'mara' })))
+    t.strictSame(
+      created.map(({ part_number }) => part_number).sort(),
+      numbers.map((_, i) => `B02-${String(i + 1).padStart(4, '0')}`),
+    )
+  },
+)
+
+t.test(
+  'what shares a statement is written in one order, so two of them cannot wait for each other',
+  async (t) => {
+    const { sql, createItem } = await start(t)
+    const items = [
+      { part_number: 'b' },
+      { category: 'D' },
+      { part_number: 'C' },
+      { category: 'A' },
+      { part_number: 'A' },
+    ]
+    await Promise.all(items.map((item) => createItem(item, { actor: 'mara' })))
+    t.strictSame(
+      [...(await sql`select part_number from items order by ctid`)].map((row): unknown => row.part_number),
+      ['A', 'b', 'C', 'A-0001', 'D-0001'],
+    )
+  },
+)
