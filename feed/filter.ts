@@ -11,6 +11,26 @@ export interface Filterable {
   partNumber: string
 }
 
+/** What is known of events that were encoded together without going through them. */
+export class Outline {
+  private constructor(
+    readonly count: number,
+    readonly types: ReadonlySet<string>,
+    /** The first and the last of their part numbers, in the order of `<`. */
+    readonly least: string,
+    readonly greatest: string,
+  ) {}
+
+  static of(events: readonly Filterable[]): Outline {
+    let [least, greatest] = [events[0]?.partNumber ?? '', '']
+    for (const { partNumber } of events) {
+      if (partNumber < least) least = partNumber
+      if (partNumber > greatest) greatest = partNumber
+    }
+    return new Outline(events.length, new Set(events.map(({ type }) => type)), least, greatest)
+  }
+}
+
 /** Decides which events a connection sees. Filters with the same `key` see the same. */
 export class Filter {
   static readonly everything = new Filter({})
@@ -33,5 +53,23 @@ export class Filter {
     if (this.#types && !this.#types.has(type)) return false
     if (!this.#exact) return true
     return this.#exact.has(partNumber) || this.#prefixes.some((prefix) => partNumber.startsWith(prefix))
+  }
+
+  /** How much of what is outlined it lets through; `some` also where only the events themselves can tell. */
+  sees({ types, least, greatest }: Outline): 'all' | 'none' | 'some' {
+    const known = this.#types && [...types].filter((type) => this.#types?.has(type)).length
+    if (known === 0) return 'none'
+    const isEveryType = known === undefined || known === types.size
+    if (!this.#exact) return isEveryType ? 'all' : 'some'
+    // What lies between two numbers that begin alike begins so, too.
+    const isEveryNumber =
+      this.#prefixes.some((prefix) => least.startsWith(prefix) && greatest.startsWith(prefix)) ||
+      (least === greatest && this.#exact.has(least))
+    if (isEveryNumber) return isEveryType ? 'all' : 'some'
+    const isWithin = (number: string) => least <= number && number <= greatest
+    const maySee =
+      [...this.#exact].some(isWithin) ||
+      this.#prefixes.some((prefix) => isWithin(prefix) || least.startsWith(prefix))
+    return maySee ? 'some' : 'none'
   }
 }

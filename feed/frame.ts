@@ -1,6 +1,6 @@
 import type { LoggedEvent } from '../schemas/events.js'
 import { formatCursor } from './cursor.js'
-import type { Filterable } from './filter.js'
+import { type Filterable, Outline } from './filter.js'
 
 /** At most this much goes into one write, in bytes (or one event that is larger): what a slow reader may hold. */
 export const WRITE_BYTES = 32 * 1024
@@ -31,23 +31,24 @@ const END = '\n\n'
 const headOf = (id: string, type: string): string => `id: ${id}\nevent: ${type}${DATA}`
 
 /** An event's frame before it has a place: its head is ASCII, its data the log's own bytes. */
-interface Frame {
-  event: LoggedEvent
+interface Frame extends Filterable {
+  id: number
   head: string
+  data: Uint8Array
 }
 
 /** @param length of all frames together, in bytes */
 function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
-  const block = Block.ofLength(length)
+  const block = Block.ofLength(length, Outline.of(frames))
   const { chunked } = block
   let end = block.start
-  return frames.map(({ event: { id, type, part_number, data }, head }) => {
+  return frames.map(({ id, type, partNumber, head, data }) => {
     const start = end
     end += chunked.write(head, end, 'latin1')
     chunked.set(data, end)
     end += data.length
     end += chunked.write(END, end, 'latin1')
-    return { id, type, partNumber: part_number.toLowerCase(), block, start, end }
+    return { id, type, partNumber, block, start, end }
   })
 }
 
@@ -56,15 +57,15 @@ export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): En
   const entries: Entry[] = []
   let frames: Frame[] = []
   let total = 0
-  for (const event of events) {
-    const head = headOf(formatCursor(epoch, event.id), event.type)
-    const length = head.length + event.data.length + END.length
+  for (const { id, type, part_number, data } of events) {
+    const head = headOf(formatCursor(epoch, id), type)
+    const length = head.length + data.length + END.length
     if (total > 0 && total + length > WRITE_BYTES) {
       entries.push(...encodeBlock(frames, total))
       frames = []
       total = 0
     }
-    frames.push({ event, head })
+    frames.push({ id, type, partNumber: part_number.toLowerCase(), head, data })
     total += length
   }
   if (total > 0) entries.push(...encodeBlock(frames, total))
@@ -87,6 +88,8 @@ export class Block {
     /** Where in `chunked` the frames begin and end. */
     readonly start: number,
     readonly end: number,
+    /** What the events in it have in common, where it holds events. */
+    readonly outline?: Outline,
   ) {}
 
   static fromText(text: string): Block {
@@ -103,13 +106,13 @@ export class Block {
   }
 
   /** One whose frames, `length` bytes together, are still to be written, from its `start`. */
-  static ofLength(length: number): Block {
+  static ofLength(length: number, outline?: Outline): Block {
     const head = `${length.toString(16)}\r\n`
     const end = head.length + length
     const chunked = Buffer.allocUnsafe(end + CRLF.length)
     chunked.write(head, 0, 'latin1')
     chunked.write(CRLF, end, 'latin1')
-    return new Block(chunked, head.length, end)
+    return new Block(chunked, head.length, end, outline)
   }
 
   get plain(): Buffer {

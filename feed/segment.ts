@@ -69,10 +69,13 @@ export class Segment {
     let last: Stretch | undefined
     let length = 0
     let seam: { count: number; cursor: number } | undefined
-    for (let i = this.#indexAfter(cursor); i < this.entries.length; i++) {
-      const entry = this.entries[i]
-      if (!entry || !filter.matches(entry)) continue
-      const { id, block, start, end } = entry
+    for (let i = this.#indexAfter(cursor), entry = this.entries[i]; entry; entry = this.entries[i]) {
+      const { id, block, start } = entry
+      const whole = start === block.start ? block.outline : undefined
+      const seen = whole ? filter.sees(whole) : 'some'
+      i += whole && seen !== 'some' ? whole.count : 1
+      if (seen === 'none' || (seen === 'some' && !filter.matches(entry))) continue
+      const end = seen === 'all' ? block.end : entry.end
       if (last && last.block !== block) seam = { count: stretches.length, cursor: id - 1 }
       length += end - start
       if (last && length > WRITE_BYTES)

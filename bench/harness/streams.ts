@@ -82,10 +82,15 @@ export function openPool(scope: Scope, port: number, connections: number) {
   }
 }
 
-/** Imports so many rows through the API, in one request. */
-export async function importRows(scope: Scope, { port, authorization }: Silo, rows: number): Promise<void> {
+/** Imports so many rows through the API, in one request; the first is the item `first`. */
+export async function importRows(
+  scope: Scope,
+  { port, authorization }: Silo,
+  rows: number,
+  first = 1,
+): Promise<void> {
   const send = openPool(scope, port, 1)
-  const lines = Array.from({ length: rows }, (_row, index) => JSON.stringify(itemOf(index + 1)))
+  const lines = Array.from({ length: rows }, (_row, index) => JSON.stringify(itemOf(first + index)))
   const headers = { authorization, 'content-type': 'application/x-ndjson' }
   await send('POST', '/api/items/import', headers, lines.join('\n'))
 }

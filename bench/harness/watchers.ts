@@ -72,6 +72,15 @@ export class Watchers {
     })
   }
 
+  /** Waits until each of them has so many events. */
+  async allHave(events: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.onProgress((who, count) => {
+        if (who === 'all' && count >= events) resolve()
+      })
+    })
+  }
+
   /** Waits until the last of them has the last event. */
   async done(): Promise<Delivery> {
     const output = await this.#process.done()
