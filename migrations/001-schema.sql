@@ -229,23 +229,23 @@ begin
 end
 $$;
 
+-- What an event says, `details` between the number and who did it. Put together as text, because it goes out as it is, and
+-- json_build_object puts spaces into it.
+create function event_data(part_number text, details text, actor text, at timestamptz) returns json
+language sql stable
+as $$
+  select ('{"part_number":' || to_json(part_number) || details || ',"actor":' || to_json(actor)
+          || ',"at":"' || to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '"}')::json
+$$;
+
 -- The API looks at the log after each of its own commits, so it never pays for NOTIFY inside a transaction (it takes a
 -- database-wide lock until the commit is flushed). Any other writer announces itself here.
 -- A commit must be on disk before a watcher sees it, whatever the writer's session says: a crash may take back a commit
 -- that was not, and give its event's id to something else.
--- The JSON is put together as text, because it goes out as it is, and json_build_object puts spaces into it.
--- One function writes both, the past revision and the events: each call of such a function costs as much as an insert.
+-- One function writes the past revision and the events, and in one statement: each costs as much to begin as an insert.
 create function items_log() returns trigger
 language plpgsql security definer set search_path from current
 as $$
-declare
-  revised  constant boolean     := tg_op = 'UPDATE' and new.revision <> old.revision;
-  archived constant boolean     := tg_op = 'UPDATE' and old.archived_at is null and new.archived_at is not null;
-  actor    constant text        := coalesce(new.archived_by, new.updated_by);
-  moment   constant timestamptz := coalesce(new.archived_at, new.updated_at);
-  head     constant text := '{"part_number":' || to_json(new.part_number) || ',';
-  tail     constant text := '"actor":' || to_json(actor) || ',"at":"'
-                         || to_char(moment at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '"}';
 begin
   if current_setting('silo.writer', true) is distinct from 'api' then
     perform pg_notify('silo_events', '');
@@ -257,27 +257,35 @@ begin
   if tg_op = 'INSERT' then
     insert into events (type, part_number, data, at)
     values ('item.created', new.part_number,
-            (head || '"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type) || ',' || tail)::json,
-            moment);
+            event_data(new.part_number, ',"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type),
+                       new.updated_by, new.updated_at),
+            new.updated_at);
+    return null;
   end if;
-  if revised then
-    insert into past_revisions (
-      item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
-      comment, created_at, created_by
-    ) values (
-      old.id, old.revision, old.part_number, old.item_type, old.description, old.long_description, old.sourcing_type,
-      old.properties, old.comment, old.updated_at, old.updated_by
-    );
+  if new.revision <> old.revision then
+    with past as (
+      insert into past_revisions (
+        item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
+        comment, created_at, created_by
+      ) values (
+        old.id, old.revision, old.part_number, old.item_type, old.description, old.long_description, old.sourcing_type,
+        old.properties, old.comment, old.updated_at, old.updated_by
+      )
+    )
     insert into events (type, part_number, data, at)
     values ('item.updated', new.part_number,
-            (head || '"revision":' || new.revision || ',' || tail)::json, moment),
+            event_data(new.part_number, ',"revision":' || new.revision, new.updated_by, new.updated_at),
+            new.updated_at),
            ('revision.created', new.part_number,
-            (head || '"revision_number":' || new.revision
-                  || ',"comment":' || coalesce(to_json(new.comment)::text, 'null') || ',' || tail)::json, moment);
+            event_data(new.part_number, ',"revision_number":' || new.revision
+                                        || ',"comment":' || coalesce(to_json(new.comment)::text, 'null'),
+                       new.updated_by, new.updated_at),
+            new.updated_at);
   end if;
-  if archived then
+  if new.archived_at is not null then
     insert into events (type, part_number, data, at)
-    values ('item.deleted', new.part_number, (head || tail)::json, moment);
+    values ('item.deleted', new.part_number, event_data(new.part_number, '', new.archived_by, new.archived_at),
+            new.archived_at);
   end if;
   return null;
 end
