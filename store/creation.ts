@@ -14,6 +14,8 @@ const MOST = 32
 const PATIENCE_MS = 100
 /** How many are created alone at once at most: behind one that waits for a lock, another would wait on the same session. */
 const ALONE = 3
+/** For how long a create waits for its turn, in ms: less than its request has, so that none is created after it was refused. */
+const TURN_MS = 10_000
 /** How often a number drawn for a category may be lost to someone who names that very number. */
 const CREATE_ATTEMPTS = 5
 
@@ -68,10 +70,18 @@ async function insertOf(sql: Sql, drafts: Draft[], author: Author): Promise<[str
   }
 }
 
+/** A draft that waits for its turn, since `asked` by `performance.now`. */
+interface Wanted extends Draft {
+  author: Author
+  asked: number
+}
+
 /** Creates the items of all authors, a statement each: what an author says is said for all of it. */
-async function insertTogether(sql: Sql, wanted: readonly (Draft & { author: Author })[]): Promise<Outcome[]> {
+async function insertTogether(sql: Sql, wanted: readonly Wanted[]): Promise<Outcome[]> {
+  const since = performance.now() - TURN_MS
   const authors = new Map<string, { author: Author; drafts: Draft[] }>()
-  for (const { id, item, author } of wanted) {
+  for (const { id, item, author, asked } of wanted) {
+    if (asked < since) continue
     const key = JSON.stringify([author.actor, author.comment])
     const drafts = authors.get(key)?.drafts ?? []
     drafts.push({ id, item })
@@ -79,7 +89,7 @@ async function insertTogether(sql: Sql, wanted: readonly (Draft & { author: Auth
   }
   const written = [...authors.values()].map(({ author, drafts }) => insertOf(sql, drafts, author))
   const outcomes = new Map((await Promise.all(written)).flat())
-  return wanted.map(({ id }) => outcomes.get(id))
+  return wanted.map(({ id, asked }) => (asked < since ? new ApiError('overloaded') : outcomes.get(id)))
 }
 
 async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
@@ -104,10 +114,10 @@ async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
  * @param database the pool at the moment
  */
 export function itemCreator(database: () => Sql): (item: NewItem, author: Author) => Promise<Item> {
-  const create = batched(
-    (wanted: readonly (Draft & { author: Author })[]) => insertTogether(database(), wanted),
-    { most: MOST, paceMs: 0 },
-  )
+  const create = batched((wanted: readonly Wanted[]) => insertTogether(database(), wanted), {
+    most: MOST,
+    paceMs: 0,
+  })
 
   const alone = pLimit(ALONE)
 
@@ -124,6 +134,7 @@ export function itemCreator(database: () => Sql): (item: NewItem, author: Author
 
   return async (item, author) => {
     const draft = { id: randomUUID(), item }
-    return (await create({ ...draft, author })) ?? alone(createAlone, draft, author)
+    const together = await create({ ...draft, author, asked: performance.now() })
+    return together ?? alone(createAlone, draft, author)
   }
 }

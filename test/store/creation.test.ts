@@ -130,3 +130,21 @@ t.test(
     )
   },
 )
+
+t.test('who has waited too long for a turn is refused, and nothing is created afterwards', async (t) => {
+  const url = await createDatabase(t)
+  const sql = openPool(url, 1)
+  t.teardown(() => sql.end())
+  const createItem = itemCreator(() => sql)
+  const author = { actor: 'mara' }
+  const busy = sql`select pg_sleep(0.5)::text`.execute()
+  const first = createItem({ part_number: 'A' }, author)
+  await new Promise(setImmediate)
+  const second = createItem({ part_number: 'B' }, author)
+  second.catch(() => undefined)
+  const later = performance.now() + 11_000
+  t.intercept(performance, 'now', { value: () => later })
+  await Promise.all([busy, first])
+  await t.rejects(second, { code: 'overloaded' })
+  t.strictSame([...(await sql`select part_number from items`)], [{ part_number: 'A' }])
+})
