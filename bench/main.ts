@@ -117,6 +117,7 @@ async function main(): Promise<void> {
     `${began.toISOString().slice(0, 10)}; ${await describeMachine()}.`,
     `Load average before ${before}, after ${load()}; ${rounds} rounds in ${minutes} minutes.`,
     'Every figure is a median; each side is measured by fresh processes, forwards in one round, backwards in the next.',
+    'What falls short, and why, is in [performance.md](performance.md).',
     ...(quick ? ['\n**A smoke run with small numbers: its figures mean nothing.**'] : []),
     '',
     answers.map(report).join('\n'),
