@@ -14,16 +14,20 @@ const MOST = 32
 const PATIENCE_MS = 100
 /** How many are created alone at once at most: behind one that waits for a lock, another would wait on the same session. */
 const ALONE = 3
-/** For how long a create waits for its turn, in ms: less than its request has, so that none is created after it was refused. */
+/** For how long a create waits for its turn, in ms: less than its request has, so that none is begun after it was answered. */
 const TURN_MS = 10_000
 /** How often a number drawn for a category may be lost to someone who names that very number. */
 const CREATE_ATTEMPTS = 5
 
-/** An item to be created. The id tells the rows of one statement apart. */
+/** An item to be created, asked for at `asked` by `performance.now`. The id tells the rows of one statement apart. */
 interface Draft {
   id: string
   item: NewItem
+  author: Author
+  asked: number
 }
+
+const isLate = ({ asked }: Draft): boolean => performance.now() - asked > TURN_MS
 
 /**
  * Inserts all items whose numbers are not taken, in an order that is the same for all: so two such statements wait for each other
@@ -70,26 +74,24 @@ async function insertOf(sql: Sql, drafts: Draft[], author: Author): Promise<[str
   }
 }
 
-/** A draft that waits for its turn, since `asked` by `performance.now`. */
-interface Wanted extends Draft {
-  author: Author
-  asked: number
-}
-
 /** Creates the items of all authors, a statement each: what an author says is said for all of it. */
-async function insertTogether(sql: Sql, wanted: readonly Wanted[]): Promise<Outcome[]> {
-  const since = performance.now() - TURN_MS
+async function insertTogether(sql: Sql, drafts: readonly Draft[]): Promise<Outcome[]> {
+  const outcomes = new Map<string, Outcome>()
   const authors = new Map<string, { author: Author; drafts: Draft[] }>()
-  for (const { id, item, author, asked } of wanted) {
-    if (asked < since) continue
+  for (const draft of drafts) {
+    if (isLate(draft)) {
+      outcomes.set(draft.id, new ApiError('overloaded'))
+      continue
+    }
+    const { author } = draft
     const key = JSON.stringify([author.actor, author.comment])
-    const drafts = authors.get(key)?.drafts ?? []
-    drafts.push({ id, item })
-    authors.set(key, { author, drafts })
+    const same = authors.get(key) ?? { author, drafts: [] }
+    same.drafts.push(draft)
+    authors.set(key, same)
   }
   const written = [...authors.values()].map(({ author, drafts }) => insertOf(sql, drafts, author))
-  const outcomes = new Map((await Promise.all(written)).flat())
-  return wanted.map(({ id, asked }) => (asked < since ? new ApiError('overloaded') : outcomes.get(id)))
+  for (const [id, outcome] of (await Promise.all(written)).flat()) outcomes.set(id, outcome)
+  return drafts.map(({ id }) => outcomes.get(id))
 }
 
 async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
@@ -114,18 +116,18 @@ async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
  * @param database the pool at the moment
  */
 export function itemCreator(database: () => Sql): (item: NewItem, author: Author) => Promise<Item> {
-  const create = batched((wanted: readonly Wanted[]) => insertTogether(database(), wanted), {
+  const create = batched((drafts: readonly Draft[]) => insertTogether(database(), drafts), {
     most: MOST,
     paceMs: 0,
   })
-
   const alone = pLimit(ALONE)
 
-  async function createAlone(draft: Draft, author: Author): Promise<Item> {
+  async function createAlone(draft: Draft): Promise<Item> {
+    const { part_number } = draft.item
     for (let attempt = 1; attempt <= CREATE_ATTEMPTS; attempt++) {
-      const [item] = await insertItems(database(), [draft], author)
+      if (isLate(draft)) throw new ApiError('overloaded')
+      const [item] = await insertItems(database(), [draft], draft.author)
       if (item) return item
-      const { part_number } = draft.item
       if (part_number !== undefined) throw await taken(database(), part_number)
     }
     // Someone has named each of the drawn numbers between its drawing and the insert.
@@ -133,8 +135,7 @@ export function itemCreator(database: () => Sql): (item: NewItem, author: Author
   }
 
   return async (item, author) => {
-    const draft = { id: randomUUID(), item }
-    const together = await create({ ...draft, author, asked: performance.now() })
-    return together ?? alone(createAlone, draft, author)
+    const draft = { id: randomUUID(), item, author, asked: performance.now() }
+    return (await create(draft)) ?? alone(createAlone, draft)
   }
 }

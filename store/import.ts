@@ -3,7 +3,6 @@ import { ApiError } from '../errors.js'
 import { type ImportResult, type ImportRow, MAX_ERRORS, type RowError } from '../schemas/import.js'
 import { type Author, context } from './author.js'
 import type { Sql } from './connect.js'
-import { isNumberTaken } from './items.js'
 
 /** How often an import may lose to writers that create or lock its items while it runs. */
 const IMPORT_ATTEMPTS = 5
@@ -143,6 +142,15 @@ function toResult(judgements: Judgement[]): ImportResult {
     unchanged: count('unchanged'),
     errors,
   }
+}
+
+/** Whether a write failed because another item has the part number. */
+function isNumberTaken(error: unknown): boolean {
+  return (
+    error instanceof postgres.PostgresError &&
+    error.code === '23505' &&
+    error.constraint_name === 'items_part_number'
+  )
 }
 
 /** Whether trying again helps: someone has just created one of the numbers, or two writers waited for each other. */

@@ -1,4 +1,3 @@
-import postgres from 'postgres'
 import { ApiError } from '../errors.js'
 import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
 import { type Author, context } from './author.js'
@@ -108,15 +107,6 @@ export async function listItems(
      order by ${order(sql, filter.sort)}
      limit ${filter.limit}
   `
-}
-
-/** Whether a write failed because another item has the part number. */
-export function isNumberTaken(error: unknown): boolean {
-  return (
-    error instanceof postgres.PostgresError &&
-    error.code === '23505' &&
-    error.constraint_name === 'items_part_number'
-  )
 }
 
 /** What a change builds on: the revisions, as text, that it may replace; any when there are none. */

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { waitForWaiters } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
 import { connect } from '../../store/connect.js'
 import { openPool } from '../../store/pool.js'
@@ -137,14 +138,36 @@ t.test('who has waited too long for a turn is refused, and nothing is created af
   t.teardown(() => sql.end())
   const createItem = itemCreator(() => sql)
   const author = { actor: 'mara' }
-  const busy = sql`select pg_sleep(0.5)::text`.execute()
-  const first = createItem({ part_number: 'A' }, author)
-  await new Promise(setImmediate)
-  const second = createItem({ part_number: 'B' }, author)
-  second.catch(() => undefined)
-  const later = performance.now() + 11_000
-  t.intercept(performance, 'now', { value: () => later })
-  await Promise.all([busy, first])
-  await t.rejects(second, { code: 'overloaded' })
+  const { outcomes } = await sql.begin(async () => {
+    const first = createItem({ part_number: 'A' }, author)
+    // Its statement waits for the only session, which this transaction has.
+    await new Promise(setImmediate)
+    const outcomes = Promise.allSettled([first, createItem({ part_number: 'B' }, author)])
+    const later = performance.now() + 11_000
+    t.intercept(performance, 'now', { value: () => later })
+    return { outcomes }
+  })
+  t.match(await outcomes, [{ value: { part_number: 'A' } }, { reason: { code: 'overloaded' } }])
   t.strictSame([...(await sql`select part_number from items`)], [{ part_number: 'A' }])
+})
+
+t.test('nor is who has waited too long behind those who want what is held', async (t) => {
+  const { sql, url, createItem } = await start(t)
+  const other = connect(url, 1)
+  t.teardown(() => other.end())
+  const held = numbers.slice(0, 3)
+  const { outcomes } = await other.begin(async (tx) => {
+    for (const part_number of held) await tx`insert into items (part_number) values (${part_number})`
+    const wanted = [...held, 'B'].map((part_number) => createItem({ part_number }, { actor: 'mara' }))
+    const outcomes = Promise.allSettled(wanted)
+    await waitForWaiters(sql, held.length)
+    const later = performance.now() + 11_000
+    t.intercept(performance, 'now', { value: () => later })
+    return { outcomes }
+  })
+  t.match(await outcomes, [
+    ...held.map(() => ({ reason: { code: 'part_number_taken' } })),
+    { reason: { code: 'overloaded' } },
+  ])
+  t.equal((await sql`select from items`).length, held.length)
 })
