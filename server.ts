@@ -72,11 +72,15 @@ class Service {
     const app = await buildApp({ ...config, DATABASE_URL: database.url, JWT_SECRET: database.jwtSecret })
     this.#app = app
     signal.throwIfAborted()
+    const { SILO_ADMIN_USERNAME: username, SILO_ADMIN_PASSWORD: given } = config
+    const createAdmin = () => createFirstAdmin(app.db, username, given)
+    // Whoever knows a given password signs in as soon as /ready says ok. One that is made here is shown once: a start that
+    // fails at the listening must not have used it up.
+    if (given !== undefined) await createAdmin()
     const address = await listen(app, config)
-    // After the listening: a start that fails there must not have used up the one time the password is shown.
-    const admin = await createFirstAdmin(app.db, config.SILO_ADMIN_USERNAME, config.SILO_ADMIN_PASSWORD)
+    const admin = given === undefined ? await createAdmin() : undefined
     process.stdout.write(`Silo is listening at ${address}\n`)
-    if (admin && config.SILO_ADMIN_PASSWORD === undefined) process.stdout.write(welcome(address, admin))
+    if (admin) process.stdout.write(welcome(address, admin))
   }
 
   /** Ends what has been started, whatever that is, in time for an exit within SHUTDOWN_TIMEOUT_MS. */

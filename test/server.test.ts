@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import t, { type Test } from 'tap'
+import { freePort } from '../chaos/ports.js'
 import { PASSWORD, bearer } from './harness/people.js'
 import {
   type ServiceProcess,
@@ -143,4 +144,15 @@ t.test('a password that was given is the one, and is never printed', async (t) =
   t.equal(await service.kill('SIGTERM'), 0)
   t.equal(service.stdout, `Silo is listening at ${address}\n`)
   t.notOk(service.stderr.includes(PASSWORD))
+})
+
+t.test('a password that was given holds as soon as the service is ready', async (t) => {
+  const SILO_DATA_DIR = await createDataDir(t)
+  const port = await freePort()
+  const service = startService(t, { SILO_DATA_DIR, PORT: String(port), SILO_ADMIN_PASSWORD: PASSWORD })
+  const address = `http://127.0.0.1:${port}`
+  const isReady = async () => (await fetch(`${address}/ready`).catch(() => undefined))?.ok === true
+  await waitFor('the service to be ready', isReady)
+  t.equal((await signIn(address, 'admin', PASSWORD)).status, 200)
+  t.equal(await service.kill('SIGTERM'), 0)
 })
