@@ -33,7 +33,7 @@ declare module 'fastify' {
   }
 }
 
-/** The largest import has this long to arrive; nothing may stand still for longer either, in ms. */
+/** The largest import has this long to arrive, in ms. */
 const LONGEST_REQUEST_MS = 600_000
 /** What a socket may have waiting before it counts as full, the same on every Node: most of what a slow reader costs. */
 const SOCKET_BYTES = 16 * 1024
@@ -63,7 +63,6 @@ export async function buildApp(
     bodyLimit: 1024 * 1024,
     // Whatever is smaller ends with its handler's time (handler-timeout.ts).
     requestTimeout: LONGEST_REQUEST_MS,
-    connectionTimeout: LONGEST_REQUEST_MS,
     http: {
       headersTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,

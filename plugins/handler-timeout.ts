@@ -6,6 +6,8 @@ import { ApiError } from '../errors.js'
 const DEFAULT_MS = 15_000
 /** How often it is looked who has waited too long, in ms. */
 const LOOK_MS = 500
+/** Who takes nothing of an answer for this long is cut, in ms. */
+const STALL_MS = 60_000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -31,9 +33,9 @@ function giveUp(reply: FastifyReply): void {
 }
 
 /**
- * Answers whoever has waited too long, for a session of the database or for a body that does not come. One timer looks after
- * all: Fastify's `handlerTimeout` makes a timer and an `AbortController` for each request, 3 to 5 % of the time of a request
- * (docs/decisions/0011).
+ * Answers whoever has waited too long, for a session of the database or for a body that does not come, and cuts off whoever
+ * does not take the answer. One timer looks after all: Fastify's `handlerTimeout` makes a timer and an `AbortController` for each
+ * request, 3 to 5 % of the time of a request, and its `connectionTimeout` a timer for each socket (docs/decisions/0011).
  */
 export default fp(
   async (app) => {
@@ -68,7 +70,9 @@ export default fp(
         // A stream has taken its reply over, and has as much time as it likes.
         if (!reply.sent && reply.request.due > now) continue
         leave(reply)
-        giveUp(reply)
+        // A socket that has had a timer once has it moved by every write, so only who is slow to take an answer is given one.
+        if (reply.raw.writableEnded) reply.raw.setTimeout(STALL_MS)
+        else giveUp(reply)
       }
     }, LOOK_MS)
     app.addHook('onClose', async () => clearInterval(timer))

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { type Socket, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { createToken, startApp } from './harness/app.js'
+import { waitFor } from './harness/wait-for.js'
 import { listen } from './harness/watcher.js'
 
 /** All that the server says to these bytes until it hangs up, and how long it took, in ms. */
@@ -24,11 +25,12 @@ async function say(t: Test, origin: string, bytes: string, drip?: string) {
   return { head, body, ms: performance.now() - began }
 }
 
-t.test('whoever sends a request byte by byte is told so and cut off', async (t) => {
+t.test('whoever sends nothing, or a request byte by byte, is told so and cut off', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const token = await createToken(app.db, 'editor')
-  const [headers, body] = await Promise.all([
+  const [nothing, headers, body] = await Promise.all([
+    say(t, origin, ''),
     say(t, origin, 'GET /health HTTP/1.1\r\nHost: silo\r\nX-Slow: ', 'a'),
     say(
       t,
@@ -37,11 +39,37 @@ t.test('whoever sends a request byte by byte is told so and cut off', async (t) 
       ' ',
     ),
   ])
-  for (const answer of [headers, body]) {
+  for (const answer of [nothing, headers, body]) {
     t.match(answer.head, /^HTTP\/1.1 408 Request Timeout\r\n/)
     t.match(JSON.parse(answer.body), { error: 'request_timeout', details: [] })
     t.ok(answer.ms < 25_000, `${answer.ms} ms`)
   }
+})
+
+t.test('whoever takes nothing of an answer is cut off, and nobody else has a timer', async (t) => {
+  const app = await startApp(t)
+  const origin = await listen(app)
+  const { hostname, port } = new URL(origin)
+  const open = async () => {
+    const connection = once(app.server, 'connection')
+    const client = connect(Number(port), hostname)
+    t.teardown(() => client.destroy())
+    const [socket] = (await connection) as [Socket]
+    return { client, socket }
+  }
+  const ask = `GET /api/openapi.json HTTP/1.1\r\nHost: silo\r\n\r\n`
+  const stalled = await open()
+  // Nothing is read: what these come to is more than any socket's buffers hold.
+  stalled.client.on('error', () => undefined).write(ask.repeat(200))
+  await waitFor('the answer that is not taken to have a timer', () => stalled.socket.timeout === 60_000)
+  const closed = once(stalled.socket, 'close')
+  stalled.socket.setTimeout(100)
+  await closed
+
+  const served = await open()
+  served.client.write(ask.replace('Host', 'Connection: close\r\nHost'))
+  t.match(await text(served.client), /^HTTP\/1.1 200 OK\r\n/)
+  t.equal(served.socket.timeout, undefined)
 })
 
 t.test('what is too large or no HTTP at all is refused in the one error form', async (t) => {
