@@ -69,6 +69,7 @@ const to = (connections: number): Question => ({
     'to the last event at the last watcher. One event a write: then the next is published when the last watcher has the last ' +
     'one, and what counts, after as long a warm-up, is the time from the first watcher to the last, the median of the events. ' +
     'The processor time is the server’s own, in user and kernel mode: it says the same on a machine that does other things besides.',
+  rounds: 5,
   metrics: [
     { name: 'deliveries', unit: '/s', better: 'higher' },
     { name: 'deliveries, one event a write', unit: '/s', better: 'higher' },

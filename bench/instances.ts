@@ -31,6 +31,7 @@ const instances: Question = {
     '`NOTIFY` are one statement, and a process that listens writes what the notification carries to its watchers: no log, no cursors, ' +
     'what is notified while it is down is lost. Both clocks start at the time that PostgreSQL notes for the commit, before its flush, ' +
     'and stop at the last watcher.',
+  rounds: 5,
   metrics: QUANTILES,
   targets: [{ metric: 'p99', side: 'Silo', goal: { ratio: 2, to: { side: 'bare LISTEN/NOTIFY' } } }],
   async sides(scope) {

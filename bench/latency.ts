@@ -23,6 +23,7 @@ const latency: Question = {
     'The service gets each as `POST /api/items`; the clock starts at the time that PostgreSQL notes for the commit, before its flush ' +
     '(`track_commit_timestamp`). The bare server gets the same `POST`, and its clock starts when it has read it; that of Nchan ' +
     'when the `POST` is sent. It stops when the last of the 1,000 watchers has the event.',
+  rounds: 5,
   metrics: QUANTILES,
   targets: [{ metric: 'p99', side: 'Silo', goal: { ratio: 2, to: { side: 'bare node:http' } } }],
   async sides(scope) {

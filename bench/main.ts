@@ -47,9 +47,9 @@ const QUESTIONS: Record<string, Question | readonly Question[]> = {
   start,
 }
 
-const USAGE = `npm run bench -- [question …] [--rounds 3] [--quick] [--profile folder] [--write]
+const USAGE = `npm run bench -- [question …] [--rounds n] [--quick] [--profile folder] [--write]
 
-  --rounds   how often each side is measured, alternately
+  --rounds   how often each side is measured, alternately; 3 to 5 times, as the question says
   --quick    a smoke run with small numbers: shows that everything works, and nothing else
   --profile  where the Node processes that are measured leave CPU profiles
   --write    writes docs/benchmarks.md; asks every question, not quickly
@@ -66,8 +66,10 @@ function readArguments() {
       write: { type: 'boolean', default: false },
     },
   })
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be a whole number above 0')
+  const wanted = values.rounds ?? (values.quick ? '1' : undefined)
+  const rounds = wanted === undefined ? undefined : Number(wanted)
+  if (rounds !== undefined && (!Number.isInteger(rounds) || rounds < 1))
+    throw new Error('--rounds must be a whole number above 0')
   const unknown = positionals.find((name) => !(name in QUESTIONS))
   if (unknown !== undefined) throw new Error(`no question is named ${unknown}`)
   if (values.write && (values.quick || positionals.length > 0)) {
@@ -115,8 +117,8 @@ async function main(): Promise<void> {
   const text = [
     '# Benchmarks\n',
     `${began.toISOString().slice(0, 10)}; ${await describeMachine()}.`,
-    `Load average before ${before}, after ${load()}; ${rounds} rounds in ${minutes} minutes.`,
-    'Every figure is a median; each side is measured by fresh processes, forwards in one round, backwards in the next.',
+    `Load average before ${before}, after ${load()}; ${minutes} minutes.`,
+    'Every figure is a median of rounds; each side is measured by fresh processes, forwards in one round, backwards in the next.',
     'What falls short, and why, is in [performance.md](performance.md).',
     ...(quick ? ['\n**A smoke run with small numbers: its figures mean nothing.**'] : []),
     '',

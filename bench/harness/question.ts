@@ -46,6 +46,8 @@ export interface Question {
   targets: readonly Target[]
   /** How long one measurement may take before it is ended and counted as failed, in ms; 120,000 unless told. */
   limitMs?: number
+  /** How often each side is measured, 3 times unless told: more often where one process differs from the next by a tenth. */
+  rounds?: number
   /** The sides. What they share is prepared here and lives, in `scope`, as long as the question. */
   sides(scope: Scope): Promise<readonly Side[]> | readonly Side[]
 }

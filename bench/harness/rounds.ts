@@ -2,6 +2,7 @@ import { type Figures, Missing, type Question, type Side } from './question.js'
 import type { Scope } from './scope.js'
 
 const LIMIT_MS = 120_000
+const ROUNDS = 3
 /** What a question may take to prepare and to clear up, besides its measurements, in ms. */
 const PREPARATION_MS = 600_000
 
@@ -41,16 +42,17 @@ async function measureOnce(scope: Scope, side: Side, limitMs: number, outcome: O
 }
 
 /**
- * Measures every side once a round, in turn: forwards in one round and backwards in the next, so that a machine that
- * grows warm or busy favours nobody.
+ * Measures every side once a round, in turn, as many rounds as are `wanted` or else the question's: forwards in one round and
+ * backwards in the next, so that a machine that grows warm or busy favours nobody.
  */
 export async function ask(
   run: Scope,
   question: Question,
-  rounds: number,
+  wanted: number | undefined,
   progress: (line: string) => void,
 ): Promise<Answer> {
   const { limitMs = LIMIT_MS } = question
+  const rounds = wanted ?? question.rounds ?? ROUNDS
   const answer: Answer = { question, outcomes: [], notes: new Map() }
   await run.within(PREPARATION_MS + 20 * rounds * limitMs, async (scope) => {
     const sides = await sidesOf(question, scope, answer)
