@@ -6,6 +6,7 @@ import auth from './plugins/auth.js'
 import database from './plugins/database.js'
 import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
 import handlerTimeout from './plugins/handler-timeout.js'
+import instances from './plugins/instances.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
 import requestLimit from './plugins/request-limit.js'
@@ -15,7 +16,6 @@ import signInLimit from './plugins/sign-in-limit.js'
 import sse from './plugins/sse.js'
 import unreadBodies from './plugins/unread-bodies.js'
 import validation from './plugins/validation.js'
-import watchers from './plugins/watchers.js'
 import authRoutes from './routes/auth.js'
 import docsRoutes from './routes/docs.js'
 import eventRoutes from './routes/events.js'
@@ -87,7 +87,7 @@ export async function buildApp(
   await app.register(auth)
   await app.register(signInLimit)
   await app.register(sse)
-  await app.register(watchers)
+  await app.register(instances)
   await app.register(retention)
 
   await app.register(healthRoutes)

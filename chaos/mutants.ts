@@ -46,7 +46,7 @@ const MUTANTS: readonly Mutant[] = [
       {
         file: 'feed/connection.js',
         from: 'this.#writeSlice(ring.slice(this.#cursor, this.filter));',
-        to: 'const slice = ring.slice(this.#cursor, this.filter); await new Promise(setImmediate); this.#writeSlice(slice);',
+        to: 'const slice = ring.slice(this.#cursor, this.filter); await new Promise((resolve) => setTimeout(resolve, 5)); this.#writeSlice(slice);',
       },
     ],
   },

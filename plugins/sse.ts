@@ -19,7 +19,7 @@ const ACCESS_CHECK_MS = 2000
 /** The broadcaster: what leaves for clients is what the log says, so all a writer can do is to make it look. */
 export interface Broadcaster {
   readonly feed: Feed
-  /** Says that something was committed, here and to the other instances. */
+  /** Says that something was committed, here and to the other instances where there are any. */
   look(): void
   /** How many streams are open. */
   readonly clients: number
@@ -145,7 +145,8 @@ export default fp(
       feed,
       look() {
         tail.look()
-        void notify()
+        // Who comes up after the others were asked looks once a second, until they are asked again.
+        if (app.others?.instances !== 0) void notify()
       },
       get clients() {
         return feed.clients

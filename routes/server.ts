@@ -15,7 +15,7 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
       },
       onRequest: app.requireRole('viewer'),
     },
-    async () => ({ mode: app.mode.current, watchers: app.watchers }),
+    async () => ({ mode: app.mode.current, watchers: app.sse.clients + (app.others?.watchers ?? 0) }),
   )
 
   app.put(

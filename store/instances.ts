@@ -1,15 +1,19 @@
 import type { Sql } from './connect.js'
 
-/**
- * Says how many watch at this instance, and forgets instances that have not said so for `ttlSeconds`.
- * @returns how many watch at all the others
- */
+/** What the other instances have said of themselves. */
+export interface Others {
+  instances: number
+  /** How many watch at all of them. */
+  watchers: number
+}
+
+/** Says how many watch at this instance, and forgets instances that have not said so for `ttlSeconds`. */
 export async function reportWatchers(
   sql: Sql,
   { id, watchers }: { id: string; watchers: number },
   ttlSeconds: number,
-): Promise<number> {
-  const [row] = await sql<{ others: number }[]>`
+): Promise<Others> {
+  const [others] = await sql<Others[]>`
     with own as (
       insert into instances (id, watchers, seen_at)
       values (${id}, ${watchers}, now())
@@ -19,11 +23,11 @@ export async function reportWatchers(
        where id <> ${id}
          and seen_at < now() - make_interval(secs => ${ttlSeconds})
     )
-    select coalesce(sum(watchers), 0)::integer as others
+    select count(*)::integer as instances, coalesce(sum(watchers), 0)::integer as watchers
       from instances
      where id <> ${id}
        and seen_at >= now() - make_interval(secs => ${ttlSeconds})
   `
-  if (!row) throw new Error('a sum gave no row')
-  return row.others
+  if (!others) throw new Error('a sum gave no row')
+  return others
 }

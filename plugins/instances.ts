@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import fp from 'fastify-plugin'
-import { reportWatchers } from '../store/instances.js'
+import { type Others, reportWatchers } from '../store/instances.js'
 
 /** How often an instance tells the others how many watch here, in ms. */
 const REPORT_MS = 2000
@@ -9,16 +9,16 @@ const TTL_S = 10
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** How many streams are open on all instances; what the others say is a few seconds old. */
-    readonly watchers: number
+    /** The other instances, as they were a few seconds ago; undefined as long as nobody has looked. */
+    readonly others: Others | undefined
   }
 }
 
-/** Decorates `watchers`, from what the instances tell each other through the database. */
+/** Decorates `others`, from what the instances tell each other through the database. */
 export default fp(
   async (app) => {
     const id = randomUUID()
-    let others = 0
+    let others: Others | undefined
     let reporting: Promise<void> | undefined
 
     async function report(): Promise<void> {
@@ -26,11 +26,11 @@ export default fp(
       try {
         others = await reportWatchers(app.feedDb, { id, watchers: app.sse.clients }, TTL_S)
       } catch (err) {
-        app.log.warn({ err }, 'how many watch elsewhere is not known')
+        app.log.warn({ err }, 'what the other instances do is not known')
       }
     }
 
-    app.decorate('watchers', { getter: () => app.sse.clients + others })
+    app.decorate('others', { getter: () => others })
 
     const timer = setInterval(() => {
       reporting ??= report().finally(() => {
@@ -42,5 +42,5 @@ export default fp(
       await reporting
     })
   },
-  { name: 'watchers', dependencies: ['database', 'mode', 'sse'] },
+  { name: 'instances', dependencies: ['database', 'mode', 'sse'] },
 )

@@ -1,0 +1,37 @@
+import t from 'tap'
+import { connect } from '../../store/connect.js'
+import { createToken, startApp } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { waitFor } from '../harness/wait-for.js'
+
+t.test('an instance announces its commits as long as it does not know that it is alone', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const sql = connect(databaseUrl, 2)
+  t.teardown(() => sql.end())
+  let heard: string[] = []
+  await sql.listen('silo_events', (instance) => heard.push(instance))
+
+  const app = await startApp(t, { databaseUrl })
+  const authorization = `Bearer ${await createToken(sql, 'editor')}`
+  const create = async (part_number: string) => {
+    const request = { url: '/api/items', headers: { authorization }, payload: { part_number } }
+    t.equal((await app.inject({ method: 'POST', ...request })).statusCode, 201)
+  }
+  t.equal(app.others, undefined)
+  await create('A01-0001')
+  await waitFor('the announcement of who knows of nobody yet', () => heard.length === 1)
+
+  await waitFor('it to see that it is alone', () => app.others?.instances === 0)
+  heard = []
+  await create('A01-0002')
+  await waitFor('the event to leave', () => app.sse.head.endsWith('-2'))
+  await sql.notify('silo_events', 'the end')
+  await waitFor('what was announced before', () => heard.includes('the end'))
+  t.strictSame(heard, ['the end'])
+
+  await startApp(t, { databaseUrl })
+  await waitFor('it to see the other', () => app.others?.instances === 1)
+  heard = []
+  await create('A01-0003')
+  await waitFor('the announcement', () => heard.length === 1)
+})
