@@ -37,7 +37,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'onlisten does not look again',
-    edits: [{ file: 'plugins/sse.js', from: "'silo_events', lookFor, look", to: "'silo_events', lookFor" }],
+    edits: [{ file: 'plugins/sse.js', from: "'silo_events', lookFor, greet", to: "'silo_events', lookFor" }],
   },
   {
     name: 'there is an await between what is due to a connection and its being sent',

@@ -13,6 +13,8 @@ import { findPrincipals } from '../store/tokens.js'
 const POLL_MS = 1000
 /** How long the log may take to answer before it is asked again, in ms. */
 const READ_DEADLINE_MS = 5000
+/** An instance that was heard is among those that are asked for by then, in ms. */
+const NEWCOMER_MS = 10_000
 /** How often it is checked that the open streams may still be open, in ms. */
 const ACCESS_CHECK_MS = 2000
 
@@ -91,17 +93,27 @@ export default fp(
       }
     }
 
+    /** When another instance was last heard, by `performance.now`. */
+    let lastHeard = -Infinity
+    const isAlone = () => app.others?.instances === 0 && performance.now() - lastHeard > NEWCOMER_MS
+
     let listening = false
     async function listen(): Promise<void> {
       listening = true
       try {
-        const look = () => tail.look()
-        // For what it says itself it has looked before.
         const lookFor = (instance: string) => {
-          if (instance !== self) look()
+          // For what it says itself it has looked before.
+          if (instance === self) return
+          // The database's own clients have no name.
+          if (instance !== '') lastHeard = performance.now()
+          tail.look()
         }
-        // The second `look`: what was notified while the session was down is not repeated.
-        await app.feedDb.listen('silo_events', lookFor, look)
+        const greet = () => {
+          // What was notified while the session was down is not repeated.
+          tail.look()
+          void notify()
+        }
+        await app.feedDb.listen('silo_events', lookFor, greet)
       } catch (err) {
         listening = false
         app.log.warn({ err }, 'not listening for other instances; the poll goes on')
@@ -145,8 +157,7 @@ export default fp(
       feed,
       look() {
         tail.look()
-        // Who comes up after the others were asked looks once a second, until they are asked again.
-        if (app.others?.instances !== 0) void notify()
+        if (!isAlone()) void notify()
       },
       get clients() {
         return feed.clients
