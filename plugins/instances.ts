@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import fp from 'fastify-plugin'
 import { type Others, reportWatchers } from '../store/instances.js'
 
@@ -17,14 +16,13 @@ declare module 'fastify' {
 /** Decorates `others`, from what the instances tell each other through the database. */
 export default fp(
   async (app) => {
-    const id = randomUUID()
     let others: Others | undefined
     let reporting: Promise<void> | undefined
 
     async function report(): Promise<void> {
       if (app.mode.databaseLost) return
       try {
-        others = await reportWatchers(app.feedDb, { id, watchers: app.sse.clients }, TTL_S)
+        others = await reportWatchers(app.feedDb, { id: app.sse.instance, watchers: app.sse.clients }, TTL_S)
       } catch (err) {
         app.log.warn({ err }, 'what the other instances do is not known')
       }

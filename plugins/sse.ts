@@ -21,6 +21,8 @@ const ACCESS_CHECK_MS = 2000
 /** The broadcaster: what leaves for clients is what the log says, so all a writer can do is to make it look. */
 export interface Broadcaster {
   readonly feed: Feed
+  /** Names this instance among the others, anew at each start. */
+  readonly instance: string
   /** Says that something was committed, here and to the other instances where there are any. */
   look(): void
   /** How many streams are open. */
@@ -73,7 +75,7 @@ export default fp(
       onError,
     )
 
-    const self = randomUUID()
+    const instance = randomUUID()
     // One notification at a time, and one more for all that was committed meanwhile: NOTIFY locks the whole database.
     let notifying = false
     let notifyAgain = false
@@ -84,7 +86,7 @@ export default fp(
       try {
         while (notifyAgain) {
           notifyAgain = false
-          await notifyLooks(app.feedDb, self)
+          await notifyLooks(app.feedDb, instance)
         }
       } catch (err) {
         app.log.debug({ err }, 'the other instances will notice by their poll')
@@ -101,11 +103,11 @@ export default fp(
     async function listen(): Promise<void> {
       listening = true
       try {
-        const lookFor = (instance: string) => {
+        const lookFor = (speaker: string) => {
           // For what it says itself it has looked before.
-          if (instance === self) return
+          if (speaker === instance) return
           // The database's own clients have no name.
-          if (instance !== '') lastHeard = performance.now()
+          if (speaker !== '') lastHeard = performance.now()
           tail.look()
         }
         const greet = () => {
@@ -155,6 +157,7 @@ export default fp(
 
     app.decorate('sse', {
       feed,
+      instance,
       look() {
         tail.look()
         if (!isAlone()) void notify()
