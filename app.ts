@@ -86,8 +86,8 @@ export async function buildApp(
   await app.register(requestLimit)
   await app.register(auth)
   await app.register(signInLimit)
-  await app.register(sse)
   await app.register(instances)
+  await app.register(sse)
   await app.register(retention)
 
   await app.register(healthRoutes)

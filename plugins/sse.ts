@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { batched } from '../batch.js'
@@ -6,23 +5,19 @@ import { within } from '../deadline.js'
 import { Feed } from '../feed/feed.js'
 import { Tail } from '../feed/tail.js'
 import type { Role } from '../schemas/auth.js'
-import { notifyLooks, readEvents, readLastDrawn, readNewest, readWriters } from '../store/events.js'
+import { readEvents, readLastDrawn, readNewest, readWriters } from '../store/events.js'
 import { findPrincipals } from '../store/tokens.js'
 
 /** How often the log is looked at without being told to: a notification can be lost, this can't. In ms. */
 const POLL_MS = 1000
 /** How long the log may take to answer before it is asked again, in ms. */
 const READ_DEADLINE_MS = 5000
-/** An instance that was heard is among those that are asked for by then, in ms. */
-const NEWCOMER_MS = 10_000
 /** How often it is checked that the open streams may still be open, in ms. */
 const ACCESS_CHECK_MS = 2000
 
 /** The broadcaster: what leaves for clients is what the log says, so all a writer can do is to make it look. */
 export interface Broadcaster {
   readonly feed: Feed
-  /** Names this instance among the others, anew at each start. */
-  readonly instance: string
   /** Says that something was committed, here and to the other instances where there are any. */
   look(): void
   /** How many streams are open. */
@@ -42,7 +37,7 @@ declare module 'fastify' {
 /** Decorates the `sse` broadcaster: the tail that follows the log, and the feed that it is fanned out from. */
 export default fp(
   async (app) => {
-    const { config, mode } = app
+    const { config, instances, mode } = app
     const onError = (err: unknown) => app.log.warn({ err }, 'the event log could not be read')
 
     const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
@@ -75,53 +70,6 @@ export default fp(
       onError,
     )
 
-    const instance = randomUUID()
-    // One notification at a time, and one more for all that was committed meanwhile: NOTIFY locks the whole database.
-    let notifying = false
-    let notifyAgain = false
-    async function notify(): Promise<void> {
-      notifyAgain = true
-      if (notifying) return
-      notifying = true
-      try {
-        while (notifyAgain) {
-          notifyAgain = false
-          await notifyLooks(app.feedDb, instance)
-        }
-      } catch (err) {
-        app.log.debug({ err }, 'the other instances will notice by their poll')
-      } finally {
-        notifying = false
-      }
-    }
-
-    /** When another instance was last heard, by `performance.now`. */
-    let lastHeard = -Infinity
-    const isAlone = () => app.others?.instances === 0 && performance.now() - lastHeard > NEWCOMER_MS
-
-    let listening = false
-    async function listen(): Promise<void> {
-      listening = true
-      try {
-        const lookFor = (speaker: string) => {
-          // For what it says itself it has looked before.
-          if (speaker === instance) return
-          // The database's own clients have no name.
-          if (speaker !== '') lastHeard = performance.now()
-          tail.look()
-        }
-        const greet = () => {
-          // What was notified while the session was down is not repeated.
-          tail.look()
-          void notify()
-        }
-        await app.feedDb.listen('silo_events', lookFor, greet)
-      } catch (err) {
-        listening = false
-        app.log.warn({ err }, 'not listening for other instances; the poll goes on')
-      }
-    }
-
     async function checkAccess(): Promise<void> {
       // Of those that open their streams meanwhile, nothing is known yet.
       const asked = mode.databaseLost ? new Set<string>() : feed.tokenIds
@@ -133,18 +81,10 @@ export default fp(
       return new Map(principals.map(({ token_id, role }) => [token_id, role]))
     }
 
-    mode.onChange((current) => {
-      // The sessions were renewed while the database was lost, the one that listens among them.
-      if (current === 'degraded') listening = false
-      else if (!listening) void listen()
-      feed.announce({ mode: current })
-    })
+    mode.onChange((current) => feed.announce({ mode: current }))
 
     const timers = [
-      setInterval(() => {
-        if (!listening && !mode.databaseLost) void listen()
-        tail.look()
-      }, POLL_MS),
+      setInterval(() => tail.look(), POLL_MS),
       setInterval(() => {
         checkAccess().catch((err: unknown) =>
           app.log.warn({ err }, 'access to the streams could not be checked'),
@@ -153,14 +93,13 @@ export default fp(
     ]
 
     await tail.start()
-    await listen()
+    await instances.join({ watchers: () => feed.clients, look: () => tail.look() })
 
     app.decorate('sse', {
       feed,
-      instance,
       look() {
         tail.look()
-        if (!isAlone()) void notify()
+        instances.announce()
       },
       get clients() {
         return feed.clients
@@ -184,5 +123,5 @@ export default fp(
       await tail.stop()
     })
   },
-  { name: 'sse', dependencies: ['database', 'mode'] },
+  { name: 'sse', dependencies: ['database', 'mode', 'instances'] },
 )

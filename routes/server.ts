@@ -15,7 +15,10 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
       },
       onRequest: app.requireRole('viewer'),
     },
-    async () => ({ mode: app.mode.current, watchers: app.sse.clients + (app.others?.watchers ?? 0) }),
+    async () => ({
+      mode: app.mode.current,
+      watchers: app.sse.clients + (app.instances.others?.watchers ?? 0),
+    }),
   )
 
   app.put(

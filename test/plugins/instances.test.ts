@@ -10,6 +10,10 @@ t.test('an instance announces its commits as long as it does not know that it is
   t.teardown(() => sql.end())
   let heard: string[] = []
   await sql.listen('silo_events', (instance) => heard.push(instance))
+  // Whoever can't write there is not told who else is there.
+  const blocker = connect(databaseUrl, 1)
+  t.teardown(() => blocker.end({ timeout: 1 }))
+  await blocker.unsafe('begin; lock table instances in exclusive mode')
 
   const app = await startApp(t, { databaseUrl })
   const authorization = `Bearer ${await createToken(sql, 'editor')}`
@@ -18,11 +22,12 @@ t.test('an instance announces its commits as long as it does not know that it is
     t.equal((await app.inject({ method: 'POST', ...request })).statusCode, 201)
   }
   await waitFor('the greeting', () => heard.length === 1)
-  t.equal(app.others, undefined)
   await create('A01-0001')
   await waitFor('the announcement of who knows of nobody yet', () => heard.length === 2)
+  t.equal(app.instances.others, undefined)
 
-  await waitFor('it to see that it is alone', () => app.others?.instances === 0)
+  await blocker`commit`
+  await waitFor('it to see that it is alone', () => app.instances.others?.instances === 0)
   heard = []
   await create('A01-0002')
   await waitFor('the event to leave', () => app.sse.head.endsWith('-2'))
