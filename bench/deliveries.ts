@@ -16,9 +16,8 @@ import { Watchers } from './harness/watchers.js'
 /** Deliveries before a clock starts, for the compilers of Node and the growth of buffers. */
 const WARM_UP = 100_000
 const MEASURED = 400_000
-/** Deliveries of events that come one at a time, and how many of those there are at least. */
-const SINGLE = 50_000
-const SINGLE_EVENTS = 15
+/** Deliveries of events that come one at a time: for seconds, because what else the machine does changes within one. */
+const SINGLE = 300_000
 
 /**
  * First publishes the next event as soon as the first watcher has the last one: this is the rate that counts. Then, for the
@@ -34,7 +33,7 @@ async function measure(
   const busy = warm + Math.ceil(scope.size(MEASURED, 50_000) / connections)
   // Who shared writes until now has done few of them, and is not warm yet.
   const single = busy + warm
-  const events = single + Math.max(SINGLE_EVENTS, Math.ceil(scope.size(SINGLE, 5000) / connections))
+  const events = single + Math.ceil(scope.size(SINGLE, 50_000) / connections)
   const { port, request } = server
   const watchers = await Watchers.open(scope, { program, port, requests: [request], connections, events })
   const pids = await familyOf(server.pid)
