@@ -21,8 +21,9 @@ export type EndReason = 'client-gone' | 'stalled' | 'draining' | 'access-lost'
 
 /** The client's socket, as a connection needs it. */
 export interface Sink {
-  /** False when the socket takes no more for now; `drained` is called when it does again. */
-  write(block: Block): boolean
+  /** Whether the socket holds so much that it should be given no more for now; `drained` is called when it should again. */
+  readonly isFull: boolean
+  write(block: Block): void
   /** Sends what is still to be said, then a complete end. */
   end(block: Block): void
   /** Cuts the connection off. */
@@ -59,7 +60,6 @@ export class Connection {
   /** The position of the client: all it was sent, and the history that this is a position in. */
   #cursor = 0
   #epoch: string
-  #blocked = false
   #loading = false
   #resetDue: ResetReason | undefined
   #stateDue = true
@@ -83,11 +83,15 @@ export class Connection {
     else this.#cursor = start.cursor
   }
 
+  /** Whether it can be given what is due. */
+  get isReady(): boolean {
+    return this.#open && !this.#loading && !this.sink.isFull
+  }
+
   /** Writes what is due, as long as the socket takes it. Costs next to nothing when nothing is due. */
   pump(): void {
-    if (!this.#open || this.#loading) return
     const { ring } = this.feed.history
-    while (!this.#blocked && this.#writeNotices() && this.#cursor < ring.head) {
+    while (this.isReady && this.#writeNotices() && this.#cursor < ring.head) {
       if (this.#cursor < ring.floor) return void this.#load()
       this.#writeSlice(ring.slice(this.#cursor, this.filter))
     }
@@ -95,7 +99,6 @@ export class Connection {
 
   /** The socket takes more again. */
   drained(): void {
-    this.#blocked = false
     this.pump()
   }
 
@@ -113,7 +116,7 @@ export class Connection {
 
   /** A sign of life that moves the client's cursor. A socket that takes nothing is not sent one: it holds enough. */
   heartbeat(encode: (position: string) => Block): void {
-    if (this.#open && !this.#blocked) this.#write(encode(this.#position))
+    if (this.#open && !this.sink.isFull) this.sink.write(encode(this.#position))
   }
 
   /** Ends the stream with its position and a complete end. */
@@ -136,10 +139,6 @@ export class Connection {
     return encodeFrame(this.#position, type, data)
   }
 
-  #write(block: Block): void {
-    this.#blocked = !this.sink.write(block)
-  }
-
   /** A reset goes first: were any other id before it and the connection cut there, the client would never hear of it. */
   #writeNotices(): boolean {
     if (this.#resetDue === undefined && !this.#stateDue) return true
@@ -156,13 +155,13 @@ export class Connection {
     this.#preamble = ''
     this.#resetDue = undefined
     this.#stateDue = false
-    this.#write(Block.fromText(text))
-    return !this.#blocked
+    this.sink.write(Block.fromText(text))
+    return !this.sink.isFull
   }
 
   #writeSlice({ block, cursor }: Slice): void {
     this.#cursor = cursor
-    if (block) this.#write(block)
+    if (block) this.sink.write(block)
   }
 
   async #load(): Promise<void> {
@@ -185,6 +184,6 @@ export class Connection {
   }
 
   #isReading(): boolean {
-    return this.#open && !this.#blocked && this.#resetDue === undefined
+    return this.#open && !this.sink.isFull && this.#resetDue === undefined
   }
 }

@@ -60,10 +60,11 @@ export class Feed implements TailListener, ConnectionFeed {
   readonly #slots: Set<Connection>[] = Array.from({ length: HEARTBEAT_SLOTS }, () => new Set())
   readonly #heartbeat: NodeJS.Timeout
   readonly #failed = new Set<Connection>()
-  /** The next turn of the sweep, its place among the connections, and how many it has still to visit. */
+  /** The next turn of the sweep, its place among the connections, how many it has still to look at, and to whom it has still to write. */
   #sweep: NodeJS.Immediate | undefined
   #place = this.#connections.keys()
   #unvisited = 0
+  readonly #ready: Connection[] = []
   readonly #grown = new EventEmitter().setMaxListeners(0)
 
   #ended = false
@@ -141,11 +142,22 @@ export class Feed implements TailListener, ConnectionFeed {
   #pumpSome(): void {
     // First, so that the others get their turn whatever happens to this one.
     this.#sweep = setImmediate(() => this.#pumpSome())
-    for (let turn = 0; turn < SWEEP && this.#unvisited > 0; turn++, this.#unvisited--)
-      this.#nextConnection()?.pump()
+    this.#lookAhead()
+    for (let next = this.#ready.pop(); next; next = this.#ready.pop()) next.pump()
     if (this.#unvisited > 0) return
     clearImmediate(this.#sweep)
     this.#sweep = undefined
+  }
+
+  /**
+   * Ten thousand sockets fit no cache, so the first look at one waits for memory. Looks at a hundred in a row wait side by side;
+   * with a write after each they wait one after the other (docs/decisions).
+   */
+  #lookAhead(): void {
+    for (let turn = 0; turn < SWEEP && this.#unvisited > 0; turn++, this.#unvisited--) {
+      const connection = this.#nextConnection()
+      if (connection?.isReady) this.#ready.push(connection)
+    }
   }
 
   #nextConnection(): Connection | undefined {

@@ -96,14 +96,18 @@ export class ResponseSink implements Sink {
     else response.once('close', () => closed(stalled))
   }
 
-  write(block: Block): boolean {
+  get isFull(): boolean {
     const socket = this.#socket
-    const goesOn = socket.write(this.#chunked ? block.chunked : block.plain)
+    return socket.writableLength > 0 && socket.writableNeedDrain
+  }
+
+  write(block: Block): void {
+    const socket = this.#socket
+    socket.write(this.#chunked ? block.chunked : block.plain)
     // Whoever has taken everything can't stall: no timer for him, and none to set anew with each of his events.
     if (socket.writableLength > 0 && socket.timeout !== this.#patience.stallMs) {
       socket.setTimeout(this.#patience.stallMs)
     }
-    return goesOn
   }
 
   end(block: Block): void {

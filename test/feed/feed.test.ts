@@ -7,13 +7,15 @@ import { until } from '../harness/until.js'
 
 const EPOCH = '0123abcd'
 
-/** A client that takes everything at once. */
+/** A client that takes everything at once, unless it is told otherwise. */
 class Client implements Sink {
+  isFull = false
+  fails = false
   #text = ''
 
-  write(block: Block): boolean {
+  write(block: Block): void {
+    if (this.fails) throw new Error('the sink fails')
     this.#text += block.plain.toString()
-    return true
   }
 
   end(block: Block): void {
@@ -100,4 +102,30 @@ t.test('whoever leaves in the middle of a round takes the turn of nobody', async
   for (const { connection } of clients.slice(50, 200)) feed.close(connection, 'client-gone')
   const rest = [...clients.slice(0, 50), ...clients.slice(200)]
   await until(() => having(rest, [1, 2]) === 100, 'the others have both')
+})
+
+t.test('whoever fails in a round takes the turn of nobody', async (t) => {
+  const feed = startFeed(t)
+  const clients = join(feed, 150)
+  const failing = clients[50]
+  if (!failing) throw new Error('there are fewer')
+  failing.sink.fails = true
+  t.throws(() => settle(feed, 1), { message: 'the sink fails' })
+  failing.sink.fails = false
+  await until(() => having(clients, [1]) === 149, 'the others have it')
+})
+
+t.test('whose socket is full is sent nothing, and all that it has missed when it drains', async (t) => {
+  const feed = startFeed(t)
+  const clients = join(feed, 2)
+  const slow = clients[0]
+  if (!slow) throw new Error('there are fewer')
+  slow.sink.isFull = true
+  settle(feed, 1)
+  settle(feed, 2)
+  t.equal(having(clients, [1, 2]), 1)
+  t.equal(having(clients, []), 1)
+  slow.sink.isFull = false
+  slow.connection.drained()
+  t.strictSame(slow.sink.ids, [1, 2])
 })
