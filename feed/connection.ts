@@ -21,7 +21,7 @@ export type EndReason = 'client-gone' | 'stalled' | 'draining' | 'access-lost'
 
 /** The client's socket, as a connection needs it. */
 export interface Sink {
-  /** Whether the socket holds so much that it should be given no more for now; `drained` is called when it should again. */
+  /** Whether the socket holds so much that it should be given no more before it has drained. */
   readonly isFull: boolean
   write(block: Block): void
   /** Sends what is still to be said, then a complete end. */
@@ -95,11 +95,6 @@ export class Connection {
       if (this.#cursor < ring.floor) return void this.#load()
       this.#writeSlice(ring.slice(this.#cursor, this.filter))
     }
-  }
-
-  /** The socket takes more again. */
-  drained(): void {
-    this.pump()
   }
 
   /** The mode has changed: say so, at the latest when the socket takes something again. */

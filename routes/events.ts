@@ -152,7 +152,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       (reason) => app.log.debug({ reqId, reason }, 'stream ended'),
     )
     sink.watch(reply.raw, {
-      drained: () => connection.drained(),
+      drained: () => connection.pump(),
       closed: (stalled) => feed.close(connection, stalled ? 'stalled' : 'client-gone'),
     })
   }

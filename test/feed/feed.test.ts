@@ -126,6 +126,6 @@ t.test('whose socket is full is sent nothing, and all that it has missed when it
   t.equal(having(clients, [1, 2]), 1)
   t.equal(having(clients, []), 1)
   slow.sink.isFull = false
-  slow.connection.drained()
+  slow.connection.pump()
   t.strictSame(slow.sink.ids, [1, 2])
 })
