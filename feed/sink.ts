@@ -98,6 +98,7 @@ export class ResponseSink implements Sink {
 
   get isFull(): boolean {
     const socket = this.#socket
+    // Nearly all hold nothing, and the length alone tells it.
     return socket.writableLength > 0 && socket.writableNeedDrain
   }
 

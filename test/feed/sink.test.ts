@@ -6,11 +6,14 @@ import { Block } from '../../feed/frame.js'
 import { ResponseSink } from '../../feed/sink.js'
 import { until } from '../harness/until.js'
 
+/** What a socket may have waiting before it counts as full, in bytes. */
+const FULL = 16 * 1024
 const BLOCK = Block.fromText('x'.repeat(4000))
+const LARGE = Block.fromText('x'.repeat(FULL + 1))
 
 /** A stream to a client that reads nothing until it is resumed, and how the stream's socket closed, once it did. */
 async function open(t: Test, stallMs: number) {
-  const server: Server = createServer().listen(0, '127.0.0.1')
+  const server: Server = createServer({ highWaterMark: FULL }).listen(0, '127.0.0.1')
   t.teardown(() => server.close())
   await once(server, 'listening')
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
@@ -24,8 +27,8 @@ async function open(t: Test, stallMs: number) {
   const { socket } = response
   if (!socket) throw new Error('no socket')
   const sink = await ResponseSink.open(response, {}, { endGraceMs: 1000, stallMs })
-  const state: { stalled: boolean | undefined } = { stalled: undefined }
-  sink.watch(response, { drained: () => undefined, closed: (stalled) => (state.stalled = stalled) })
+  const state: { stalled: boolean | undefined; drains: number } = { stalled: undefined, drains: 0 }
+  sink.watch(response, { drained: () => state.drains++, closed: (stalled) => (state.stalled = stalled) })
   /** Writes until the kernel takes no more. */
   const fill = async () => {
     while (socket.writableLength === 0) {
@@ -35,6 +38,20 @@ async function open(t: Test, stallMs: number) {
   }
   return { client, socket, sink, state, fill }
 }
+
+t.test('a sink is full from when its socket holds too much until that has drained', async (t) => {
+  const { client, sink, state, fill } = await open(t, 60_000)
+  sink.write(LARGE)
+  t.equal(sink.isFull, false, 'the kernel took it whole')
+  await fill()
+  t.equal(sink.isFull, false, 'little is left')
+  const { drains } = state
+  sink.write(LARGE)
+  t.equal(sink.isFull, true)
+  client.resume()
+  await until(() => state.drains > drains, 'it drains')
+  t.equal(sink.isFull, false)
+})
 
 t.test('a reader that takes nothing is cut, also when what waits for it is little', async (t) => {
   const { socket, state, fill } = await open(t, 500)
