@@ -7,6 +7,7 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY *.ts ./
 COPY feed feed
 COPY formats formats
+COPY lib lib
 COPY plugins plugins
 COPY routes routes
 COPY schemas schemas

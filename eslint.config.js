@@ -1,7 +1,7 @@
 import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
-/** `schemas ← store, feed, formats ← plugins, routes ← app ← server`: what a folder may not import. */
+/** `schemas ← lib, store, feed, formats ← plugins, routes ← app ← server`: what a folder may not import. */
 const mayNotImport = (files, ...folders) => ({
   files: files.map((folder) => `${folder}/**/*.ts`),
   rules: {
@@ -81,6 +81,19 @@ export default tseslint.config(
   mayNotImport(
     ['feed'],
     'store/',
+    'plugins/',
+    'routes/',
+    'app\\.js',
+    'server\\.js',
+    'config\\.js',
+    'errors\\.js',
+  ),
+  mayNotImport(
+    ['lib'],
+    'schemas/',
+    'store/',
+    'feed/',
+    'formats/',
     'plugins/',
     'routes/',
     'app\\.js',

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { within } from '../deadline.js'
+import { within } from '../lib/deadline.js'
 import type { Sql } from '../store/connect.js'
 import type { TruthEvent } from './history.js'
 import type { Random } from './random.js'

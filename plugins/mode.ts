@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import { within } from '../deadline.js'
+import { within } from '../lib/deadline.js'
 import { ApiError } from '../errors.js'
 import type { Mode, StoredMode } from '../schemas/mode.js'
 import { readMode } from '../store/server.js'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pLimit from 'p-limit'
 import postgres from 'postgres'
-import { batched } from '../batch.js'
+import { batched } from '../lib/batch.js'
 import { ApiError } from '../errors.js'
 import type { Item, NewItem } from '../schemas/items.js'
 import { type Author, context } from './author.js'

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { within } from '../deadline.js'
+import { within } from '../../lib/deadline.js'
 
 t.test('what does not answer in time is given up', async (t) => {
   await t.rejects(within(10, new Promise(() => undefined)), { code: 'NO_ANSWER' })

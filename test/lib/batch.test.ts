@@ -1,5 +1,5 @@
 import t from 'tap'
-import { batched } from '../batch.js'
+import { batched } from '../../lib/batch.js'
 
 t.test(
   'questions that come while an answer is under way share the next, which is asked after them',
