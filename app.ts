@@ -5,6 +5,7 @@ import type { AppConfig } from './config.js'
 import auth from './plugins/auth.js'
 import database from './plugins/database.js'
 import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
+import forwarded from './plugins/forwarded.js'
 import handlerTimeout from './plugins/handler-timeout.js'
 import instances from './plugins/instances.js'
 import mode from './plugins/mode.js'
@@ -57,7 +58,6 @@ export async function buildApp(
     },
     // Who asked for what is the proxy's log; ours tells what went wrong.
     logController: new LogController({ disableRequestLogging: true }),
-    trustProxy: config.TRUST_PROXY.length > 0 && config.TRUST_PROXY,
     // Until the last stream has ended, probes are still answered in the API's own words.
     return503OnClosing: false,
     bodyLimit: 1024 * 1024,
@@ -76,6 +76,7 @@ export async function buildApp(
 
   app.decorate('config', config)
   await app.register(errors)
+  await app.register(forwarded)
   await app.register(handlerTimeout)
   await app.register(unreadBodies)
   await app.register(validation)

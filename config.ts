@@ -1,10 +1,7 @@
-import { isIP } from 'node:net'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { StartError } from './errors.js'
-
-/** The names that proxy-addr knows for well-known ranges; everything else is an address or a CIDR network. */
-const NAMED_NETWORKS = ['loopback', 'linklocal', 'uniquelocal']
+import { isNetwork } from './lib/address.js'
 
 const milliseconds = (minimum: number) => ({
   minimum,
@@ -100,16 +97,6 @@ export class ConfigError extends StartError {
 }
 
 const mustBe = (schema: TSchema): string => String(schema.mustBe)
-
-function isNetwork(text: string): boolean {
-  const [address = '', prefix, ...rest] = text.split('/')
-  if (NAMED_NETWORKS.includes(text)) return true
-  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
-  return (
-    rest.length === 0 &&
-    (prefix === undefined ? bits > 0 : /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits)
-  )
-}
 
 /** The text as its schema's type, or as it is where it has no such form. Not TypeBox's own: that makes 80 of "80.5". */
 function convert({ type }: TSchema, text: string): unknown {

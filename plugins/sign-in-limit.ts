@@ -1,7 +1,8 @@
-import rateLimit, { normalizeIP } from '@fastify/rate-limit'
+import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
+import { networkOf } from '../lib/address.js'
 import type { Credentials } from '../schemas/auth.js'
 
 const WINDOW_MS = 60_000
@@ -13,8 +14,8 @@ declare module 'fastify' {
   }
 }
 
-/** The client's address, behind a trusted proxy too. One IPv6 network of 64 bits is one client: it is given out whole. */
-const address = (request: FastifyRequest): string => normalizeIP(request.ip)
+/** The client's network, behind a trusted proxy too: with IPv6, 64 bits, because a client is assigned that many at least. */
+const address = (request: FastifyRequest): string => networkOf(request.ip, 64)
 
 const username = (request: FastifyRequest): string => (request.body as Credentials).username.toLowerCase()
 

@@ -1,5 +1,4 @@
 import fastifyAccepts from '@fastify/accepts'
-import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -9,6 +8,7 @@ import { formatCursor } from '../feed/cursor.js'
 import { Filter } from '../feed/filter.js'
 import { decodeData } from '../feed/frame.js'
 import { ResponseSink } from '../feed/sink.js'
+import { networkOf } from '../lib/address.js'
 import {
   EVENT_TYPES,
   EventPage,
@@ -116,7 +116,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     } else if (app.mode.databaseLost || !feed.isOpen) return askBackSoon(reply)
     return takePlaces(request, reply, [
       [everybody, 'everybody'],
-      [perAddress, normalizeIP(request.ip)],
+      [perAddress, networkOf(request.ip, 64)],
     ])
   }
 

@@ -103,6 +103,25 @@ t.test('two clients behind a trusted proxy are two', async (t) => {
   t.equal(forged.statusCode, 429, 'what the client itself put before its address does not count')
 })
 
+t.test('an address is one client, whatever port a trusted proxy writes beside it', async (t) => {
+  const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'] })
+  await createPerson(app.db, 'mara', 'viewer')
+  const behind = (client: string) => ({ remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': client } })
+  const spellings = ['203.0.113.50', '[203.0.113.50]', '::ffff:203.0.113.50', '::FFFF:cb00:7132'].flatMap(
+    (address) => [address, `${address.replace(/^(::.*)$/, '[$1]')}:4711`],
+  )
+  const statuses = await attempt(
+    app,
+    61,
+    () => 'mara',
+    (i) => behind(spellings[i % spellings.length]?.replace('4711', `${40_000 + i}`) ?? ''),
+  )
+  t.equal(count(statuses, 200), 10)
+  t.equal(last(statuses), 429)
+  const other = await signIn(app, 'mara', PASSWORD, behind('198.51.100.7:40000'))
+  t.equal(other.statusCode, 200, 'and the user is not locked out from elsewhere')
+})
+
 t.test('a forged X-Forwarded-For of a peer that is not trusted is ignored', async (t) => {
   for (const TRUST_PROXY of [[], ['10.0.0.0/8']]) {
     const app = await startApp(t, { TRUST_PROXY })
