@@ -3,6 +3,8 @@ import addFormats from 'ajv-formats'
 import { parse } from 'csv-parse/sync'
 import { StreamReader } from '../conformance/grammar.js'
 import { ERRORS } from '../errors.js'
+import { isTagList } from '../lib/entity-tags.js'
+import { TAG_LIST_FORMAT } from '../schemas/conditions.js'
 import { ErrorBody } from '../schemas/errors.js'
 import { EVENT_DATA } from '../schemas/events.js'
 import { findUnstorable, isText } from '../schemas/properties.js'
@@ -40,6 +42,7 @@ function openAjv(): Ajv2020 {
   const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, strictRequired: false })
   addFormats.default(ajv)
   ajv.addFormat('text', isText)
+  ajv.addFormat(TAG_LIST_FORMAT, isTagList)
   ajv.addKeyword({
     keyword: 'storable',
     type: 'object',

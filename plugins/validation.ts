@@ -3,6 +3,8 @@ import { Ajv, type ErrorObject, type SchemaValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import fp from 'fastify-plugin'
 import { ApiError, type ErrorDetail } from '../errors.js'
+import { isTagList } from '../lib/entity-tags.js'
+import { TAG_LIST_FORMAT } from '../schemas/conditions.js'
 import { findUnstorable, isText } from '../schemas/properties.js'
 
 declare module 'fastify' {
@@ -40,6 +42,7 @@ function validator(coerceTypes: false | 'array'): Ajv {
   })
   addFormats.default(ajv)
   ajv.addFormat('text', isText)
+  ajv.addFormat(TAG_LIST_FORMAT, isTagList)
   ajv.addKeyword({ keyword: 'storable', type: 'object', validate: checkStorable })
   return ajv
 }
@@ -52,6 +55,11 @@ function fieldOf(error: ErrorObject, part: string): string {
   return [...path, ...(name === undefined ? [] : [name])].join('.') || part
 }
 
+const FORMAT_REASONS: Partial<Record<string, string>> = {
+  text: 'must not hold NUL or broken characters',
+  [TAG_LIST_FORMAT]: 'must be * or a list of entity tags in quotes, such as "3"',
+}
+
 function reasonOf(error: ErrorObject): string {
   switch (error.keyword) {
     case 'required':
@@ -61,9 +69,7 @@ function reasonOf(error: ErrorObject): string {
     case 'enum':
       return `must be one of ${(error.params.allowedValues as unknown[]).map(String).join(', ')}`
     case 'format':
-      return error.params.format === 'text'
-        ? 'must not hold NUL or broken characters'
-        : `must be a valid ${error.params.format}`
+      return FORMAT_REASONS[String(error.params.format)] ?? `must be a valid ${error.params.format}`
     default:
       return error.message ?? 'is not valid'
   }

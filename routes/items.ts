@@ -5,7 +5,8 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { ApiError } from '../errors.js'
 import { writeCsv } from '../formats/csv.js'
-import { IfMatch, IfNoneMatch, allowedRevisions, etagOf, isHeld } from '../schemas/conditions.js'
+import { namedTags, tagOf } from '../lib/entity-tags.js'
+import { IfMatch, IfNoneMatch } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import {
   Item,
@@ -21,6 +22,7 @@ import { NotModified } from '../schemas/web.js'
 import { itemCreator } from '../store/creation.js'
 import { exportItems, readPropertyUse } from '../store/export.js'
 import { type Filter, archiveItem, changeItem, findItem, findItemById, listItems } from '../store/items.js'
+import { sendTagged } from './tagged.js'
 
 /** How long an export may stand still before it is cut, in ms. */
 const EXPORT_STALLED_MS = 60_000
@@ -51,12 +53,6 @@ function readTime(field: string, text: string | undefined): Date | undefined {
   const time = Date.parse(text)
   if (Number.isNaN(time)) throw invalid(field, 'must be a valid date-time')
   return new Date(Math.max(0, time))
-}
-
-function sendItem(reply: FastifyReply, item: Item, ifNoneMatch: string | undefined): FastifyReply {
-  const etag = etagOf(item)
-  reply.header('etag', etag)
-  return isHeld(ifNoneMatch, etag) ? reply.code(304).send() : reply.send(item)
 }
 
 /** Items: made, listed, read, changed and archived. */
@@ -103,7 +99,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       const item = await createItem(given, { actor: request.principal.username, comment })
       return reply
         .code(201)
-        .headers({ location: `/api/items/${item.part_number}`, etag: etagOf(item) })
+        .headers({ location: `/api/items/${item.part_number}`, etag: tagOf(item.revision) })
         .send(item)
     },
   )
@@ -167,7 +163,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const item = await findItem(app.db, request.params.part_number)
-      return sendItem(reply, item, request.headers['if-none-match'])
+      return sendTagged(reply, tagOf(item.revision), item)
     },
   )
 
@@ -186,7 +182,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const item = await findItemById(app.db, request.params.id)
-      return sendItem(reply, item, request.headers['if-none-match'])
+      return sendTagged(reply, tagOf(item.revision), item)
     },
   )
 
@@ -215,9 +211,9 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         part_number,
         content,
         { actor: request.principal.username, comment },
-        { revisions: allowedRevisions(request.headers['if-match']) },
+        { revisions: namedTags(request.headers['if-match']) },
       )
-      return reply.header('etag', etagOf(item)).send(item)
+      return reply.header('etag', tagOf(item.revision)).send(item)
     },
   )
 
@@ -239,7 +235,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         app.db,
         request.params.part_number,
         { actor: request.principal.username },
-        { revisions: allowedRevisions(request.headers['if-match']) },
+        { revisions: namedTags(request.headers['if-match']) },
       )
       return reply.code(204).send(null)
     },

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { ApiError } from '../errors.js'
-import { IfMatch, allowedRevisions, etagOf } from '../schemas/conditions.js'
+import { namedTags, tagOf } from '../lib/entity-tags.js'
+import { IfMatch, IfNoneMatch } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import { type Item, ItemParams } from '../schemas/items.js'
 import {
@@ -11,8 +12,10 @@ import {
   RevisionPlace,
   RevisionQuery,
 } from '../schemas/revisions.js'
+import { NotModified } from '../schemas/web.js'
 import { reviseItem } from '../store/items.js'
 import { findRevision, listRevisions } from '../store/revisions.js'
+import { sendTagged } from './tagged.js'
 
 function readPlace(cursor: string | undefined): number | undefined {
   if (cursor === undefined) return undefined
@@ -86,14 +89,17 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Read a revision',
         errors: ['item_not_found', 'revision_not_found'],
         params: RevisionParams,
-        response: { 200: Revision },
+        headers: IfNoneMatch,
+        response: { 200: Revision, 304: NotModified },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { part_number, revision_number } = request.params
       const revision = await findRevision(app.db, part_number, revision_number)
-      if (revision) return revision
-      throw new ApiError((await hasRevisions(part_number)) ? 'revision_not_found' : 'item_not_found')
+      if (!revision) {
+        throw new ApiError((await hasRevisions(part_number)) ? 'revision_not_found' : 'item_not_found')
+      }
+      return sendTagged(reply, tagOf(revision.revision_number), revision)
     },
   )
 
@@ -120,13 +126,13 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
         request.params.part_number,
         content,
         { actor: request.principal.username, comment },
-        { revisions: allowedRevisions(request.headers['if-match']) },
+        { revisions: namedTags(request.headers['if-match']) },
       )
       return reply
         .code(201)
         .headers({
           location: `/api/items/${item.part_number}/revisions/${item.revision}`,
-          etag: etagOf(item),
+          etag: tagOf(item.revision),
         })
         .send(newest(item, comment))
     },

@@ -3,8 +3,9 @@ import { extname } from 'node:path'
 import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { ApiError } from '../errors.js'
-import { isHeld } from '../schemas/conditions.js'
+import { tagOf } from '../lib/entity-tags.js'
 import { NotModified } from '../schemas/web.js'
+import { sendTagged } from './tagged.js'
 
 export const HTML = 'text/html'
 
@@ -25,7 +26,7 @@ export interface WebFile {
 /** A file as it is sent; nothing when it is of a kind that is not. */
 export function makeWebFile(name: string, content: Buffer): WebFile | undefined {
   const type = MEDIA_TYPES[extname(name)]
-  const etag = `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`
+  const etag = tagOf(createHash('sha256').update(content).digest('base64url').slice(0, 22))
   return type === undefined ? undefined : { content, type, etag }
 }
 
@@ -36,10 +37,8 @@ export function sendWebFile(
   cacheControl: string,
 ): FastifyReply {
   if (!file) throw new ApiError('not_found')
-  reply.headers({ 'cache-control': cacheControl, etag: file.etag })
-  return isHeld(reply.request.headers['if-none-match'], file.etag)
-    ? reply.code(304).send()
-    : reply.type(`${file.type}; charset=utf-8`).send(file.content)
+  reply.header('cache-control', cacheControl).type(`${file.type}; charset=utf-8`)
+  return sendTagged(reply, file.etag, file.content)
 }
 
 /** Not as exact as it could be, for all contents of a status are one type to Fastify. */

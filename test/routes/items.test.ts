@@ -291,7 +291,7 @@ t.test('If-Match is refused with 412 where the item has moved on, and its gramma
   await send('POST', '/api/items', { payload: { part_number: 'A' } })
   const put = (ifMatch: string, description: string) =>
     send('PUT', '/api/items/A', { payload: { description }, headers: { 'if-match': ifMatch } })
-  for (const stale of ['"2"', 'W/"1"', '"01"', '"", "x"', '"99999999999999999999"']) {
+  for (const stale of ['"2"', 'W/"2"', '"01"', '"", "x"', '"99999999999999999999"', '"11-gzip"']) {
     const res = await put(stale, stale)
     t.equal(res.statusCode, 412, stale)
     t.equal(codeOf(res), 'revision_mismatch')
@@ -301,11 +301,53 @@ t.test('If-Match is refused with 412 where the item has moved on, and its gramma
     t.equal(res.statusCode, 400, garbage)
     t.strictSame(fieldsOf(res), ['if-match'])
   }
+  for (const hostile of [', '.repeat(4000), '\t,'.repeat(4000), '"1",'.repeat(3000)]) {
+    t.equal(
+      (await put(`"1", ${hostile}x`, 'hangs')).statusCode,
+      400,
+      'without an event loop that stands still',
+    )
+  }
   t.equal((await send('DELETE', '/api/items/A', { headers: { 'if-match': '"7"' } })).statusCode, 412)
   t.equal((await readEvents(app.db)).length, 1, 'nothing of this was written')
   t.equal((await put('"9" ,\t"1",', 'a')).json<Body>().revision, 2)
   t.equal((await put('*', 'b')).json<Body>().revision, 3)
   t.equal((await send('DELETE', '/api/items/A', { headers: { 'if-match': '"3"' } })).statusCode, 204)
+})
+
+t.test('an ETag holds in the form that an intermediary gave it', async (t) => {
+  const { send } = await start(t)
+  const { id } = (await send('POST', '/api/items', { payload: { part_number: 'A' } })).json<Body>()
+  const marked = (n: number) => [
+    `W/"${n}"`,
+    `"${n}-gzip"`,
+    `W/"${n}-br"`,
+    `"${n}--gzip"`,
+    `"${n};gzip"`,
+    `"${n}"-gzip`,
+  ]
+  for (const url of ['/api/items/A', `/api/items/by-uuid/${id}`, '/api/items/A/revisions/1']) {
+    for (const tag of marked(1)) {
+      const held = await send('GET', url, { headers: { 'if-none-match': tag } })
+      t.equal(held.statusCode, 304, `${url} ${tag}`)
+      t.equal(held.headers.etag, '"1"')
+    }
+    t.equal((await send('GET', url, { headers: { 'if-none-match': 'W/"2-gzip"' } })).statusCode, 200)
+  }
+  let revision = 1
+  for (let i = 0; i < marked(1).length; i++) {
+    const headers = { 'if-match': marked(revision)[i] }
+    const changed = await send('PUT', '/api/items/A', { payload: { description: `${i}` }, headers })
+    t.equal(changed.statusCode, 200, `changed from revision ${revision}`)
+    t.equal((await send('PUT', '/api/items/A', { payload: { description: 'x' }, headers })).statusCode, 412)
+    revision++
+  }
+  const headers = { 'if-match': `W/"${revision}-zstd"` }
+  const posted = await send('POST', '/api/items/A/revisions', { payload: { comment: 'c' }, headers })
+  t.equal(posted.statusCode, 201)
+  t.equal(posted.headers.etag, `"${++revision}"`)
+  const archived = await send('DELETE', '/api/items/A', { headers: { 'if-match': `W/"${revision}"` } })
+  t.equal(archived.statusCode, 204)
 })
 
 t.test('of many PUTs with If-Match of one revision exactly one wins', async (t) => {
