@@ -67,11 +67,7 @@ t.test('what is no address has no canonical form', async (t) => {
     '%eth0',
     '"',
   )
-  texts.push(
-    '203.0.113.5, 203.0.113.6',
-    `203.0.113.5${' '.repeat(10_000)}x`,
-    '.'.repeat(100_000),
-  )
+  texts.push('203.0.113.5, 203.0.113.6', `203.0.113.5${' '.repeat(10_000)}x`, '.'.repeat(100_000))
   for (const text of texts) {
     t.equal(canonicalAddress(text), undefined, JSON.stringify(text.slice(0, 40)))
   }
