@@ -10,6 +10,7 @@ import handlerTimeout from './plugins/handler-timeout.js'
 import instances from './plugins/instances.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
+import publicBodies from './plugins/public-bodies.js'
 import requestLimit from './plugins/request-limit.js'
 import retention from './plugins/retention.js'
 import securityHeaders from './plugins/security-headers.js'
@@ -79,6 +80,7 @@ export async function buildApp(
   await app.register(forwarded)
   await app.register(handlerTimeout)
   await app.register(unreadBodies)
+  await app.register(publicBodies)
   await app.register(validation)
   await app.register(securityHeaders)
   await app.register(openapi)

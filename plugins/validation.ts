@@ -1,5 +1,11 @@
 import type { Static, TSchema } from '@sinclair/typebox'
-import { Ajv, type ErrorObject, type SchemaValidateFunction } from 'ajv'
+import {
+  Ajv,
+  type AnySchema,
+  type ErrorObject,
+  type SchemaValidateFunction,
+  type ValidateFunction,
+} from 'ajv'
 import addFormats from 'ajv-formats'
 import fp from 'fastify-plugin'
 import { ApiError, type ErrorDetail } from '../errors.js'
@@ -32,14 +38,20 @@ const checkStorable: SchemaValidateFunction = (_, properties: unknown, __, conte
   return false
 }
 
-function validator(coerceTypes: false | 'array'): Ajv {
-  const ajv = new Ajv({
-    coerceTypes,
-    useDefaults: true,
-    removeAdditional: false,
-    allErrors: true,
-    strict: false,
-  })
+/** The largest number of wrong fields that one response names. */
+const MAX_DETAILS = 50
+/** How much of a field's name a response repeats, in characters. */
+const MAX_FIELD_LENGTH = 200
+/**
+ * The largest number of members and elements of a value whose wrong fields are all named. Of a larger value the first is named:
+ * an error for each of a hundred thousand unknown fields blocks the event loop and makes a response of megabytes.
+ */
+const MAX_EXPLAINED_MEMBERS = 1000
+
+type Coercion = false | 'array'
+
+function compiler(coerceTypes: Coercion, allErrors: boolean): Ajv {
+  const ajv = new Ajv({ coerceTypes, useDefaults: true, removeAdditional: false, allErrors, strict: false })
   addFormats.default(ajv)
   ajv.addFormat('text', isText)
   ajv.addFormat(TAG_LIST_FORMAT, isTagList)
@@ -47,12 +59,55 @@ function validator(coerceTypes: false | 'array'): Ajv {
   return ajv
 }
 
+/** Whether a value has more than `limit` members and elements, at all depths. Stops counting there. */
+function hasMoreMembers(value: unknown, limit: number): boolean {
+  const remaining = [value]
+  let count = 0
+  for (let next = remaining.pop(); next !== undefined; next = remaining.pop()) {
+    if (typeof next !== 'object' || next === null) continue
+    if (Array.isArray(next) && next.length > limit) return true
+    const members = next as Record<string, unknown>
+    for (const name in members) {
+      if (++count > limit) return true
+      if (typeof members[name] === 'object') remaining.push(members[name])
+    }
+  }
+  return false
+}
+
+/** Checks a value, fills in defaults, and returns what is wrong; nothing when the value is valid. */
+type Check = (value: unknown) => ErrorObject[] | undefined
+
+/**
+ * Compiles schemas to checks that stop at the first error. Only a value that is invalid and small is checked a second time, for
+ * the rest of its errors, by a check that is compiled when it is first needed.
+ */
+function validator(coerceTypes: Coercion): (schema: AnySchema) => Check {
+  const deciding = compiler(coerceTypes, false)
+  const explaining = compiler(coerceTypes, true)
+  return (schema) => {
+    const decide = deciding.compile(schema)
+    let explain: ValidateFunction | undefined
+    return (value) => {
+      if (decide(value)) return undefined
+      const first = decide.errors ?? []
+      if (hasMoreMembers(value, MAX_EXPLAINED_MEMBERS)) return first
+      explain ??= explaining.compile(schema)
+      return explain(value) ? first : (explain.errors ?? first)
+    }
+  }
+}
+
+/** The beginning of a name that is too long to repeat, whole characters only. */
+const shorten = (name: string): string =>
+  name.length > MAX_FIELD_LENGTH ? `${name.slice(0, MAX_FIELD_LENGTH).toWellFormed()}…` : name
+
 /** Where in the request an error stands, as the client wrote it: `properties.weight`, `limit`; the part itself if none. */
 function fieldOf(error: ErrorObject, part: string): string {
   const path = error.instancePath.split('/').slice(1).map(readSegment)
   const { missingProperty, additionalProperty } = error.params as Record<string, string | undefined>
   const name = missingProperty ?? additionalProperty
-  return [...path, ...(name === undefined ? [] : [name])].join('.') || part
+  return shorten([...path, ...(name === undefined ? [] : [name])].join('.')) || part
 }
 
 const FORMAT_REASONS: Partial<Record<string, string>> = {
@@ -75,10 +130,11 @@ function reasonOf(error: ErrorObject): string {
   }
 }
 
-/** What a schema refuses, one detail a field. */
+/** What a schema refuses, one detail a field, for at most `MAX_DETAILS` fields. */
 function detailsOf(errors: ErrorObject[], part: string): ErrorDetail[] {
   const details = new Map<string, ErrorDetail>()
   for (const error of errors) {
+    if (details.size === MAX_DETAILS) break
     const field = fieldOf(error, part)
     if (!details.has(field)) details.set(field, { field, message: reasonOf(error) })
   }
@@ -98,8 +154,13 @@ export default fp(
   async (app) => {
     const body = validator(false)
     const address = validator('array')
-    app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : address).compile(schema))
-    app.setSchemaErrorFormatter((errors, part) => invalidRequest(errors as ErrorObject[], part))
+    app.setValidatorCompiler<AnySchema>(({ schema, httpPart = 'body' }) => {
+      const check = (httpPart === 'body' ? body : address)(schema)
+      return (value: unknown) => {
+        const errors = check(value)
+        return errors ? { error: invalidRequest(errors, httpPart) } : true
+      }
+    })
     // RFC 9112, section 3.2; who speaks an older HTTP knows of no Host.
     app.addHook('onRequest', async ({ headers, raw }) => {
       if (headers.host === undefined && raw.httpVersion === '1.1') {
@@ -107,9 +168,11 @@ export default fp(
       }
     })
     app.decorate('compileCheck', <Schema extends TSchema>(schema: Schema) => {
-      const check = body.compile<Static<Schema>>(schema)
-      return (value: unknown) =>
-        check(value) ? { value } : { errors: detailsOf(check.errors ?? [], 'body') }
+      const check = body(schema)
+      return (value: unknown) => {
+        const errors = check(value)
+        return errors ? { errors: detailsOf(errors, 'body') } : { value: value as Static<Schema> }
+      }
     })
   },
   { name: 'validation' },

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -32,6 +32,12 @@ export class ServiceProcess {
   /** How the process ended: its exit code, or the signal that killed it. */
   exit(): Promise<number | NodeJS.Signals> {
     return this.#exited
+  }
+
+  /** Its resident memory, in bytes. */
+  get memory(): number {
+    const { stdout } = spawnSync('ps', ['-o', 'rss=', '-p', String(this.#process.pid)])
+    return Number(stdout.toString()) * 1024
   }
 
   get running(): boolean {
