@@ -1,16 +1,16 @@
-import { Readable, pipeline } from 'node:stream'
-import { CsvError, parse } from 'csv-parse'
 import { stringify } from 'csv-stringify/sync'
 import sjson from 'secure-json-parse'
 import { ApiError } from '../errors.js'
 import type { PropertyUse } from '../schemas/export.js'
 import type { Item } from '../schemas/items.js'
+import { CsvLimitError, readRecords } from './csv-records.js'
 import type { Row } from './rows.js'
 
-/** Longer than any item that the API takes, in characters: where a quote that is never closed is given up. */
-const MAX_RECORD = 1024 * 1024
-
-const MAX_QUOTE_ERRORS = 2000
+/**
+ * Longer than any item that the API takes, in characters, and more columns than a catalogue has. Each row costs as much as it
+ * has cells, so a header of a million of them would make every row cost as much.
+ */
+const LIMITS = { maxLength: 1024 * 1024, maxCells: 2000 }
 
 /** Every further property of an export goes to the column `properties`. */
 const MAX_PROPERTY_COLUMNS = 500
@@ -40,6 +40,22 @@ const fieldOf = (header: string): string | undefined =>
 const invalid = (field: 'header' | 'body', message: string): ApiError =>
   new ApiError('invalid_request', { details: [{ field, message }] })
 
+/** What other programs put between cells; only a comma is read. */
+const OTHER_SEPARATORS = [';', '\t', '|']
+
+/** Why a header without a part number has none, where that can be told: its cells are separated by something else. */
+function describeSeparator(cells: string[]): string | undefined {
+  const line = cells.join(',')
+  if (/^sep=/i.test(line)) return 'begins with a line "sep=": remove it, and separate the cells by commas'
+  const separator = OTHER_SEPARATORS.find((separator) =>
+    line.split(separator, LIMITS.maxCells).some((cell) => fieldOf(cell) === 'part_number'),
+  )
+  return (
+    separator &&
+    `looks separated by ${JSON.stringify(separator)}: save the file with commas between the cells`
+  )
+}
+
 function readHeader(cells: string[]): Column[] {
   const columns = cells.map((cell) => ({ header: cell.trim(), field: fieldOf(cell) }))
   const taken = new Map<string, string>()
@@ -51,7 +67,9 @@ function readHeader(cells: string[]): Column[] {
     if (other !== undefined) throw invalid('header', `"${other}" and "${header}" both mean ${meaning}`)
     taken.set(meaning, header)
   }
-  if (!taken.has('part_number')) throw invalid('header', 'has no column "Part Number"')
+  if (!taken.has('part_number')) {
+    throw invalid('header', describeSeparator(cells) ?? 'has no column "Part Number"')
+  }
   return columns
 }
 
@@ -81,16 +99,22 @@ function readCell(field: string, cell: string): unknown {
   }
 }
 
-function readRecord(row: number, columns: Column[], cells: string[]): Row {
+/** What the properties of a row are, taken together from the column `properties` and from those with a name of their own. */
+function joinProperties(object: unknown, columns: Record<string, string>): unknown {
+  if (!isObject(object)) return object
+  return { ...object, ...columns }
+}
+
+function readCells(row: number, columns: Column[], cells: string[]): Row {
   if (cells.length > columns.length) {
     const message = `has ${cells.length} cells, the header only ${columns.length}`
     return { row, errors: [{ field: 'row', message }] }
   }
   const value: Record<string, unknown> = {}
   const properties: Record<string, string> = {}
-  for (const [index, { header, field }] of columns.entries()) {
-    const cell = cells[index] ?? ''
+  for (const [index, cell] of cells.entries()) {
     if (cell === '') continue
+    const { header, field } = columns[index] ?? { header: '', field: undefined }
     if (header === '') {
       return { row, errors: [{ field: `column ${index + 1}`, message: 'has a cell, but no header' }] }
     }
@@ -98,59 +122,34 @@ function readRecord(row: number, columns: Column[], cells: string[]): Row {
     else value[field] = readCell(field, cell)
   }
   if (Object.keys(properties).length > 0) {
-    const { properties: object = {} } = value
-    if (isObject(object)) value.properties = { ...object, ...properties }
+    value.properties = joinProperties(value.properties ?? {}, properties)
   }
   return { row, value }
 }
 
 /**
- * The rows of a CSV file (RFC 4180) with a header. Empty lines are passed over, and so are rows of nothing but empty
- * cells, though these are counted. A quote inside a bare cell is that row's error; behind one that closes a cell too
- * early, or not at all, rows can't be told apart, and reading ends.
- * @throws {ApiError} invalid_request for a header that can't be used, or a row that is longer than any item
+ * The rows of a CSV file with a header. Rows of nothing but empty cells are passed over, though they are counted. A quote inside
+ * a bare cell is that row's error; where rows can't be told apart any more, the error of the last one ends the reading.
+ * @throws {ApiError} invalid_request for a header that can't be used, or a row beyond the limits
  */
 export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row> {
-  let errors = 0
-
-  /** Passes an error on in the place of its row. It costs as much as the row is long: too many are an attack. */
-  function reportBroken(error: CsvError): void {
-    if (error.code === 'CSV_MAX_RECORD_SIZE') {
-      throw invalid('body', 'has a row that is longer than any item: is a quote not closed?')
-    }
-    if (++errors > MAX_QUOTE_ERRORS) throw invalid('body', error.message)
-    parser.push(error)
-  }
-
-  const parser = parse({
-    relax_column_count: true,
-    skip_empty_lines: true,
-    skip_records_with_error: true,
-    max_record_size: MAX_RECORD,
-    on_skip: (error) => {
-      if (error) reportBroken(error)
-      return undefined
-    },
-  })
-  // An error of the source destroys the parser with it, and is thrown by the loop below.
-  pipeline(Readable.from(text), parser, () => undefined)
-
   let row = 0
-  let brokenLine: unknown
   let columns: Column[] | undefined
-  for await (const record of parser as AsyncIterable<string[] | CsvError>) {
-    if (record instanceof CsvError) {
-      if (columns === undefined) throw invalid('header', record.message)
-      if (record.lines !== brokenLine)
-        yield { row: ++row, errors: [{ field: 'row', message: record.message }] }
-      if (record.code !== 'INVALID_OPENING_QUOTE') return
-      brokenLine = record.lines
-    } else if (columns === undefined) {
-      columns = readHeader(record)
-    } else {
+  try {
+    for await (const record of readRecords(text, LIMITS)) {
+      if (columns === undefined) {
+        if ('broken' in record) throw invalid('header', record.broken)
+        columns = readHeader(record.cells)
+        continue
+      }
       row += 1
-      if (record.some((cell) => cell !== '')) yield readRecord(row, columns, record)
+      if ('broken' in record) yield { row, errors: [{ field: 'row', message: record.broken }] }
+      else if (record.cells.some((cell) => cell !== '')) yield readCells(row, columns, record.cells)
     }
+  } catch (error) {
+    if (error instanceof CsvLimitError)
+      throw invalid(columns === undefined ? 'header' : 'body', error.message)
+    throw error
   }
   if (columns === undefined) throw invalid('header', 'is missing: the body is empty')
 }
@@ -181,12 +180,20 @@ function cellsOf(columns: readonly string[], item: Item): (string | null | undef
   return [...EXPORTED.map((field) => item[field]), ...cells, json]
 }
 
+/** A bare CR would end the record for `readCsv`, though it does not for `stringify`. */
+const STRINGIFY = { quoted_match: /\r/ }
+
 /** Writes items, which come in batches, as a CSV file that `readCsv` reads back as they are. */
 export async function* writeCsv(
   inUse: readonly PropertyUse[],
   batches: AsyncIterable<Item[]>,
 ): AsyncGenerator<string> {
   const columns = propertyColumns(inUse)
-  yield stringify([[...EXPORTED, ...columns, 'properties']])
-  for await (const items of batches) yield stringify(items.map((item) => cellsOf(columns, item)))
+  yield stringify([[...EXPORTED, ...columns, 'properties']], STRINGIFY)
+  for await (const items of batches) {
+    yield stringify(
+      items.map((item) => cellsOf(columns, item)),
+      STRINGIFY,
+    )
+  }
 }

@@ -7,6 +7,7 @@ import { readCsv } from '../formats/csv.js'
 import { readNdjson } from '../formats/ndjson.js'
 import type { Row } from '../formats/rows.js'
 import { readText } from '../formats/text.js'
+import { Pacer } from '../lib/pacer.js'
 import {
   ImportQuery,
   ImportRejected,
@@ -14,18 +15,21 @@ import {
   ImportRow,
   MAX_BYTES,
   MAX_ERRORS,
+  MAX_JSON_LENGTH,
   MAX_ROWS,
   type RowError,
 } from '../schemas/import.js'
 import type { Author } from '../store/author.js'
 import type { Sql } from '../store/connect.js'
-import { type NumberedRow, importRows } from '../store/import.js'
+import { encodeRow, importRows } from '../store/import.js'
 import { Slots } from './slots.js'
 
 /** Imports at a time on one instance: each may hold 64 MiB of text, parsed. */
 const MAX_IMPORTS = 3
 /** How long the largest file may take, its upload included, in ms. */
 const IMPORT_TIMEOUT_MS = 600_000
+
+const TOO_MUCH = `The rows of an import are at most ${MAX_JSON_LENGTH / 1024 / 1024} MiB as JSON, the names of their properties included.`
 
 const READERS: Record<string, (text: AsyncIterable<string>) => AsyncIterable<Row>> = {
   'text/csv': readCsv,
@@ -49,29 +53,38 @@ const compile = (app: FastifyInstance) => app.compileCheck(ImportRow)
 
 /** The rows that can be imported as far as can be told without the database, and what is wrong with the others. */
 interface Collected {
-  rows: NumberedRow[]
+  /** Encoded for the statement. */
+  rows: string[]
   errors: RowError[]
 }
 
 async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof compile>): Promise<Collected> {
-  const rows: NumberedRow[] = []
+  const rows: string[] = []
   const errors: RowError[] = []
   const taken = new Map<string, number>()
+  const pacer = new Pacer()
+  let length = 0
   for await (const { row, ...read } of reading) {
     if (row > MAX_ROWS) {
       throw new ApiError('payload_too_large', { message: `An import has at most ${MAX_ROWS} rows.` })
     }
     const checked = 'errors' in read ? read : check(read.value)
     if ('errors' in checked) {
-      errors.push(...checked.errors.map((detail) => ({ row, ...detail })))
+      errors.push(...checked.errors.slice(0, MAX_ERRORS).map((detail) => ({ row, ...detail })))
     } else {
       const number = checked.value.part_number.toLowerCase()
       const before = taken.get(number)
-      if (before === undefined) rows.push({ row, ...checked.value })
-      else errors.push({ row, field: 'part_number', message: `is the same as in row ${before}` })
+      if (before === undefined) {
+        const encoded = encodeRow(row, checked.value)
+        length += encoded.length
+        // The name of a column counts in each of its rows: a small file can come to much.
+        if (length > MAX_JSON_LENGTH) throw new ApiError('payload_too_large', { message: TOO_MUCH })
+        rows.push(encoded)
+      } else errors.push({ row, field: 'part_number', message: `is the same as in row ${before}` })
       taken.set(number, before ?? row)
     }
     if (errors.length >= MAX_ERRORS) break
+    if (pacer.isDue) await pacer.pause()
   }
   return { rows, errors }
 }

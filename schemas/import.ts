@@ -6,6 +6,8 @@ import { Content, PartNumber } from './items.js'
 export const MAX_BYTES = 64 * 1024 * 1024
 export const MAX_ROWS = 200_000
 export const MAX_ERRORS = 1000
+/** The most that all rows together come to as JSON, in characters: a CSV file names a property once, each row again. */
+export const MAX_JSON_LENGTH = 128 * 1024 * 1024
 
 export const ImportQuery = Type.Object(
   {

@@ -8,6 +8,7 @@ import type { ImportResult } from '../../schemas/import.js'
 import { createToken, startApp } from '../harness/app.js'
 import { readCatalogue } from '../harness/catalogue.js'
 import { type Send, codeOf, fieldsOf, readEvents, signIn, waitForWaiters } from '../harness/client.js'
+import { measurePauses } from '../harness/pauses.js'
 
 interface Part {
   part_number: string
@@ -40,6 +41,9 @@ const importing =
   (send: Send, type: string) =>
   (payload: string | Buffer, query = '') =>
     send('POST', `/api/items/import${query}`, { payload, headers: { 'content-type': type } })
+
+/** Generous: the machine of a test may be busy. What is looked for took tens of seconds. */
+const MAX_PAUSE_MS = 2000
 
 const counts = (created: number, updated: number, skipped: number, unchanged: number) => ({
   created,
@@ -244,7 +248,8 @@ t.test(
     t.match(reason(4), /is the same as in row 1/)
     t.match(reason(6), /archived/)
     t.match(reason(8), /8 cells, the header only 7/)
-    t.match(reason(16), /Invalid Closing Quote/)
+    t.match(reason(11), /a quote inside a cell/)
+    t.match(reason(16), /text after a quote/)
     t.strictSame(await readEvents(app.db), before)
   },
 )
@@ -406,3 +411,101 @@ t.test('merged properties stay within 64 KiB', async (t) => {
   t.match(res.json<Rejection>().errors, [{ row: 1, field: 'properties' }])
   t.strictSame(Object.keys((await send('GET', '/api/items/A')).json<Part>().properties), ['a'])
 })
+
+t.test('every line end outside quotes ends a row: no value and no row is changed', async (t) => {
+  const { send, importCsv } = await start(t)
+  const file = 'Part Number,Part Name,Colour\nMIX-1,Bracket,red\r\nMIX-2,Plate,blue\rMIX-3,"a\r\nb",green\n'
+  t.strictSame((await importCsv(file)).json(), counts(3, 0, 0, 0))
+  const colour = async (number: string) => (await send('GET', `/api/items/${number}`)).json<Part>().properties
+  t.strictSame(await colour('MIX-1'), { Colour: 'red' })
+  t.strictSame(await colour('MIX-2'), { Colour: 'blue' })
+  t.equal((await send('GET', '/api/items/MIX-3')).json<Part>().description, 'a\r\nb')
+  const swallowing = 'Part Number,Part Name,Colour\r\nMRG-1,Bracket\nMRG-2,Plate\r\n'
+  t.strictSame((await importCsv(swallowing)).json(), counts(2, 0, 0, 0))
+  t.match((await send('GET', '/api/items/MRG-1')).json<Part>(), { description: 'Bracket', properties: {} })
+})
+
+t.test(
+  'a file in another encoding is refused with the byte, or the encoding, that gives it away',
+  async (t) => {
+    const { importCsv, importJson } = await start(t)
+    const reason = async (res: Promise<Awaited<ReturnType<typeof importCsv>>>) => {
+      const answer = await res
+      t.equal(answer.statusCode, 400)
+      return answer.json<Rejection>().details[0]?.message
+    }
+    const csv = 'Part Number,Name\nA,grün\n'
+    t.match(await reason(importCsv(Buffer.from(csv, 'latin1'))), /byte 21 \(0xFC\)/)
+    t.match(
+      await reason(importJson(Buffer.from('{"part_number":"A","description":"grün"}', 'latin1'))),
+      /byte 36 \(0xFC\)/,
+    )
+    t.match(await reason(importCsv(Buffer.from(`\ufeff${csv}`, 'utf16le'))), /is UTF-16, not UTF-8/)
+    t.match(await reason(importCsv(Buffer.from(csv, 'utf16le'))), /is UTF-16, not UTF-8/)
+    t.match(await reason(importCsv(Buffer.from(`\ufeff${csv}`, 'utf16le').swap16())), /is UTF-16, not UTF-8/)
+  },
+)
+
+t.test('a file of any shape leaves the event loop to the others', async (t) => {
+  const { app, send } = await start(t)
+  await app.listen({ port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const authorization = `Bearer ${await createToken(app.db, 'editor')}`
+  const address = `http://127.0.0.1:${port}/api/items/import?dry_run=true`
+  const post = async (type: string, body: Buffer<ArrayBuffer>) => {
+    const response = await fetch(address, {
+      method: 'POST',
+      headers: { authorization, 'content-type': type },
+      body,
+    })
+    await response.text()
+    return response.status
+  }
+  const probe = () => send('GET', '/api/items/none')
+  const million = ','.repeat(1_000_000)
+  const columns = Array.from({ length: 1900 }, (_, n) => `c${n}`).join(',')
+  const shapes: [name: string, type: string, body: string, status: number][] = [
+    [
+      'a header of a million empty columns',
+      'text/csv',
+      `Part Number${million}\n${'A,x\n'.repeat(20_000)}`,
+      400,
+    ],
+    ['a row of a million cells', 'text/csv', `Part Number\nA${million}\n`, 400],
+    [
+      'rows shorter than a wide header',
+      'text/csv',
+      `Part Number,${columns}\n${rows(100_000, (n) => `A${n},x`)}`,
+      200,
+    ],
+    ['a cell of quotes', 'text/csv', `Part Number\n${'x'.repeat(500_000)}${'"'.repeat(500_000)}`, 422],
+    ['empty lines', 'text/csv', `Part Number\n${'\n'.repeat(4_000_000)}`, 200],
+    [
+      '100,000 objects',
+      'application/x-ndjson',
+      rows(100_000, (n) => `{"part_number":"A${n}","description":"leg"}`),
+      200,
+    ],
+  ]
+  for (const [name, type, text, status] of shapes) {
+    const body = Buffer.from(text)
+    const { longest, p99 } = await measurePauses(
+      async () => t.equal(await post(type, body), status, name),
+      probe,
+    )
+    t.comment(`${name}: longest pause ${longest.toFixed(0)} ms, another user's p99 ${p99.toFixed(0)} ms`)
+    t.ok(longest < MAX_PAUSE_MS, `${name}: the event loop stood still for ${longest} ms`)
+  }
+})
+
+t.test('the names of columns count in each row: what all rows come to as JSON is bounded', async (t) => {
+  const { importCsv } = await start(t)
+  const columns = Array.from({ length: 1000 }, (_, n) => `column-${n}-${'x'.repeat(30)}`).join(',')
+  const res = await importCsv(`Part Number,${columns}\n${rows(3000, (n) => `A${n}${',x'.repeat(1000)}`)}`)
+  t.equal(res.statusCode, 413)
+  t.match(res.body, /at most 128 MiB as JSON/)
+})
+
+function rows(count: number, row: (n: number) => string): string {
+  return Array.from({ length: count }, (_, n) => `${row(n)}\n`).join('')
+}

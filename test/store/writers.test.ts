@@ -7,7 +7,7 @@ import { createDatabase } from '../harness/database.js'
 import { type Sql, connect } from '../../store/connect.js'
 import { itemCreator } from '../../store/creation.js'
 import { archiveItem, changeItem } from '../../store/items.js'
-import { importRows } from '../../store/import.js'
+import { encodeRow, importRows } from '../../store/import.js'
 
 const ANY = { revisions: undefined }
 
@@ -26,7 +26,7 @@ t.test('each statement names its own author, and the next one on the session inh
   await changeItem(sql, 'A', { description: 'x' }, { actor: 'ines', comment: 'second' }, ANY)
   await importRows(
     sql,
-    [{ row: 1, part_number: 'C' }],
+    [encodeRow(1, { part_number: 'C' })],
     { on_conflict: 'error', dry: false },
     { actor: 'olga' },
   )
@@ -79,7 +79,7 @@ t.test('the service announces nothing from its own transactions; any other write
   await changeItem(sql, 'A', { description: 'x' }, { actor: 'mara' }, ANY)
   await importRows(
     sql,
-    [{ row: 1, part_number: 'B' }],
+    [encodeRow(1, { part_number: 'B' })],
     { on_conflict: 'error', dry: false },
     { actor: 'mara' },
   )
