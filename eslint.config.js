@@ -47,7 +47,7 @@ const BROWSER = [
 ]
 
 export default tseslint.config(
-  { ignores: ['dist', 'mutant', '.tap', '.silo', '.silo-demo'] },
+  { ignores: ['dist', '.tap', '.silo', '.silo-demo'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -19,12 +19,13 @@ export class Instance {
   private constructor(
     readonly name: string,
     readonly port: number,
-    readonly entry: string,
     readonly env: Record<string, string>,
+    readonly preload: string | undefined,
   ) {}
 
-  static async start(name: string, entry: string, env: Record<string, string>): Promise<Instance> {
-    const instance = new Instance(name, await freePort(), entry, env)
+  /** Starts the built service, which loads the module `preload` first. */
+  static async start(name: string, env: Record<string, string>, preload?: string): Promise<Instance> {
+    const instance = new Instance(name, await freePort(), env, preload)
     await instance.start()
     return instance
   }
@@ -43,8 +44,9 @@ export class Instance {
   }
 
   async start(): Promise<void> {
-    const preload = new URL('clock.js', import.meta.url).href
-    const child = spawn(process.execPath, ['--import', preload, this.entry], {
+    const preloads = [new URL('clock.js', import.meta.url).href, ...(this.preload ? [this.preload] : [])]
+    const args = [...preloads.flatMap((preload) => ['--import', preload]), 'dist/server.js']
+    const child = spawn(process.execPath, args, {
       cwd: ROOT,
       env: { PATH: process.env.PATH, PORT: String(this.port), LOG_LEVEL: 'warn', ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -9,7 +9,7 @@ import { freePort } from './ports.js'
 
 const CONFIGURATION = new URL('nginx.conf', import.meta.resolve('#root'))
 
-/** A real nginx with the project's own configuration, where one is installed; only its ports and paths are this run's. */
+/** A real nginx with the project's own configuration; only its ports and paths are this run's. */
 export class Nginx {
   private constructor(
     readonly port: number,
@@ -17,8 +17,8 @@ export class Nginx {
     readonly process: ChildProcess,
   ) {}
 
-  /** Undefined where no nginx is installed. */
-  static async start(upstreamPorts: readonly number[]): Promise<Nginx | undefined> {
+  /** @throws {Error} when nginx is not installed or does not start */
+  static async start(upstreamPorts: readonly number[]): Promise<Nginx> {
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'silo-nginx-'))
     const servers = upstreamPorts
@@ -32,13 +32,20 @@ export class Nginx {
     await writeFile(join(folder, 'nginx.conf'), text)
     const globals = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`
     const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', globals], {
-      stdio: 'ignore',
+      // Debian installs it where not every user's path leads.
+      env: { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` },
+      stdio: ['ignore', 'ignore', 'pipe'],
     })
-    const failed = Promise.race([once(child, 'error'), once(child, 'exit')]).then(() => false)
-    const started = await Promise.race([failed, isListening(port, child)])
-    if (started) return new Nginx(port, folder, child)
-    await rm(folder, { recursive: true })
-    return undefined
+    let complaint = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text))
+    try {
+      await Promise.race([once(child, 'spawn'), once(child, 'close')])
+      if (await isListening(port, child)) return new Nginx(port, folder, child)
+      throw new Error(`nginx does not start: ${complaint}`)
+    } catch (err) {
+      await rm(folder, { recursive: true })
+      throw err
+    }
   }
 
   get origin(): string {

@@ -5,7 +5,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Instance } from '../chaos/instance.js'
 import { startEmbedded } from '../embedded-postgres.js'
 import type { EventType } from '../schemas/events.js'
@@ -263,11 +262,10 @@ async function tryService(
 export async function runFuzz(options: Options): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-fuzz-'))
   const database = await startEmbedded(folder, () => undefined, { fsync: 'off' })
-  const entry = fileURLToPath(new URL('dist/server.js', import.meta.resolve('#root')))
   const sql = connect(database.url, 1)
   let instance: Instance | undefined
   try {
-    instance = await Instance.start('fuzz', entry, {
+    instance = await Instance.start('fuzz', {
       DATABASE_URL: database.url,
       JWT_SECRET: database.jwtSecret,
       HEARTBEAT_MS: '1000',

@@ -3,13 +3,12 @@ import fp from 'fastify-plugin'
 import { batched } from '../lib/batch.js'
 import { within } from '../lib/deadline.js'
 import { Feed } from '../feed/feed.js'
+import { POLL_MS } from '../feed/poll.js'
 import { Tail } from '../feed/tail.js'
 import type { Role } from '../schemas/auth.js'
 import { readEvents, readLastDrawn, readNewest, readWriters } from '../store/events.js'
 import { findPrincipals } from '../store/tokens.js'
 
-/** How often the log is looked at without being told to: a notification can be lost, this can't. In ms. */
-const POLL_MS = 1000
 /** How long the log may take to answer before it is asked again, in ms. */
 const READ_DEADLINE_MS = 5000
 /** How often it is checked that the open streams may still be open, in ms. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createToken, startApp } from './harness/app.js'
-import { complaintsOf, findChromium, launchBrowser } from './harness/browser.js'
+import { complaintsOf, testInBrowser } from './harness/browser.js'
 import { PASSWORD, bearer, createPerson, sessionOf } from './harness/people.js'
 import { readRoutes } from './harness/routes.js'
 import { listen } from './harness/watcher.js'
@@ -18,10 +18,7 @@ async function findPages(app: FastifyInstance, session: string): Promise<string[
   return pages
 }
 
-const chromium = findChromium()
-if (chromium === undefined) t.comment('no Chromium was found (see CHROMIUM_PATH): the policy is not tried')
-else {
-  const browser = await launchBrowser(t, chromium)
+await testInBrowser(t, (browser) => {
   t.test('every page works under the policy, which lets no other script run', async (t) => {
     const app = await startApp(t)
     const origin = await listen(app)
@@ -51,4 +48,4 @@ else {
       t.match(complaints.splice(0), [/Content Security Policy/], `${path}: what is not ours does not run`)
     }
   })
-}
+})

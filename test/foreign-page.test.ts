@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startApp } from './harness/app.js'
-import { findChromium, launchBrowser } from './harness/browser.js'
+import { testInBrowser } from './harness/browser.js'
 import { PASSWORD, createPerson } from './harness/people.js'
 import { listen } from './harness/watcher.js'
 
@@ -82,10 +82,7 @@ async function testFrom(t: Test, browser: Browser, host: string): Promise<void> 
   await page.locator('#account', { hasText: 'mara' }).waitFor()
 }
 
-const chromium = findChromium()
-if (chromium === undefined) t.comment('no Chromium was found (see CHROMIUM_PATH): no foreign page is tried')
-else {
-  const browser = await launchBrowser(t, chromium)
+await testInBrowser(t, (browser) => {
   t.test('a page of another site reads nothing and writes nothing', (t) => testFrom(t, browser, 'localhost'))
   t.test('nor does a page at another port of the same host, which the browser gives the cookie to', (t) =>
     testFrom(t, browser, '127.0.0.1'),
@@ -102,4 +99,4 @@ else {
     await page.waitForURL(`${elsewhere}/login?next=%2F`)
     t.strictSame(await statuses(), [401, 401])
   })
-}
+})

@@ -6,15 +6,19 @@ import { Agent, request } from 'undici'
 import { Nginx } from '../chaos/nginx.js'
 import { createToken, startApp } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
+import { needs } from './harness/needs.js'
 import { PASSWORD, bearer, createPerson } from './harness/people.js'
 import { waitFor } from './harness/wait-for.js'
 import { Watcher, listen } from './harness/watcher.js'
 
-/** The project's nginx in front of these ports, stopped when the test ends; undefined where none is installed. */
-async function startNginx(t: Test, ports: number[]): Promise<Nginx | undefined> {
+const NGINX = needs('nginx')
+/** Only Linux gives a client another loopback address. */
+const ON_LINUX = process.platform === 'linux' ? NGINX : { skip: 'only on Linux' }
+
+/** The project's nginx in front of these ports, stopped when the test ends. */
+async function startNginx(t: Test, ports: number[]): Promise<Nginx> {
   const nginx = await Nginx.start(ports)
-  if (nginx) t.teardown(() => nginx.stop())
-  else t.comment('nginx is not installed: nothing of its configuration is tested')
+  t.teardown(() => nginx.stop())
   return nginx
 }
 
@@ -25,7 +29,7 @@ async function startBoth(t: Test) {
   const apps = [await startApp(t, options), await startApp(t, options)] as const
   const ports = [Number(new URL(await listen(apps[0])).port), Number(new URL(await listen(apps[1])).port)]
   const nginx = await startNginx(t, ports)
-  return nginx && { apps, nginx, token: await createToken(apps[0].db, 'editor') }
+  return { apps, nginx, token: await createToken(apps[0].db, 'editor') }
 }
 
 const post = (url: string, token: string, body: string, type = 'application/json') =>
@@ -38,10 +42,8 @@ const create = (origin: string, token: string, part_number: string) =>
     JSON.stringify({ part_number, item_type: 'part', description: 'Bracket' }),
   )
 
-t.test('a stream through nginx is live, and goes on through the other instance', async (t) => {
-  const both = await startBoth(t)
-  if (!both) return
-  const { apps, nginx, token } = both
+t.test('a stream through nginx is live, and goes on through the other instance', NGINX, async (t) => {
+  const { apps, nginx, token } = await startBoth(t)
   const health = await fetch(`${nginx.origin}/health`)
   t.strictSame(await health.json(), { status: 'ok', mode: 'normal' })
   t.equal(health.headers.get('server'), 'nginx', 'without its version')
@@ -73,10 +75,8 @@ t.test('a stream through nginx is live, and goes on through the other instance',
   t.notOk(again.seen.some(({ type }) => type === 'reset'))
 })
 
-t.test("a client is known by nginx's word for its address, not by its own", async (t) => {
-  const both = await startBoth(t)
-  if (!both) return
-  const { apps, nginx } = both
+t.test("a client is known by nginx's word for its address, not by its own", NGINX, async (t) => {
+  const { apps, nginx } = await startBoth(t)
   await createPerson(apps[0].db, 'mara', 'viewer')
   const signIn = async (forwarded: string): Promise<number> => {
     const res = await fetch(`${nginx.origin}/api/auth/login`, {
@@ -103,11 +103,8 @@ t.test("a client is known by nginx's word for its address, not by its own", asyn
   }
 })
 
-t.test('two clients behind one nginx are two', async (t) => {
-  if (process.platform !== 'linux') return t.comment('only Linux gives a client another loopback address')
-  const both = await startBoth(t)
-  if (!both) return
-  const { apps, nginx } = both
+t.test('two clients behind one nginx are two', ON_LINUX, async (t) => {
+  const { apps, nginx } = await startBoth(t)
   await createPerson(apps[0].db, 'mara', 'viewer')
   const clientAt = (localAddress: string) => {
     const dispatcher = new Agent({ localAddress })
@@ -131,10 +128,8 @@ t.test('two clients behind one nginx are two', async (t) => {
   t.equal(await mara(), 200)
 })
 
-t.test('an import may be large, nothing else', async (t) => {
-  const both = await startBoth(t)
-  if (!both) return
-  const { nginx, token } = both
+t.test('an import may be large, nothing else', NGINX, async (t) => {
+  const { nginx, token } = await startBoth(t)
   const row = `,part,${'x'.repeat(900)}\n`
   const csv = `part_number,item_type,description\n${Array.from({ length: 2000 }, (_, i) => `L-${i}${row}`).join('')}`
   t.ok(csv.length > 1024 * 1024)
@@ -161,13 +156,12 @@ async function startCrasher(t: Test): Promise<{ port: number; methods: string[] 
   return { port: (server.address() as AddressInfo).port, methods }
 }
 
-t.test('a write that may have arrived is not sent again, a read is', async (t) => {
+t.test('a write that may have arrived is not sent again, a read is', NGINX, async (t) => {
   const crashers = [await startCrasher(t), await startCrasher(t)]
   const nginx = await startNginx(
     t,
     crashers.map(({ port }) => port),
   )
-  if (!nginx) return
   for (const [method, times] of Object.entries({ GET: 2, POST: 1, PUT: 1, PATCH: 1, DELETE: 1 })) {
     const res = await fetch(`${nginx.origin}/api/items/A01-0001`, { method })
     t.equal(res.status, 503, method)
@@ -185,10 +179,8 @@ t.test('a write that may have arrived is not sent again, a read is', async (t) =
   t.match(await page.json(), { error: 'overloaded' })
 })
 
-t.test('an instance that is gone costs no write', async (t) => {
-  const both = await startBoth(t)
-  if (!both) return
-  const { apps, nginx, token } = both
+t.test('an instance that is gone costs no write', NGINX, async (t) => {
+  const { apps, nginx, token } = await startBoth(t)
   await apps[1].close()
   const statuses = await Promise.all(
     Array.from({ length: 8 }, async (_, i) => (await create(nginx.origin, token, `B01-000${i}`)).status),

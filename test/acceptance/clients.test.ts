@@ -4,8 +4,9 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { type FeedEvent, follow } from '../../examples/follow.js'
 import { pages } from '../../examples/pages.js'
-import { findChromium, launchBrowser } from '../harness/browser.js'
-import { ClientProcess, isInstalled } from '../harness/client-process.js'
+import { testInBrowser } from '../harness/browser.js'
+import { ClientProcess } from '../harness/client-process.js'
+import { isInstalled, needs } from '../harness/needs.js'
 import { PASSWORD } from '../harness/people.js'
 import { Site } from '../harness/site.js'
 import { closedOrigin } from '../harness/closed-origin.js'
@@ -32,7 +33,7 @@ const isLogged = ({ type }: FeedEvent) => /^(item|revision)\./.test(type)
 
 async function startCurl(t: Test, origin: string, token: string): Promise<Client[]> {
   if (!isInstalled('curl')) {
-    t.comment('there is no curl here: it is left out')
+    t.pass('curl', needs('curl'))
     return []
   }
   const curl = await ClientProcess.start(t, 'sh', 'follow.sh', { SILO_URL: origin, SILO_TOKEN: token })
@@ -42,7 +43,7 @@ async function startCurl(t: Test, origin: string, token: string): Promise<Client
 /** With a token that it is given, and as silo-mod: signed in by the form, with a token that it makes itself. */
 async function startPython(t: Test, origin: string, token: string): Promise<Client[]> {
   if (!isInstalled('python3')) {
-    t.comment('there is no python3 here: it is left out')
+    t.pass("Python's urllib", needs('python3'))
     return []
   }
   const given = await ClientProcess.start(t, 'python3', 'follow.py', { SILO_URL: origin, SILO_TOKEN: token })
@@ -172,9 +173,7 @@ async function runPython(script: string, ...args: string[]): Promise<string> {
   return stdout
 }
 
-t.test("Python's client, as a panel needs it", async (t) => {
-  if (!isInstalled('python3')) return t.comment('there is no python3 here: it is left out')
-
+t.test("Python's client, as a panel needs it", needs('python3'), async (t) => {
   t.test('tries ten times, after 1 s, doubling to 60 s, and then gives up', async (t) => {
     const script = [
       'import follow, sys',
@@ -208,24 +207,23 @@ t.test("Python's client, as a panel needs it", async (t) => {
   })
 })
 
-t.test("a browser's EventSource, as the document has it", async (t) => {
-  const chromium = findChromium()
-  if (chromium === undefined) return t.comment('no Chromium was found (see CHROMIUM_PATH): it is left out')
-  const [, script = ''] = /```js\n([^]*?)```/.exec(await readDocument()) ?? []
-  const site = await Site.open(t)
-  const { origin } = await site.start()
-  await site.send('POST', `${origin}/api/items`, { part_number: 'A-1' })
-  const browser = await launchBrowser(t, chromium)
-  const page = await browser.newPage()
-  await page.goto(`${origin}/login`)
-  await page.getByLabel('Username').fill('mara')
-  await page.getByLabel('Password').fill(PASSWORD)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.waitForURL(`${origin}/`)
+await testInBrowser(t, (browser) => {
+  t.test("a browser's EventSource, as the document has it", async (t) => {
+    const [, script = ''] = /```js\n([^]*?)```/.exec(await readDocument()) ?? []
+    const site = await Site.open(t)
+    const { origin } = await site.start()
+    await site.send('POST', `${origin}/api/items`, { part_number: 'A-1' })
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    await page.goto(`${origin}/login`)
+    await page.getByLabel('Username').fill('mara')
+    await page.getByLabel('Password').fill(PASSWORD)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.waitForURL(`${origin}/`)
 
-  // What the document leaves to the page, as a page that writes down what it is told.
-  await page.goto(`${origin}/docs`)
-  const told = await page.evaluateHandle<string[]>(`
+    // What the document leaves to the page, as a page that writes down what it is told.
+    await page.goto(`${origin}/docs`)
+    const told = await page.evaluateHandle<string[]>(`
     globalThis.told = [];
     const tell = (name) => (what) => void told.push(name + ' ' + JSON.stringify(what.part_number ?? what));
     const show = (items) => tell('show')(items.map((item) => item.part_number));
@@ -233,23 +231,23 @@ t.test("a browser's EventSource, as the document has it", async (t) => {
     (async () => { ${script} })();
     told
   `)
-  const seen = () => told.jsonValue()
-  await waitFor('the stream', async () => (await seen()).includes('allowSaving true'))
-  await site.send('POST', `${origin}/api/items`, { part_number: 'A-2' })
-  await site.send('PUT', `${origin}/api/items/A-2`, { description: 'x' })
-  await site.send('DELETE', `${origin}/api/items/A-1`)
-  await waitFor('the rest', async () => (await seen()).length >= 5)
-  t.strictSame(await seen(), [
-    'show ["A-1"]',
-    'allowSaving true',
-    'add "A-2"',
-    'refresh "A-2"',
-    'remove "A-1"',
-  ])
+    const seen = () => told.jsonValue()
+    await waitFor('the stream', async () => (await seen()).includes('allowSaving true'))
+    await site.send('POST', `${origin}/api/items`, { part_number: 'A-2' })
+    await site.send('PUT', `${origin}/api/items/A-2`, { description: 'x' })
+    await site.send('DELETE', `${origin}/api/items/A-1`)
+    await waitFor('the rest', async () => (await seen()).length >= 5)
+    t.strictSame(await seen(), [
+      'show ["A-1"]',
+      'allowSaving true',
+      'add "A-2"',
+      'refresh "A-2"',
+      'remove "A-1"',
+    ])
+  })
 })
 
-t.test('a spreadsheet gets all items by one line of curl', async (t) => {
-  if (!isInstalled('curl')) return t.comment('there is no curl here: it is left out')
+t.test('a spreadsheet gets all items by one line of curl', needs('curl'), async (t) => {
   const [, line = ''] = /^(curl .*text\/csv.*)$/m.exec(await readDocument()) ?? []
   const site = await Site.open(t)
   const { origin } = await site.start()

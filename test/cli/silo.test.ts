@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { isInstalled } from '../harness/client-process.js'
+import { needs } from '../harness/needs.js'
 import { closedOrigin } from '../harness/closed-origin.js'
 import { Command, Shell } from '../harness/command.js'
 import { PASSWORD } from '../harness/people.js'
@@ -57,8 +57,7 @@ t.test('signing in keeps a token, not the password, where nobody else can read i
   t.equal(tokens?.count, 0, 'the token is revoked')
 })
 
-t.test('on a terminal the password is asked for and not shown', async (t) => {
-  if (!isInstalled('script')) return t.comment('there is no "script" here to make a terminal: it is left out')
+t.test('on a terminal the password is asked for and not shown', needs('script'), async (t) => {
   const site = await Site.open(t)
   const { origin } = await site.start()
   const shell = await Shell.open(t)
@@ -227,8 +226,7 @@ t.test('tail comes back by itself after the service was killed, and misses nothi
   t.equal((await command.ended()).code, 3, 'a sign-in that no longer holds ends it')
 })
 
-t.test('only a terminal gets colours and a bar, and NO_COLOR turns them off', async (t) => {
-  if (!isInstalled('script')) return t.comment('there is no "script" here to make a terminal: it is left out')
+t.test('only a terminal gets colours and a bar, and NO_COLOR turns them off', needs('script'), async (t) => {
   const { shell } = await visit(t)
   const file = join(shell.home, 'parts.csv')
   await writeFile(file, 'Part Number\nA-1\n')
@@ -253,7 +251,7 @@ t.test('a closed pipe ends it quietly', async (t) => {
 
 t.test('in a fresh clone npx finds it, and builds it the first time', async (t) => {
   const clone = join((await Shell.open(t)).home, 'silo')
-  const left = new Set(['node_modules', 'dist', 'mutant', '.git', '.tap', '.silo', '.silo-demo', 'test'])
+  const left = new Set(['node_modules', 'dist', '.git', '.tap', '.silo', '.silo-demo', 'test'])
   await cp(ROOT, clone, { recursive: true, filter: (path) => !left.has(basename(path)) })
   await symlink(join(ROOT, 'node_modules'), join(clone, 'node_modules'))
   const npx = () =>

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type Browser, type Page, chromium } from 'playwright-core'
 import type { Test } from 'tap'
+import { needs } from './needs.js'
 
 const PLACES = [
   '/usr/bin/chromium',
@@ -42,9 +43,13 @@ export function complaintsOf(page: Page): string[] {
   return complaints
 }
 
-/** Declares tests that need a browser, and starts one for them; where there is none, says so. */
+/**
+ * Declares tests that need a browser, and starts one for them; where there is none, they are skipped.
+ * @throws {Error} under CI, where there must be one
+ */
 export async function testInBrowser(t: Test, declare: (browser: Browser) => void): Promise<void> {
+  const needed = needs('chromium')
   const chromium = findChromium()
-  if (chromium === undefined) t.comment('no Chromium was found (see CHROMIUM_PATH): the pages are not tested')
+  if (chromium === undefined) t.pass('in a browser (CHROMIUM_PATH names one)', needed)
   else declare(await launchBrowser(t, chromium))
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,9 +6,6 @@ import { fileURLToPath } from 'node:url'
 import { createParser } from 'eventsource-parser'
 import type { Test } from 'tap'
 import type { Seen } from './watcher.js'
-
-/** Whether `program` can be run here. */
-export const isInstalled = (program: string): boolean => spawnSync(program, ['--version']).status === 0
 
 /** One of the clients in examples/ as a process of its own, with a bookmark of its own. */
 export class ClientProcess {

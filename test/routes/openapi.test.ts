@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t from 'tap'
 import { ERRORS } from '../../errors.js'
 import { createToken, startApp } from '../harness/app.js'
-import { complaintsOf, findChromium, launchBrowser } from '../harness/browser.js'
-import { isInstalled } from '../harness/client-process.js'
+import { complaintsOf, testInBrowser } from '../harness/browser.js'
+import { needs } from '../harness/needs.js'
 import { PASSWORD, bearer, createPerson } from '../harness/people.js'
 import { listen } from '../harness/watcher.js'
 
@@ -41,8 +41,7 @@ const UNKNOWN: Record<string, string> = {
   'delete /api/auth/tokens/{id}': '404',
 }
 
-t.test('every example works when it is pasted into a shell', async (t) => {
-  if (!isInstalled('curl')) return t.comment('there is no curl here: it is left out')
+t.test('every example works when it is pasted into a shell', needs('curl'), async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const SILO_TOKEN = await createToken(app.db, 'admin')
@@ -210,7 +209,7 @@ async function tryOut(page: Page, operation: string): Promise<string> {
   return (await status.innerText()).trim()
 }
 
-function testInBrowser(browser: Browser): void {
+await testInBrowser(t, (browser) => {
   t.test('the API reference works under the policy of every page, and asks nobody else', async (t) => {
     const app = await startApp(t)
     const origin = await listen(app)
@@ -254,9 +253,4 @@ function testInBrowser(browser: Browser): void {
       [],
     )
   })
-}
-
-const chromium = findChromium()
-if (chromium === undefined)
-  t.comment('no Chromium was found (see CHROMIUM_PATH): the API reference is not tried in one')
-else testInBrowser(await launchBrowser(t, chromium))
+})

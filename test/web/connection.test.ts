@@ -5,6 +5,7 @@ import { freePort } from '../../chaos/ports.js'
 import { connect } from '../../store/connect.js'
 import { testInBrowser } from '../harness/browser.js'
 import { createDatabase } from '../harness/database.js'
+import { needs } from '../harness/needs.js'
 import { createItem, line, numbers } from '../harness/panel.js'
 import { Site } from '../harness/site.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
@@ -98,14 +99,14 @@ await testInBrowser(t, (browser) => {
     },
   )
 
-  t.test('the instance that serves the panel ends: it goes on through nginx with the other', async (t) => {
+  const title = 'the instance that serves the panel ends: it goes on through nginx with the other'
+  t.test(title, needs('nginx'), async (t) => {
     const site = await Site.open(t)
     const both = [
       await site.start({ TRUST_PROXY: 'loopback' }),
       await site.start({ TRUST_PROXY: 'loopback' }),
     ]
     const nginx = await Nginx.start(both.map(({ origin }) => Number(new URL(origin).port)))
-    if (!nginx) return t.comment('nginx is not installed')
     t.teardown(() => nginx.stop())
     const page = await openPanel(t, browser, nginx.origin)
     await post(t, site, nginx.origin, 'A-1')

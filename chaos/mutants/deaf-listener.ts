@@ -1,0 +1,13 @@
+import * as genuine from '../../store/pool.js'
+import type { Sql } from '../../store/connect.js'
+
+export * from '../../store/pool.js'
+
+/** A pool that listens without `onlisten`: what was notified while the session was down stays unread. */
+export const openPool: typeof genuine.openPool = (...options) => {
+  const pool = genuine.openPool(...options)
+  const listen: Sql['listen'] = (channel, onNotify) => pool.listen(channel, onNotify)
+  return new Proxy(pool, {
+    get: (target, name): unknown => (name === 'listen' ? listen : Reflect.get(target, name)),
+  })
+}

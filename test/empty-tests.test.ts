@@ -1,0 +1,33 @@
+import t from 'tap'
+import { findEmptyTests } from './harness/empty-tests.js'
+
+t.test('a test that ended without an assertion is found, at any depth; a skipped one is not', (t) => {
+  const tap = `TAP version 14
+# Subtest: empty
+    1..0
+ok 1 - empty # time=70.331ms
+
+# Subtest: comment only
+    # nothing
+    1..0
+ok 2 - comment only # time=46.509ms
+
+# Subtest: group
+    # Subtest: empty inside
+        1..0
+    ok 1 - empty inside # time=1.422ms
+    
+    1..1
+ok 3 - group # time=42.93ms
+
+ok 4 - skipped # SKIP not installed here: nginx
+# Subtest: whole
+    ok 1 - should be equal
+    1..1
+ok 5 - whole # time=54.301ms
+
+1..5
+`
+  t.strictSame(findEmptyTests(tap), ['empty', 'comment only', 'empty inside'])
+  t.end()
+})
