@@ -92,6 +92,7 @@ t.test('whoever joins in the middle of a round takes the turn of nobody', async 
   await until(() => having(clients, [1, 2]) === 250, 'those who were there have both')
   settle(feed, 3)
   await until(() => having(later, [3]) === 150, 'those who came have what came after them')
+  t.equal(having(clients, [1, 2]) + having(clients, [1, 2, 3]), 250, 'and the others lose nothing by it')
 })
 
 t.test('whoever leaves in the middle of a round takes the turn of nobody', async (t) => {
@@ -102,6 +103,7 @@ t.test('whoever leaves in the middle of a round takes the turn of nobody', async
   for (const { connection } of clients.slice(50, 200)) feed.close(connection, 'client-gone')
   const rest = [...clients.slice(0, 50), ...clients.slice(200)]
   await until(() => having(rest, [1, 2]) === 100, 'the others have both')
+  t.equal(having(clients, [1, 2]), 100, 'and nobody else')
 })
 
 t.test('whoever fails in a round takes the turn of nobody', async (t) => {

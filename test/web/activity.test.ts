@@ -84,6 +84,7 @@ await testInBrowser(t, (browser) => {
     await line(page, 'A01-0001').getByRole('link').click()
     await page.waitForURL(`${address}/items/A01-0001`)
     await page.getByText('Bracket, welded').first().waitFor()
+    t.match(await page.title(), 'A01-0001')
   })
 
   t.test('filters are kept in the address, and hold for what was and for what comes', async (t) => {

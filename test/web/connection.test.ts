@@ -184,6 +184,7 @@ await testInBrowser(t, (browser) => {
     await live(page)
     const closing = app.close()
     await page.getByText('The server is shutting down.').waitFor()
+    t.equal(app.sse.clients, 1, 'the stream is still open')
     await closing
     await reconnecting(page)
   })

@@ -167,6 +167,7 @@ await testInBrowser(t, (browser) => {
     await again.waitFor({ state: 'detached' })
     await dialog.getByRole('button', { name: 'Create' }).click()
     await untilListed(page, 'A01-0001')
+    t.strictSame([...(await app.db`select part_number from items`)], [{ part_number: 'A01-0001' }])
   })
 
   t.test('an import with a bad row names it and writes nothing; the mended one is imported', async (t) => {

@@ -95,5 +95,6 @@ await testInBrowser(t, (browser) => {
     await signIn(page, 'noor')
     await page.locator('#account', { hasText: 'noor' }).waitFor()
     await live(page)
+    t.equal(await page.getByRole('dialog').count(), 0)
   })
 })
