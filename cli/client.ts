@@ -2,6 +2,7 @@ import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ErrorBody } from './answers.js'
 import { EXIT, Failure } from './failure.js'
+import { plain } from './screen.js'
 
 /** How long an answer may take to begin, in ms. */
 const PATIENCE_MS = 60_000
@@ -95,9 +96,9 @@ export class Client {
     if (body.error === 'unauthenticated') {
       return new Failure(`You are not signed in at ${this.url}: run "silo login" first.`, EXIT.access)
     }
-    const details = body.details.map(({ field, message }) => `\n  ${field} ${message}`).join('')
+    const details = body.details.map(({ field, message }) => `\n  ${plain(`${field} ${message}`)}`).join('')
     const access = response.status === 401 || response.status === 403
-    return new Failure(body.message + details, access ? EXIT.access : EXIT.refused)
+    return new Failure(plain(body.message) + details, access ? EXIT.access : EXIT.refused)
   }
 
   #stranger(): Failure {

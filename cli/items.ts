@@ -1,5 +1,5 @@
 import { type Item, Item as ItemAnswer, ItemPage } from './answers.js'
-import { painter, plain, print, tell } from './screen.js'
+import { jsonLine, painter, plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
 /** The most that a page of the API holds. */
@@ -21,7 +21,7 @@ export async function get(partNumber: string, { json = false, ...where }: GetOpt
   const client = await openSession(where)
   const path = `/api/items/${encodeURIComponent(partNumber)}`
   const item = await client.ask(ItemAnswer, 'GET', path)
-  if (json) return print(JSON.stringify(item))
+  if (json) return print(jsonLine(JSON.stringify(item)))
 
   const paint = painter(process.stdout)
   print(`${paint('bold', plain(item.part_number))}  ${plain(item.description)}`)
@@ -62,13 +62,13 @@ export async function search(words: string[], options: SearchOptions): Promise<v
   const { items, more } = await find(words, options)
   if (items.length === 0) tell('Nothing was found.')
   if (more) tell(`There is more: these are the first ${items.length} (--limit).`)
-  if (options.json) return items.forEach((item) => print(JSON.stringify(item)))
+  if (options.json) return items.forEach((item) => print(jsonLine(JSON.stringify(item))))
 
   const paint = painter(process.stdout)
   const width = Math.max(0, ...items.map(({ part_number }) => part_number.length))
   for (const { part_number, item_type, revision, description } of items) {
     const number = paint('bold', plain(part_number).padEnd(width))
-    const about = paint('dim', `${item_type.padEnd(10)}  rev ${String(revision).padEnd(3)}`)
+    const about = paint('dim', `${plain(item_type).padEnd(10)}  rev ${String(revision).padEnd(3)}`)
     print(`${number}  ${about}  ${plain(description)}`)
   }
 }

@@ -5,7 +5,7 @@ import { CreatedToken, SignedIn } from './answers.js'
 import { Client } from './client.js'
 import { credentialsFile, forgetLogin, keepLogin, readCredentials } from './credentials.js'
 import { EXIT, Failure } from './failure.js'
-import { tell } from './screen.js'
+import { plain, tell } from './screen.js'
 import { type Where, findUrl } from './session.js'
 
 export interface LoginOptions extends Where {
@@ -47,7 +47,7 @@ export async function login(options: LoginOptions): Promise<void> {
   })
   await keepLogin(url, { username: user.username, token_id: id, token })
   await client.send('POST', '/logout')
-  tell(`Signed in at ${url} as ${user.username} (${user.role}). Kept in ${credentialsFile()}.`)
+  tell(`Signed in at ${url} as ${plain(`${user.username} (${user.role})`)}. Kept in ${credentialsFile()}.`)
 }
 
 /** Revokes what `login` has made, and forgets it. */

@@ -3,7 +3,7 @@ import { EXIT, Failure } from './failure.js'
 import { importFile } from './import.js'
 import { get, search } from './items.js'
 import { login, logout } from './login.js'
-import { painter, tell } from './screen.js'
+import { painter, plain, tell } from './screen.js'
 import { tail } from './tail.js'
 import { createToken } from './token.js'
 
@@ -77,7 +77,9 @@ function endOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage
   if (error instanceof Error && error.message === 'canceled') return 130
   if (!(error instanceof Failure)) throw error
-  tell(`${painter(process.stderr)('red', 'silo:')} ${error.message}`)
+  // It may quote a server, a file or its name; its own line breaks stay.
+  const lines = error.message.split('\n').map((line) => (line.startsWith('  ') ? '  ' : '') + plain(line))
+  tell(`${painter(process.stderr)('red', 'silo:')} ${lines.join('\n')}`)
   return error.exitCode
 }
 

@@ -17,12 +17,31 @@ export const painter = (output: NodeJS.WriteStream): Paint =>
       (style, text) => styleText(style, text, { validateStream: false })
     : (_style, text) => text
 
-/** Control characters, and those that turn the direction of text: in a terminal both can make a text look like another. */
-// eslint-disable-next-line no-control-regex
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+/**
+ * What a terminal obeys, or does not show: control characters (C0, C1), format characters (they turn the direction of text, or
+ * hide it), line and paragraph separators, halves of surrogate pairs. Joiners are left: Persian and Hindi are written with them.
+ */
+const UNSEEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 
-/** A text from the database on one line, with nothing in it that a terminal would obey. */
-export const plain = (text: string): string => text.replace(/\s*\n\s*/g, ' ').replace(UNSEEN, '\ufffd')
+/** The same in a line of JSON, joiners included: an escape there loses nothing. */
+const UNSEEN_IN_JSON = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+/** A text from somewhere else on one line, with nothing in it that a terminal would obey. */
+export const plain = (text: string): string =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .join(' ')
+    .replace(UNSEEN, '\ufffd')
+
+const escapeUnits = (character: string): string =>
+  Array.from(
+    { length: character.length },
+    (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`,
+  ).join('')
+
+/** A line of JSON with nothing in it that a terminal would obey: it says the same. */
+export const jsonLine = (json: string): string => json.replace(UNSEEN_IN_JSON, escapeUnits)
 
 /** Says something to the person, beside what the command gives out. */
 export const tell = (line: string): void => void process.stderr.write(`${line}\n`)

@@ -1,5 +1,5 @@
 import { type FeedEvent, type State, follow } from './follow.js'
-import { type Paint, painter, plain, print, tell } from './screen.js'
+import { type Paint, jsonLine, painter, plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
 export interface TailOptions extends Where {
@@ -39,10 +39,11 @@ const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
 
 function lineOf(event: FeedEvent, paint: Paint): string {
   const { at, part_number, actor } = event.data
-  const time = typeof at === 'string' ? clock.format(new Date(at)) : ''
+  const moment = new Date(typeof at === 'string' ? at : NaN)
+  const time = Number.isNaN(moment.getTime()) ? '' : clock.format(moment)
   return [
     paint('dim', time),
-    paint(COLOURS[event.type] ?? 'reset', event.type.padEnd('revision.created'.length)),
+    paint(COLOURS[event.type] ?? 'reset', plain(event.type).padEnd('revision.created'.length)),
     paint('bold', word(part_number)),
     tellingOf(event).trimEnd(),
     paint('dim', `· ${word(actor)}`),
@@ -70,7 +71,7 @@ class View {
   event(event: FeedEvent): void {
     if (event.type === 'heartbeat') return
     if (event.type === 'server.state') return this.#showMode(word(event.data.mode))
-    if (this.json) return print(JSON.stringify(event))
+    if (this.json) return print(jsonLine(JSON.stringify(event)))
     if (event.type === 'reset') return this.#showReset(event)
     print(lineOf(event, this.#paintLine))
   }
@@ -80,7 +81,7 @@ class View {
       case 'live':
         return tell(`${this.#paint('green', '● live')} at ${this.url}`)
       case 'lost':
-        return tell(`${this.#paint('red', '○ connection lost')}: ${state.reason}`)
+        return tell(`${this.#paint('red', '○ connection lost')}: ${plain(state.reason)}`)
       case 'reconnecting': {
         const { attempt, inMs } = state
         return tell(this.#paint('yellow', `◌ reconnecting (${attempt}) in ${Math.ceil(inMs / 1000)} s …`))

@@ -1,5 +1,5 @@
 import { CreatedToken } from './answers.js'
-import { print, tell } from './screen.js'
+import { plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
 export interface TokenOptions extends Where {
@@ -13,6 +13,8 @@ export async function createToken(name: string, { role, days, ...where }: TokenO
   const created = await client.ask(CreatedToken, 'POST', '/api/auth/tokens', {
     body: { name, expires_in_days: days, role },
   })
-  tell(`A token for ${created.role}s, until ${created.expires_at.slice(0, 10)}. It is shown this once:`)
-  print(created.token)
+  tell(
+    plain(`A token for ${created.role}s, until ${created.expires_at.slice(0, 10)}. It is shown this once:`),
+  )
+  print(plain(created.token))
 }
