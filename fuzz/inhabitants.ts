@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Role } from '../schemas/auth.js'
 import type { Sql } from '../store/connect.js'
 import { hashPassword } from '../store/passwords.js'
-import { createUser } from '../store/users.js'
+import { addUser } from '../store/users.js'
 
 /** Somebody with an API token. */
 export interface Inhabitant {
@@ -47,5 +47,5 @@ export async function giveTokens(sql: Sql, username: string, count: number): Pro
 
 export async function settleGuest(sql: Sql): Promise<void> {
   const password_hash = await hashPassword(GUEST.password)
-  await createUser(sql, { username: GUEST.username, display_name: 'Guest', role: 'viewer', password_hash })
+  await addUser(sql, { username: GUEST.username, display_name: 'Guest', role: 'viewer', password_hash })
 }

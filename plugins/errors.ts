@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
+import { rightError } from '../store/author.js'
 import { LINGER_MS } from './unread-bodies.js'
 
 /** Fastify's own errors that are the client's, and what the API calls them. */
@@ -43,6 +44,8 @@ export function isUnavailable(error: unknown): boolean {
 function toApiError(error: FastifyError | ApiError | Error): ApiError {
   if (error instanceof ApiError) return error
   if (isUnavailable(error)) return new ApiError('database_unavailable')
+  const lost = rightError(error)
+  if (lost) return lost
   if (error instanceof postgres.PostgresError) {
     return error.code === LOCK_NOT_AVAILABLE
       ? new ApiError('overloaded', { message: 'Another writer still holds what this would change.' })

@@ -185,7 +185,6 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       const token = `silo_${randomBytes(32).toString('base64url')}`
       const hash = createHash('sha256').update(token).digest()
       const created = await createToken(app.db, principal, { name, role, expires_in_days, hash })
-      if (!created) throw new ApiError('unauthenticated')
       return reply.code(201).send({ ...created, token })
     },
   )
@@ -203,7 +202,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       onRequest: app.requireRole('viewer'),
     },
     async (request, reply) => {
-      const revoked = await revokeToken(app.db, request.principal.user_id, request.params.id)
+      const revoked = await revokeToken(app.db, request.principal, request.params.id)
       if (!revoked) throw new ApiError('token_not_found')
       app.forgetPrincipals()
       return reply.code(204).send(null)

@@ -144,14 +144,13 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const read = READERS[request.mediaType ?? '']
       if (!read) throw new ApiError('unsupported_media_type')
       const body = request.body instanceof Readable ? request.body : Readable.from([])
-      const author = { actor: request.principal.username }
 
       const leave = slots.take('import')
       if (!leave) throw new ApiError('overloaded', { headers: { 'retry-after': '10' } })
       let result: ImportResult
       try {
         const collected = await collect(read(readText(chunksOf(body), MAX_BYTES)), check)
-        result = await importCollected(app.db, collected, request.query, author)
+        result = await importCollected(app.db, collected, request.query, request.principal)
       } finally {
         leave()
       }

@@ -96,7 +96,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
           details: ['part_number', 'category'].map((field) => ({ field, message })),
         })
       }
-      const item = await createItem(given, { actor: request.principal.username, comment })
+      const item = await createItem(given, { ...request.principal, comment })
       return reply
         .code(201)
         .headers({ location: `/api/items/${item.part_number}`, etag: tagOf(item.revision) })
@@ -210,7 +210,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         app.db,
         part_number,
         content,
-        { actor: request.principal.username, comment },
+        { ...request.principal, comment },
         { revisions: namedTags(request.headers['if-match']) },
       )
       return reply.header('etag', tagOf(item.revision)).send(item)
@@ -231,12 +231,9 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      await archiveItem(
-        app.db,
-        request.params.part_number,
-        { actor: request.principal.username },
-        { revisions: namedTags(request.headers['if-match']) },
-      )
+      await archiveItem(app.db, request.params.part_number, request.principal, {
+        revisions: namedTags(request.headers['if-match']),
+      })
       return reply.code(204).send(null)
     },
   )

@@ -125,7 +125,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
         app.db,
         request.params.part_number,
         content,
-        { actor: request.principal.username, comment },
+        { ...request.principal, comment },
         { revisions: namedTags(request.headers['if-match']) },
       )
       return reply

@@ -34,7 +34,7 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
       onRequest: app.requireRole('admin'),
     },
     async (request) => {
-      await writeMode(app.db, request.body.mode)
+      await writeMode(app.db, request.principal, request.body.mode)
       // The first may be a pulse that began before the write; the second can't be.
       await app.pulse()
       await app.pulse()

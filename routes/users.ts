@@ -36,7 +36,12 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { username, password, role, display_name = username } = request.body
       const password_hash = await hashPassword(password)
-      const created = await createUser(app.db, { username, display_name, role, password_hash })
+      const created = await createUser(app.db, request.principal, {
+        username,
+        display_name,
+        role,
+        password_hash,
+      })
       if (!created) throw new ApiError('username_taken')
       return reply
         .code(201)
@@ -59,7 +64,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { password, ...changes } = request.body
-      const change = await updateUser(app.db, request.params.username, {
+      const change = await updateUser(app.db, request.principal, request.params.username, {
         ...changes,
         ...(password !== undefined && { password_hash: await hashPassword(password) }),
       })
@@ -81,7 +86,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const refused = await deleteUser(app.db, request.params.username)
+      const refused = await deleteUser(app.db, request.principal, request.params.username)
       app.forgetPrincipals()
       if (refused) throw new ApiError(refused)
       return reply.code(204).send(null)

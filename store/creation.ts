@@ -4,7 +4,7 @@ import postgres from 'postgres'
 import { batched } from '../lib/batch.js'
 import { ApiError } from '../errors.js'
 import type { Item, NewItem } from '../schemas/items.js'
-import { type Author, context } from './author.js'
+import { type Author, context, rightError } from './author.js'
 import type { Sql } from './connect.js'
 import { columns, hasNumber } from './items.js'
 
@@ -67,14 +67,16 @@ async function insertOf(sql: Sql, drafts: Draft[], author: Author): Promise<[str
   try {
     return (await insertItems(sql, drafts, author, PATIENCE_MS)).map((item) => [item.id, item])
   } catch (error) {
-    if (isRefused(error)) return []
+    const refusal = rightError(error)
+    if (!refusal && isRefused(error)) return []
     const reason =
-      error instanceof Error ? error : new Error('the items may not have been created', { cause: error })
+      refusal ??
+      (error instanceof Error ? error : new Error('the items may not have been created', { cause: error }))
     return drafts.map(({ id }) => [id, reason])
   }
 }
 
-/** Creates the items of all authors, a statement each: what an author says is said for all of it. */
+/** Creates the items of all authors, a statement each: what a credential says is said for all of it. */
 async function insertTogether(sql: Sql, drafts: readonly Draft[]): Promise<Outcome[]> {
   const outcomes = new Map<string, Outcome>()
   const authors = new Map<string, { author: Author; drafts: Draft[] }>()
@@ -84,7 +86,7 @@ async function insertTogether(sql: Sql, drafts: readonly Draft[]): Promise<Outco
       continue
     }
     const { author } = draft
-    const key = JSON.stringify([author.actor, author.comment])
+    const key = JSON.stringify([author.token_id, author.comment])
     const same = authors.get(key) ?? { author, drafts: [] }
     same.drafts.push(draft)
     authors.set(key, same)

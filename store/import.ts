@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import { ApiError } from '../errors.js'
 import { type ImportResult, type ImportRow, MAX_ERRORS, type RowError } from '../schemas/import.js'
-import { type Author, context } from './author.js'
+import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 
 /** How often an import may lose to writers that create or lock its items while it runs. */
@@ -118,6 +118,7 @@ async function judgeAndWrite(
     select verdict, count(*)::integer as count,
            to_jsonb((array_agg(number order by number))[1:${MAX_ERRORS}::integer]) as rows
       from judged
+     where ${hasRight(sql, 'context')}
      group by verdict
   `
 }

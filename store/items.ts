@@ -1,6 +1,6 @@
 import { ApiError } from '../errors.js'
 import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
-import { type Author, context } from './author.js'
+import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 
 /** What the list and the export leave out. */
@@ -133,6 +133,7 @@ async function write(
       select items.*, ${revisions ?? null}::text[] is null or revision::text = any(${revisions ?? null}::text[]) as matches
         from context, items
        where ${hasNumber(sql, partNumber)}
+         and ${hasRight(sql, 'context')}
          for update of items
     ),
     written as (

@@ -1,4 +1,5 @@
 import type { StoredMode } from '../schemas/mode.js'
+import { type Credential, author } from './author.js'
 import type { Sql } from './connect.js'
 
 /** The mode that an admin chose for all instances. */
@@ -8,6 +9,11 @@ export async function readMode(sql: Sql): Promise<StoredMode> {
   return row.mode
 }
 
-export async function writeMode(sql: Sql, mode: StoredMode): Promise<void> {
-  await sql`update server_settings set mode = ${mode}`
+export async function writeMode(sql: Sql, by: Credential, mode: StoredMode): Promise<void> {
+  await sql`
+    with ${author(sql, by, 'admin')}
+    update server_settings
+       set mode = ${mode}
+      from author
+  `
 }

@@ -1,4 +1,5 @@
 import type { Role, Token } from '../schemas/auth.js'
+import { type Credential, author, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 import type { StoredCredentials } from './users.js'
 
@@ -6,8 +7,7 @@ import type { StoredCredentials } from './users.js'
 const SESSION_SECONDS = 12 * 60 * 60
 
 /** A live credential and the person behind it, with the role that is left of both. */
-export interface Principal {
-  token_id: string
+export interface Principal extends Credential {
   user_id: string
   username: string
   display_name: string
@@ -125,39 +125,21 @@ export async function revokeSession(sql: Sql, id: string): Promise<void> {
 
 const columns = (sql: Sql) => sql`id, name, role, created_at, expires_at, last_used_at`
 
-/**
- * Creates an API token by a credential that must still hold here and now: what another instance has just revoked can't
- * live on in a token it makes. The person is locked before the credential, the order in which a revocation takes them.
- * @returns nothing when the credential no longer holds
- */
+/** Creates an API token by a credential that must still hold: what another instance has just revoked can't live on in a token it makes. */
 export async function createToken(
   sql: Sql,
-  by: Principal,
+  by: Credential,
   token: { name: string; role: Role; expires_in_days: number; hash: Buffer },
-): Promise<Token | undefined> {
+): Promise<Token> {
   const [created] = await sql<Token[]>`
-    with person as (
-      select id
-        from users
-       where id = ${by.user_id}
-         and active
-         for share
-    ),
-    credential as (
-      select user_id
-        from tokens
-       where id = ${by.token_id}
-         and user_id = (select id from person)
-         and revoked_at is null
-         and expires_at > now()
-         for share
-    )
+    with ${author(sql, by, token.role)}
     insert into tokens (user_id, kind, name, role, hash, expires_at)
     select user_id, 'api', ${token.name}, ${token.role}, ${token.hash},
            now() + make_interval(days => ${token.expires_in_days})
-      from credential
+      from author
     returning ${columns(sql)}
   `
+  if (!created) throw new Error('an insert returned no row')
   return created
 }
 
@@ -174,14 +156,17 @@ export async function listTokens(sql: Sql, userId: string): Promise<Token[]> {
 }
 
 /** @returns whether the user had this API token */
-export async function revokeToken(sql: Sql, userId: string, id: string): Promise<boolean> {
+export async function revokeToken(sql: Sql, by: Credential, id: string): Promise<boolean> {
   const { count } = await sql`
-    update tokens
-       set revoked_at = now()
-     where id = ${id}
-       and user_id = ${userId}
-       and kind = 'api'
-       and revoked_at is null
+    with ${author(sql, by, 'viewer')}
+    update tokens t
+       set revoked_at = clock_timestamp()
+      from author
+     where t.id = ${id}
+       and t.user_id = author.user_id
+       and t.kind = 'api'
+       and t.revoked_at is null
+       and ${hasRight(sql, 'author')}
   `
   return count > 0
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Role } from '../schemas/auth.js'
 import type { User } from '../schemas/users.js'
+import { type Credential, author, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 import { hashPassword } from './passwords.js'
 
@@ -37,13 +38,21 @@ export async function listUsers(sql: Sql): Promise<User[]> {
   `
 }
 
-/** @returns nothing when the name is taken, in whatever case */
-export async function createUser(
-  sql: Sql,
-  user: { username: string; display_name: string; role: Role; password_hash: string },
-): Promise<User | undefined> {
+export interface NewUser {
+  username: string
+  display_name: string
+  role: Role
+  password_hash: string
+}
+
+/**
+ * Creates a user where there is nobody yet who could be asked for the right: at the first start.
+ * @returns nothing when the name is taken, in whatever case
+ */
+export async function addUser(sql: Sql, user: NewUser): Promise<User | undefined> {
+  const { username, display_name, role, password_hash } = user
   const [created] = await sql<User[]>`
-    insert into users ${sql(user)}
+    insert into users ${sql({ username, display_name, role, password_hash })}
         on conflict ((lower(username))) do nothing
     returning ${columns(sql)}
   `
@@ -63,19 +72,49 @@ const lockedAdmins = (sql: Sql) => sql`
      for update
 `
 
+/** The CTEs `admins`, all of them locked, and `author`, who must be one of them. */
+const adminAuthor = (sql: Sql, by: Credential) => sql`
+  admins as materialized (${lockedAdmins(sql)}),
+  ${author(
+    sql,
+    by,
+    'admin',
+    sql`select id, 'admin' as role from admins where id = (select user_id from tokens where id = ${by.token_id})`,
+  )}
+`
+
+/**
+ * @returns nothing when the name is taken, in whatever case
+ * @throws {PostgresError} when `by` is no admin's credential (any more); so do the other functions that take one
+ */
+export async function createUser(sql: Sql, by: Credential, user: NewUser): Promise<User | undefined> {
+  const { username, display_name, role, password_hash } = user
+  const [created] = await sql<User[]>`
+    with ${adminAuthor(sql, by)}
+    insert into users (username, display_name, role, password_hash)
+    select ${username}, ${display_name}, ${role}, ${password_hash}
+      from author
+        on conflict ((lower(username))) do nothing
+    returning ${columns(sql)}
+  `
+  return created
+}
+
 /** Changes what is given. A new password, or `active: false`, ends every session and token of the user (a trigger). */
 export async function updateUser(
   sql: Sql,
+  by: Credential,
   username: string,
   changes: { role?: Role; display_name?: string; active?: boolean; password_hash?: string },
 ): Promise<UserChange> {
   const { role = null, display_name = null, active = null, password_hash = null } = changes
   const [row] = await sql<(User | { id: null })[]>`
-    with admins as (${lockedAdmins(sql)}),
-    person as (
-      select id as person_id
-        from users
-       where lower(username) = lower(${username})
+    with ${adminAuthor(sql, by)},
+    target as materialized (
+      select u.id as target_id
+        from users u
+       where lower(u.username) = lower(${username})
+         and ${hasRight(sql, 'author')}
     ),
     changed as (
       update users u
@@ -83,8 +122,8 @@ export async function updateUser(
              display_name  = coalesce(${display_name}, display_name),
              active        = coalesce(${active}, active),
              password_hash = coalesce(${password_hash}, password_hash)
-        from person
-       where u.id = person.person_id
+        from target
+       where u.id = target_id
          and (u.role <> 'admin'
               or not u.active
               or (coalesce(${role}, u.role) = 'admin' and coalesce(${active}, u.active))
@@ -92,8 +131,8 @@ export async function updateUser(
       returning ${columns(sql)}
     )
     select changed.*
-      from person
-      left join changed on changed.id = person.person_id
+      from target
+      left join changed on changed.id = target_id
   `
   if (!row) return { refused: 'user_not_found' }
   if (row.id === null) return { refused: 'last_admin' }
@@ -103,26 +142,28 @@ export async function updateUser(
 /** @returns why the user is still there, or nothing once it is gone, with its tokens */
 export async function deleteUser(
   sql: Sql,
+  by: Credential,
   username: string,
 ): Promise<'user_not_found' | 'last_admin' | undefined> {
   const [row] = await sql<{ deleted: boolean }[]>`
-    with admins as (${lockedAdmins(sql)}),
-    person as (
-      select id
-        from users
-       where lower(username) = lower(${username})
+    with ${adminAuthor(sql, by)},
+    target as materialized (
+      select u.id as target_id
+        from users u
+       where lower(u.username) = lower(${username})
+         and ${hasRight(sql, 'author')}
     ),
     deleted as (
       delete from users u
-       using person
-       where u.id = person.id
+       using target
+       where u.id = target_id
          and (u.role <> 'admin'
               or not u.active
               or exists (select from admins where admins.id <> u.id))
       returning u.id
     )
     select exists (select from deleted) as deleted
-      from person
+      from target
   `
   if (!row) return 'user_not_found'
   return row.deleted ? undefined : 'last_admin'
@@ -146,6 +187,6 @@ export async function createFirstAdmin(
   if (await hasUsers(sql)) return undefined
   const password = given ?? randomBytes(15).toString('base64url')
   const password_hash = await hashPassword(password)
-  const created = await createUser(sql, { username, display_name: username, role: 'admin', password_hash })
+  const created = await addUser(sql, { username, display_name: username, role: 'admin', password_hash })
   return created && given === undefined ? { username, password } : undefined
 }

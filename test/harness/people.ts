@@ -1,8 +1,9 @@
 import { scryptSync } from 'node:crypto'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Role } from '../../schemas/auth.js'
+import type { Author } from '../../store/author.js'
 import type { Sql } from '../../store/connect.js'
-import { createUser } from '../../store/users.js'
+import { addUser } from '../../store/users.js'
 
 export const PASSWORD = 'correct horse battery staple'
 
@@ -12,7 +13,7 @@ const PASSWORD_HASH = `$scrypt$ln=4,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$${KEY}`
 
 /** A user who can sign in with `PASSWORD`. */
 export async function createPerson(sql: Sql, username: string, role: Role): Promise<void> {
-  await createUser(sql, { username, display_name: username, role, password_hash: PASSWORD_HASH })
+  await addUser(sql, { username, display_name: username, role, password_hash: PASSWORD_HASH })
 }
 
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
@@ -31,4 +32,22 @@ export function signIn(
 export async function sessionOf(app: FastifyInstance, username: string): Promise<string> {
   const res = await signIn(app, username)
   return res.json<{ token: string }>().token
+}
+
+/** Who writes to the store as this user, by a session made in the database; the user is made, too, where there is none. */
+export async function authorOf(
+  sql: Sql,
+  username: string,
+  { role = 'editor', comment }: { role?: Role; comment?: string } = {},
+): Promise<Author> {
+  await createPerson(sql, username, role)
+  const [session] = await sql<{ token_id: string }[]>`
+    insert into tokens (user_id, kind, name, role, expires_at)
+    select id, 'session', 'session', 'admin', now() + interval '1 hour'
+      from users
+     where lower(username) = lower(${username})
+    returning id as token_id
+  `
+  if (!session) throw new Error(`there is no user ${username}`)
+  return { ...session, comment }
 }

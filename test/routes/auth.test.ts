@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import t from 'tap'
 import type { Role } from '../../schemas/auth.js'
 import { hashPassword } from '../../store/passwords.js'
-import { createUser } from '../../store/users.js'
+import { addUser } from '../../store/users.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { PASSWORD, bearer, createPerson, sessionOf, signIn } from '../harness/people.js'
@@ -54,7 +54,7 @@ t.test('POST /api/auth/login', async (t) => {
   t.test('takes a name in any case, and a password in any normal form', async (t) => {
     const password = 'pässwörd-für-alle'
     const password_hash = await hashPassword(password.normalize('NFC'))
-    await createUser(app.db, { username: 'jorg', display_name: 'Jörg', role: 'viewer', password_hash })
+    await addUser(app.db, { username: 'jorg', display_name: 'Jörg', role: 'viewer', password_hash })
     t.equal((await signIn(app, 'JORG', password.normalize('NFD'))).statusCode, 200)
   })
 

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { waitForWaiters } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
+import { authorOf } from '../harness/people.js'
 import { connect } from '../../store/connect.js'
 import { openPool } from '../../store/pool.js'
 import { itemCreator } from '../../store/creation.js'
@@ -17,10 +18,9 @@ const numbers = Array.from({ length: 20 }, (_, i) => `A-${String(i).padStart(2, 
 t.test('what is wanted at once shares a transaction, and each item is its own', async (t) => {
   const { sql, createItem } = await start(t)
   const comment = 'of one order'
+  const mara = await authorOf(sql, 'mara', { comment })
   const created = await Promise.all(
-    numbers.map((part_number) =>
-      createItem({ part_number, properties: { part_number } }, { actor: 'mara', comment }),
-    ),
+    numbers.map((part_number) => createItem({ part_number, properties: { part_number } }, mara)),
   )
   t.strictSame(
     created.map(({ part_number, properties, created_by }) => [part_number, properties, created_by]),
@@ -40,7 +40,12 @@ t.test('who is at it at the same time is not ascribed what others make, or say',
     { actor: 'noor', comment: 'first' },
     { actor: 'noor' },
   ]
-  await Promise.all(authors.map((author, i) => createItem({ part_number: `A-${i}` }, author)))
+  const [mara, noor] = [await authorOf(sql, 'mara'), await authorOf(sql, 'noor')]
+  await Promise.all(
+    authors.map(({ actor, comment }, i) =>
+      createItem({ part_number: `A-${i}` }, { ...(actor === 'mara' ? mara : noor), comment }),
+    ),
+  )
   t.strictSame(
     [...(await sql`select created_by as actor, comment from items order by part_number`)],
     authors.map(({ actor, comment }) => ({ actor, comment: comment ?? null })),
@@ -50,7 +55,7 @@ t.test('who is at it at the same time is not ascribed what others make, or say',
 t.test('what is wrong with one item is said to its creator, and the others are created', async (t) => {
   const { sql, createItem } = await start(t)
   await sql`alter table items add constraint no_refuse check (description <> 'refuse')`
-  const author = { actor: 'mara' }
+  const author = await authorOf(sql, 'mara')
   await createItem({ part_number: 'taken' }, author)
   const outcomes = await Promise.allSettled([
     createItem({ part_number: 'A-1' }, author),
@@ -85,7 +90,7 @@ t.test(
   { timeout: 10_000 },
   async (t) => {
     const { sql, url, createItem } = await start(t)
-    const author = { actor: 'mara' }
+    const author = await authorOf(sql, 'mara')
     const other = connect(url, 1)
     t.teardown(() => other.end())
     let waiting: Promise<unknown> = Promise.resolve()
@@ -104,8 +109,9 @@ t.test(
 t.test(
   'numbers that are drawn from a category at once are all different, and none is left out',
   async (t) => {
-    const { createItem } = await start(t)
-    const created = await Promise.all(numbers.map(() => createItem({ category: 'B02' }, { actor: 'mara' })))
+    const { sql, createItem } = await start(t)
+    const author = await authorOf(sql, 'mara')
+    const created = await Promise.all(numbers.map(() => createItem({ category: 'B02' }, author)))
     t.strictSame(
       created.map(({ part_number }) => part_number).sort(),
       numbers.map((_, i) => `B02-${String(i + 1).padStart(4, '0')}`),
@@ -124,7 +130,8 @@ t.test(
       { category: 'A' },
       { part_number: 'A' },
     ]
-    await Promise.all(items.map((item) => createItem(item, { actor: 'mara' })))
+    const author = await authorOf(sql, 'mara')
+    await Promise.all(items.map((item) => createItem(item, author)))
     t.strictSame(
       [...(await sql`select part_number from items order by ctid`)].map((row): unknown => row.part_number),
       ['A', 'b', 'C', 'A-0001', 'D-0001'],
@@ -137,7 +144,7 @@ t.test('who has waited too long for a turn is refused, and nothing is created af
   const sql = openPool(url, 1)
   t.teardown(() => sql.end())
   const createItem = itemCreator(() => sql)
-  const author = { actor: 'mara' }
+  const author = await authorOf(sql, 'mara')
   const { outcomes } = await sql.begin(async () => {
     const first = createItem({ part_number: 'A' }, author)
     // Its statement waits for the only session, which this transaction has.
@@ -156,9 +163,10 @@ t.test('nor is who has waited too long behind those who want what is held', asyn
   const other = connect(url, 1)
   t.teardown(() => other.end())
   const held = numbers.slice(0, 3)
+  const author = await authorOf(sql, 'mara')
   const { outcomes } = await other.begin(async (tx) => {
     for (const part_number of held) await tx`insert into items (part_number) values (${part_number})`
-    const wanted = [...held, 'B'].map((part_number) => createItem({ part_number }, { actor: 'mara' }))
+    const wanted = [...held, 'B'].map((part_number) => createItem({ part_number }, author))
     const outcomes = Promise.allSettled(wanted)
     await waitForWaiters(sql, held.length)
     const later = performance.now() + 11_000

@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap'
+import type { Author } from '../../store/author.js'
 import { connect } from '../../store/connect.js'
 import { verifyPassword } from '../../store/passwords.js'
 import { createSession } from '../../store/tokens.js'
-import { createFirstAdmin, createUser, deleteUser, updateUser } from '../../store/users.js'
+import { addUser, createFirstAdmin, deleteUser, updateUser } from '../../store/users.js'
 import { createDatabase } from '../harness/database.js'
+import { authorOf } from '../harness/people.js'
 import { countScrypts } from '../harness/scrypt.js'
 
 async function openDatabase(t: Test) {
@@ -12,7 +14,7 @@ async function openDatabase(t: Test) {
   const admins = async (...usernames: string[]) => {
     for (const username of usernames) {
       const user = { username, display_name: username, password_hash: 'none' }
-      await createUser(sql, { ...user, role: 'admin' })
+      await addUser(sql, { ...user, role: 'admin' })
     }
   }
   const left = async () =>
@@ -63,40 +65,44 @@ t.test(
 t.test('the last active admin stays an active admin', async (t) => {
   const { sql, admins, left } = await openDatabase(t)
   await admins('ada', 'bob')
-  await updateUser(sql, 'bob', { active: false })
+  const ada = await authorOf(sql, 'ada')
+  await updateUser(sql, ada, 'bob', { active: false })
   const refused = { refused: 'last_admin' }
-  t.strictSame(await updateUser(sql, 'ada', { role: 'editor' }), refused)
-  t.strictSame(await updateUser(sql, 'ADA', { active: false }), refused)
-  t.equal(await deleteUser(sql, 'ada'), 'last_admin')
+  t.strictSame(await updateUser(sql, ada, 'ada', { role: 'editor' }), refused)
+  t.strictSame(await updateUser(sql, ada, 'ADA', { active: false }), refused)
+  t.equal(await deleteUser(sql, ada, 'ada'), 'last_admin')
   t.equal(await left(), 1)
-  t.match(await updateUser(sql, 'ada', { role: 'admin', active: true, display_name: 'Ada' }), {
+  t.match(await updateUser(sql, ada, 'ada', { role: 'admin', active: true, display_name: 'Ada' }), {
     user: { username: 'ada', display_name: 'Ada', role: 'admin', active: true },
   })
   t.match(
-    await updateUser(sql, 'bob', { role: 'viewer' }),
+    await updateUser(sql, ada, 'bob', { role: 'viewer' }),
     { user: { role: 'viewer' } },
     'a disabled one may go',
   )
-  t.strictSame(await updateUser(sql, 'eve', { role: 'viewer' }), { refused: 'user_not_found' })
-  t.equal(await deleteUser(sql, 'eve'), 'user_not_found')
-  await updateUser(sql, 'bob', { role: 'admin', active: true })
-  t.equal(await deleteUser(sql, 'ada'), undefined)
+  t.strictSame(await updateUser(sql, ada, 'eve', { role: 'viewer' }), { refused: 'user_not_found' })
+  t.equal(await deleteUser(sql, ada, 'eve'), 'user_not_found')
+  await updateUser(sql, ada, 'bob', { role: 'admin', active: true })
+  t.equal(await deleteUser(sql, ada, 'ada'), undefined)
   t.equal(await left(), 1)
 })
 
 t.test('also when all of them leave at the same moment', async (t) => {
   const { sql, admins, left } = await openDatabase(t)
   const names = ['ada', 'bob', 'cleo', 'dan', 'eve']
-  const update = async (name: string, changes: { role?: 'viewer'; active?: false }) => {
-    const change = await updateUser(sql, name, changes)
+  const update = async (by: Author, name: string, changes: { role?: 'viewer'; active?: false }) => {
+    const change = await updateUser(sql, by, name, changes)
     return 'refused' in change ? change.refused : undefined
   }
-  const leave = (name: string, way: number) =>
-    way === 0 ? deleteUser(sql, name) : update(name, way === 1 ? { role: 'viewer' } : { active: false })
+  const leave = (by: Author, name: string, way: number) =>
+    way === 0
+      ? deleteUser(sql, by, name)
+      : update(by, name, way === 1 ? { role: 'viewer' } : { active: false })
   for (let round = 0; round < 30; round += 1) {
     await sql`delete from users`
     await admins(...names)
-    const results = await Promise.all(names.map((name, i) => leave(name, (round + i) % 3)))
+    const authors = await Promise.all(names.map((name) => authorOf(sql, name)))
+    const results = await Promise.all(authors.map((by, i) => leave(by, names[i] ?? '', (round + i) % 3)))
     const refused = results.filter((result) => result === 'last_admin')
     t.equal(await left(), 1, `round ${round}`)
     t.equal(refused.length, 1, 'and one was told why')
@@ -109,9 +115,10 @@ t.test('a sign-in that is under way while the password changes does not outlive 
   const [ada] = await sql<{ id: string; password_hash: string }[]>`select id, password_hash from users`
   if (!ada) throw new Error('there is no ada')
   for (let round = 0; round < 50; round += 1) {
+    const by = await authorOf(sql, 'ada')
     const [session] = await Promise.all([
       createSession(sql, ada),
-      updateUser(sql, 'ada', { password_hash: `hash ${round}` }),
+      updateUser(sql, by, 'ada', { password_hash: `hash ${round}` }),
     ])
     const [row] = await sql`select from tokens where revoked_at is null`
     t.equal(row, undefined, session ? 'let in first, then out' : 'not let in')

@@ -4,6 +4,7 @@ import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { readEvents } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
+import { authorOf } from '../harness/people.js'
 import { type Sql, connect } from '../../store/connect.js'
 import { itemCreator } from '../../store/creation.js'
 import { archiveItem, changeItem } from '../../store/items.js'
@@ -21,16 +22,16 @@ async function start(t: Test) {
 
 t.test('each statement names its own author, and the next one on the session inherits nothing', async (t) => {
   const { sql, createItem } = await start(t)
-  await createItem({ part_number: 'A' }, { actor: 'mara', comment: 'first' })
-  await createItem({ part_number: 'B' }, { actor: 'noor' })
-  await changeItem(sql, 'A', { description: 'x' }, { actor: 'ines', comment: 'second' }, ANY)
+  await createItem({ part_number: 'A' }, await authorOf(sql, 'mara', { comment: 'first' }))
+  await createItem({ part_number: 'B' }, await authorOf(sql, 'noor'))
+  await changeItem(sql, 'A', { description: 'x' }, await authorOf(sql, 'ines', { comment: 'second' }), ANY)
   await importRows(
     sql,
     [encodeRow(1, { part_number: 'C' })],
     { on_conflict: 'error', dry: false },
-    { actor: 'olga' },
+    await authorOf(sql, 'olga'),
   )
-  await archiveItem(sql, 'C', { actor: 'vera' }, ANY)
+  await archiveItem(sql, 'C', await authorOf(sql, 'vera'), ANY)
   await sql`update items set description = 'y' where part_number = 'B'`
   const revisions = await sql<
     { part_number: string; created_by: string; comment: string | null }[]
@@ -75,15 +76,15 @@ t.test('the service announces nothing from its own transactions; any other write
     await end
     return heard.splice(0)
   }
-  await createItem({ part_number: 'A' }, { actor: 'mara' })
-  await changeItem(sql, 'A', { description: 'x' }, { actor: 'mara' }, ANY)
+  await createItem({ part_number: 'A' }, await authorOf(sql, 'mara'))
+  await changeItem(sql, 'A', { description: 'x' }, await authorOf(sql, 'mara'), ANY)
   await importRows(
     sql,
     [encodeRow(1, { part_number: 'B' })],
     { on_conflict: 'error', dry: false },
-    { actor: 'mara' },
+    await authorOf(sql, 'mara'),
   )
-  await archiveItem(sql, 'A', { actor: 'mara' }, ANY)
+  await archiveItem(sql, 'A', await authorOf(sql, 'mara'), ANY)
   t.strictSame(await heardSoFar(), [])
   await sql`update items set description = 'y' where part_number = 'B'`
   t.strictSame(await heardSoFar(), ['silo_events'])
@@ -109,14 +110,14 @@ async function signInAsClerk(t: Test, { sql, url }: { sql: Sql; url: string }): 
 
 t.test('what an item was stays, whoever archives it, changes it with that, and restores it', async (t) => {
   const { sql, createItem } = await start(t)
-  await createItem({ part_number: 'A', description: '1' }, { actor: 'mara', comment: 'first' })
+  await createItem({ part_number: 'A', description: '1' }, await authorOf(sql, 'mara', { comment: 'first' }))
   await sql`
     update items
        set description = '2', archived_at = now()
       from set_config('silo.actor', 'ines', true) actor, set_config('silo.comment', 'replaced by B', true) comment
   `
   await sql`update items set archived_at = null from set_config('silo.actor', 'noor', true)`
-  await archiveItem(sql, 'A', { actor: 'vera', comment: 'for good' }, ANY)
+  await archiveItem(sql, 'A', await authorOf(sql, 'vera', { comment: 'for good' }), ANY)
   const revisions = await sql`
     select revision_number as n, description, created_by, comment
       from revisions
