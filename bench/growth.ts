@@ -80,15 +80,15 @@ const OPERATIONS: readonly Operation[] = [
 ]
 
 /** Opens a stream that has missed events and gives back how long the last of them took, in ms. */
-async function reconnect({ origin, authorization }: Silo, epoch: string, head: number): Promise<number> {
+async function reconnect({ origin, authorization }: Silo, { from, to }: Missed): Promise<number> {
   const began = performance.now()
   const { body } = await request(`${origin}/api/events`, {
-    headers: { authorization, 'last-event-id': `${epoch}-${head - MISSED}` },
+    headers: { authorization, 'last-event-id': from },
   })
   let text = ''
   for await (const chunk of body) {
     text += String(chunk)
-    if (text.includes(`id: ${epoch}-${head}\n`)) break
+    if (text.includes(`id: ${to}\n`)) break
   }
   const ms = performance.now() - began
   body.destroy()
@@ -118,12 +118,20 @@ async function follow({ origin, authorization }: Silo, serial: string): Promise<
   return times
 }
 
-/** The position that a client would be at who has seen everything. */
-async function headOf({ origin, authorization }: Silo): Promise<{ epoch: string; head: number }> {
-  const { body } = await request(`${origin}/api/items?limit=1`, { headers: { authorization } })
-  const { event_cursor } = (await body.json()) as { event_cursor: string }
-  const [epoch = '', head = ''] = event_cursor.split('-')
-  return { epoch, head: Number(head) }
+/** The cursors of a client that has missed the newest events. */
+interface Missed {
+  from: string
+  to: string
+}
+
+async function missNewest({ origin, authorization }: Silo): Promise<Missed> {
+  const { body } = await request(`${origin}/api/events?last=${MISSED + 1}`, {
+    headers: { authorization, accept: 'application/json' },
+  })
+  const { events, head } = (await body.json()) as { events: { id: string }[]; head: string }
+  const [first] = events
+  if (!first) throw new Error('the log holds no events')
+  return { from: first.id, to: head }
 }
 
 /** The plans that the server wrote down while `work` was done, each with its statement. */
@@ -165,8 +173,8 @@ async function explain(scope: Scope, database: Database, { items }: Size): Promi
     headers: { ...asked.headers, authorization: silo.authorization },
   })
   // Before anything is written: what is written then comes from memory.
-  const { epoch, head } = await headOf(silo)
-  await find('reconnect', /from events\s+where id >/, () => reconnect(silo, epoch, head))
+  const missed = await missNewest(silo)
+  await find('reconnect', /from events\s+where id >/, () => reconnect(silo, missed))
   for (const { name, statement, asked } of OPERATIONS) {
     const once = () =>
       askWithWrk(scope, silo.origin, authorized(asked(items, 3)), { connections: 1, seconds: 1, first: 0 })
@@ -184,9 +192,9 @@ async function measure(scope: Scope, database: Database, { items }: Size, round:
   const silo = await startSilo(scope, database)
   const headers = { authorization: silo.authorization }
   const figures: Record<string, number> = {}
-  const { epoch, head } = await headOf(silo)
+  const missed = await missNewest(silo)
   const returns: number[] = []
-  for (let i = 0; i < REPEATS; i++) returns.push(await reconnect(silo, epoch, head))
+  for (let i = 0; i < REPEATS; i++) returns.push(await reconnect(silo, missed))
   figures.reconnect = median(returns)
   for (const { name, asked } of OPERATIONS) {
     const wanted = asked(items, round)

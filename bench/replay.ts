@@ -99,8 +99,8 @@ const replay: Question = {
           from generate_series(1, ${RING}::integer) n
       `
       const [log] = await sql<{ newest: number }[]>`select max(id) as newest from events`
-      const wanted = `${before.split('-')[0] ?? ''}-${log?.newest ?? 0}`
-      while ((await headOf()) !== wanted) await new Promise((resolve) => setTimeout(resolve, 20))
+      const isReached = (head: string) => Number(head.split('-')[1]) >= (log?.newest ?? 0)
+      while (!isReached(await headOf())) await new Promise((resolve) => setTimeout(resolve, 20))
       const requests = [siloRequest(silo, `?since=${before}`)]
       const watchers = await Watchers.start(inner, {
         program,

@@ -1,5 +1,6 @@
 import type { Role } from '../schemas/auth.js'
-import { formatCursor } from './cursor.js'
+import type { Position } from '../schemas/events.js'
+import { type Cursor, formatCursor, isSamePosition } from './cursor.js'
 import type { Filter } from './filter.js'
 import { Block, encodeFrame } from './frame.js'
 import type { Pages } from './pages.js'
@@ -36,8 +37,10 @@ export interface ConnectionFeed {
   /** What `server.state` says now. */
   readonly state: unknown
   /** Where the kept log begins, as `oldest` of a reset. */
-  readonly oldest: number
-  /** A page could not be read; the feed pumps the connection again when the log answers. */
+  readonly oldest: Position
+  /** Asks the log itself whether it goes on from `cursor`. Rejects when the log can't be read. */
+  findReset(cursor: Cursor): Promise<ResetReason | undefined>
+  /** The log could not be read; the feed pumps the connection again when the log answers. */
   failed(connection: Connection, error: unknown): void
 }
 
@@ -48,8 +51,8 @@ export interface Owner {
   readonly expiresAt: Date
 }
 
-/** Where a stream begins: a position, or a reset to the head. */
-export type Start = { cursor: number } | { reset: ResetReason }
+/** Where a stream begins: a position, and the log that was found to have it, or a reset to the head. */
+export type Start = { position: Position; history: History } | { reset: ResetReason }
 
 /**
  * One stream: a cursor, a filter and a socket, and no queue. What is due lies in the shared segments; a socket that takes
@@ -57,10 +60,15 @@ export type Start = { cursor: number } | { reset: ResetReason }
  * written before it.
  */
 export class Connection {
-  /** The position of the client: all it was sent, and the history that this is a position in. */
-  #cursor = 0
-  #epoch: string
-  #loading = false
+  /** The log as this connection is served from it. */
+  #history: History
+  /** The position of the client: all it was sent. */
+  #position: Position
+  /** Everything up to this id has been dealt with: the position's, or one after it at which there is no event. */
+  #cursor: number
+  /** Another instance has sent the client more than this one has seen yet. The ring can come there by other events. */
+  #isAhead: boolean
+  #isLoading = false
   #resetDue: ResetReason | undefined
   #stateDue = true
   #preamble: string
@@ -78,20 +86,34 @@ export class Connection {
     retryMs: number,
   ) {
     this.#preamble = `retry: ${retryMs}\n`
-    this.#epoch = feed.history.epoch
-    if ('reset' in start) this.#resetDue = start.reset
-    else this.#cursor = start.cursor
+    if ('reset' in start) {
+      this.#resetDue = start.reset
+      this.#history = feed.history
+      this.#position = this.#history.ring.headPosition
+    } else {
+      this.#history = start.history
+      this.#position = start.position
+    }
+    this.#cursor = this.#position.id
+    this.#isAhead = this.#cursor > this.#history.ring.head
   }
 
   /** Whether it can be given what is due. */
   get isReady(): boolean {
-    return this.#open && !this.#loading && !this.sink.isFull
+    return this.#open && !this.#isLoading && !this.sink.isFull
   }
 
   /** Writes what is due, as long as the socket takes it. Costs next to nothing when nothing is due. */
   pump(): void {
-    const { ring } = this.feed.history
-    while (this.isReady && this.#writeNotices() && this.#cursor < ring.head) {
+    if (this.#history !== this.feed.history && !this.#isLoading) this.#moveTo(this.feed.history)
+    while (this.isReady && this.#writeNotices()) {
+      const { ring } = this.#history
+      if (this.#isAhead && this.#cursor <= ring.head) {
+        this.#isAhead = false
+        this.#compare()
+        continue
+      }
+      if (this.#cursor >= ring.head) return
       if (this.#cursor < ring.floor) return void this.#load()
       this.#writeSlice(ring.slice(this.#cursor, this.filter))
     }
@@ -103,15 +125,9 @@ export class Connection {
     this.pump()
   }
 
-  /** The log has become another one; whatever the client has seen says nothing about it. */
-  historyChanged(): void {
-    this.#resetDue = 'unknown'
-    this.pump()
-  }
-
   /** A sign of life that moves the client's cursor. A socket that takes nothing is not sent one: it holds enough. */
   heartbeat(encode: (position: string) => Block): void {
-    if (this.#open && !this.sink.isFull) this.sink.write(encode(this.#position))
+    if (this.#open && !this.sink.isFull) this.sink.write(encode(this.#clientCursor))
   }
 
   /** Ends the stream with its position and a complete end. */
@@ -126,25 +142,67 @@ export class Connection {
     this.#open = false
   }
 
-  get #position(): string {
-    return formatCursor(this.#epoch, this.#cursor)
+  get #clientCursor(): string {
+    return formatCursor(this.#history.epoch, this.#position)
   }
 
   #frame(type: string, data: unknown): string {
-    return encodeFrame(this.#position, type, data)
+    return encodeFrame(this.#clientCursor, type, data)
+  }
+
+  /** Goes on in a log that was begun anew, where it still has the event that the client stands at; else there is a reset. */
+  #moveTo(history: History): void {
+    const { epoch, ring } = history
+    this.#cursor = this.#position.id
+    if (this.#resetDue !== undefined) return
+    if (epoch !== this.#history.epoch) this.#resetDue = 'unknown'
+    else if (this.#cursor > ring.head) void this.#find(history)
+    else {
+      this.#history = history
+      this.#compare()
+    }
+  }
+
+  /** Where the ring holds another event than the client has, there is a reset. Behind the ring, the page is compared. */
+  #compare(): void {
+    const { ring } = this.#history
+    if (this.#cursor < ring.floor || isSamePosition(ring.positionAt(this.#cursor), this.#position)) return
+    this.#resetDue = 'unknown'
+  }
+
+  /** Looks for the client's event in a log whose ring does not reach so far: another instance may have sent it already. */
+  async #find(history: History): Promise<void> {
+    this.#isLoading = true
+    try {
+      this.#resetDue = await this.feed.findReset({ epoch: history.epoch, ...this.#position })
+      if (this.#resetDue === undefined) this.#history = history
+      this.#isAhead = true
+    } catch (error) {
+      this.feed.failed(this, error)
+      return
+    } finally {
+      this.#isLoading = false
+    }
+    this.pump()
   }
 
   /** A reset goes first: were any other id before it and the connection cut there, the client would never hear of it. */
   #writeNotices(): boolean {
     if (this.#resetDue === undefined && !this.#stateDue) return true
-    const { epoch, ring } = this.feed.history
     let text = this.#preamble
     if (this.#resetDue !== undefined) {
-      this.#cursor = ring.head
-      this.#epoch = epoch
+      this.#history = this.feed.history
+      const { epoch, ring } = this.#history
+      this.#position = ring.headPosition
+      this.#cursor = this.#position.id
+      this.#isAhead = false
+      const { oldest } = this.feed
       const reason = this.#resetDue
-      const oldest = formatCursor(epoch, Math.min(this.feed.oldest, ring.head))
-      text += this.#frame('reset', { reason, oldest, head: formatCursor(epoch, ring.head) })
+      text += this.#frame('reset', {
+        reason,
+        oldest: formatCursor(epoch, oldest.id < this.#cursor ? oldest : this.#position),
+        head: this.#clientCursor,
+      })
     }
     if (this.#stateDue) text += this.#frame('server.state', this.feed.state)
     this.#preamble = ''
@@ -154,17 +212,19 @@ export class Connection {
     return !this.sink.isFull
   }
 
-  #writeSlice({ block, cursor }: Slice): void {
+  #writeSlice({ block, cursor, position }: Slice): void {
     this.#cursor = cursor
+    this.#position = position
     if (block) this.sink.write(block)
   }
 
   async #load(): Promise<void> {
-    const { ring, pages } = this.feed.history
-    this.#loading = true
+    const { ring, pages } = this.#history
+    this.#isLoading = true
     try {
       const page = await pages.read(this.#cursor, ring.floor)
       if (this.#cursor < page.floor) this.#resetDue ??= 'expired'
+      else if (!isSamePosition(page.positionAt(this.#cursor), this.#position)) this.#resetDue ??= 'unknown'
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))
       // Who has not taken this page yet may never ask for the next.
@@ -173,7 +233,7 @@ export class Connection {
       this.feed.failed(this, error)
       return
     } finally {
-      this.#loading = false
+      this.#isLoading = false
     }
     this.pump()
   }

@@ -1,5 +1,7 @@
 import { EventEmitter, once } from 'node:events'
-import type { LoggedEvent } from '../schemas/events.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import { NO_CHECK } from '../lib/check.js'
+import type { LoggedEvent, LogState, Position } from '../schemas/events.js'
 import {
   Connection,
   type ConnectionFeed,
@@ -10,7 +12,7 @@ import {
   type Sink,
   type Start,
 } from './connection.js'
-import { formatCursor, parseCursor } from './cursor.js'
+import { type Cursor, formatCursor, isSamePosition, parseCursor } from './cursor.js'
 import type { Filter } from './filter.js'
 import { Block, type Entry, encodeEntries, encodeFrame } from './frame.js'
 import { Pages, type ReadLog } from './pages.js'
@@ -26,14 +28,33 @@ const HEARTBEAT_SLOTS = 32
 const SWEEP = 100
 /** How many pages one answer looks through at most for events that a filter lets through. */
 const STRETCHES = 64
+/** How often the log is looked at again for a client that another instance has told more than this one knows. */
+const ATTEMPTS = 3
+/** A standby is given this long to replay what a client has already, in ms. */
+const REPLAY_PATIENCE_MS = 5000
+const REPLAY_PAUSE_MS = 250
+
+const BEGINNING: Position = { id: 0, check: NO_CHECK }
 
 export interface FeedOptions {
   heartbeatMs: number
   /** Reads events of the log; only settled ones are asked for. */
   read: ReadLog
-  /** The largest id ever drawn: a cursor beyond it was never ours. */
-  readLastDrawn: () => Promise<number>
+  /** Looks for an event in the log itself. */
+  find: (id: number) => Promise<Found>
+  /** Makes the tail look at the log; resolves when it has. */
+  look: () => Promise<void>
   onError: (error: unknown) => void
+}
+
+/** An event that was looked for, and what the log was at that moment. */
+export interface Found extends LogState {
+  /** The event's check, where it is there. */
+  check: string | undefined
+  /** The newest id that is there. */
+  newest: number
+  /** Whether the server is a standby, on which more may appear that was committed long ago. */
+  isStandby: boolean
 }
 
 /** What a client asks for when it opens a stream. */
@@ -46,9 +67,11 @@ export interface Subscription {
 
 /** A page of events for those who don't stream. */
 export interface EntryPage {
+  /** The log's, to make cursors of positions. */
+  epoch: string
   entries: Entry[]
   /** Where the next page begins. */
-  next: number
+  next: Position
 }
 
 /**
@@ -71,13 +94,13 @@ export class Feed implements TailListener, ConnectionFeed {
   #opened = 0
   #beats = 0
   #history: History
-  #oldest = 0
+  #oldest: Position = BEGINNING
   #state: unknown
 
   constructor(options: FeedOptions, state: unknown) {
     this.#options = options
     this.#state = state
-    this.#history = this.#begin('', 0)
+    this.#history = this.#begin('', BEGINNING)
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatMs / HEARTBEAT_SLOTS)
   }
 
@@ -89,7 +112,7 @@ export class Feed implements TailListener, ConnectionFeed {
     return this.#state
   }
 
-  get oldest(): number {
+  get oldest(): Position {
     return this.#oldest
   }
 
@@ -100,7 +123,8 @@ export class Feed implements TailListener, ConnectionFeed {
 
   /** The position up to which the log is settled and known here. */
   get head(): string {
-    return formatCursor(this.#history.epoch, this.#history.ring.head)
+    const { epoch, ring } = this.#history
+    return formatCursor(epoch, ring.headPosition)
   }
 
   /** Whether a stream that is opened now would not be ended at once. */
@@ -115,17 +139,16 @@ export class Feed implements TailListener, ConnectionFeed {
 
   // The tail speaks.
 
-  restarted(epoch: string, head: number): void {
-    const same = epoch === this.#history.epoch
+  restarted(epoch: string, head: Position): void {
     this.#history = this.#begin(epoch, head)
-    if (same) this.#pumpAll()
-    else for (const connection of this.#connections.keys()) connection.historyChanged()
+    // Each of them looks for its place in it.
+    this.#pumpAll()
     this.#grown.emit('grown')
   }
 
-  settled(events: LoggedEvent[], head: number): void {
+  settled(events: LoggedEvent[]): void {
     const { epoch, ring } = this.#history
-    ring.append(encodeEntries(epoch, events), head)
+    ring.append(encodeEntries(epoch, events))
     this.#pumpAll()
     this.#grown.emit('grown')
   }
@@ -168,7 +191,7 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   /** The log has answered: those whose page could not be read try again. Also tells where the kept log begins. */
-  answered(oldest: number): void {
+  answered(oldest: Position): void {
     this.#oldest = oldest
     const again = [...this.#failed]
     this.#failed.clear()
@@ -183,36 +206,45 @@ export class Feed implements TailListener, ConnectionFeed {
   // Clients that read pages.
 
   /**
-   * Up to `limit` events after `cursor` that `filter` lets through. The page can be short, or empty, before the head is
+   * Up to `limit` events after `position` that `filter` lets through. The page can be short, or empty, before the head is
    * reached: one answer looks through a bounded stretch of the log.
    */
-  async read(cursor: number, filter: Filter, limit: number): Promise<EntryPage | { reset: ResetReason }> {
+  async read(position: Position, filter: Filter, limit: number): Promise<EntryPage | { reset: ResetReason }> {
     const entries: Entry[] = []
-    const { ring, pages } = this.#history
+    let next = position
+    let cursor = position.id
+    const { epoch, ring, pages } = this.#history
     for (let stretch = 0; stretch < STRETCHES && cursor < ring.head; stretch++) {
       const segment = cursor < ring.floor ? await pages.read(cursor, ring.floor) : ring
       if (cursor < segment.floor) return { reset: 'expired' }
+      if (!isSamePosition(segment.positionAt(cursor), next)) return { reset: 'unknown' }
       for (const entry of segment.after(cursor)) {
         if (filter.matches(entry)) entries.push(entry)
-        if (entries.length === limit) return { entries, next: entry.id }
+        if (entries.length === limit) return { epoch, entries, next: entry }
       }
       cursor = segment.head
+      next = segment.positionAt(cursor)
     }
-    return { entries, next: cursor }
+    return { epoch, entries, next }
   }
 
   /** The newest `count` events that `filter` lets through, oldest first, from a bounded stretch of the log. */
   async readNewest(filter: Filter, count: number): Promise<EntryPage> {
-    const { ring, pages } = this.#history
-    const next = ring.head
+    const { epoch, ring, pages } = this.#history
+    const next = ring.headPosition
     let entries = [...ring.after(ring.floor)].filter((entry) => filter.matches(entry))
     let floor = ring.floor
-    for (let stretch = 0; stretch < STRETCHES && entries.length < count && floor > this.#oldest; stretch++) {
+    for (
+      let stretch = 0;
+      stretch < STRETCHES && entries.length < count && floor > this.#oldest.id;
+      stretch++
+    ) {
       const page = await pages.readBefore(floor)
       entries = [...[...page.after(page.floor)].filter((entry) => filter.matches(entry)), ...entries]
-      floor = page.floor
+      // Below its floor there may be no event for long.
+      floor = page.positionAt(page.floor).id
     }
-    return { entries: entries.slice(-count), next }
+    return { epoch, entries: entries.slice(-count), next }
   }
 
   /** Resolves when there may be more to read; rejects when `signal` says that waiting is over. */
@@ -222,18 +254,48 @@ export class Feed implements TailListener, ConnectionFeed {
 
   // Clients come and go.
 
-  /**
-   * Where a client that sends `cursor` (undefined for a new one) goes on from.
-   * A cursor beyond our head can come from another instance that has seen more; only beyond the last drawn id is it nonsense.
-   */
+  /** Where a client that sends `cursor` (undefined for a new one) goes on from. */
   async locate(cursor: string | undefined): Promise<Start> {
-    if (cursor === undefined) return { cursor: this.#history.ring.head }
-    if (cursor === 'earliest') return { cursor: this.#oldest }
-    const { epoch, id } = parseCursor(cursor) ?? {}
-    if (id === undefined || epoch !== this.#history.epoch) return { reset: 'unknown' }
-    if (id > this.#history.ring.head && id > (await this.#options.readLastDrawn()))
-      return { reset: 'unknown' }
-    return id < this.#oldest ? { reset: 'expired' } : { cursor: id }
+    const history = this.#history
+    if (cursor === undefined) return { position: history.ring.headPosition, history }
+    if (cursor === 'earliest') return { position: this.#oldest, history }
+    const parsed = parseCursor(cursor)
+    return parsed ? this.#locate(parsed) : { reset: 'unknown' }
+  }
+
+  /**
+   * What this instance has in memory decides where it can. Else the log itself does, and where it has the client's event, then
+   * this instance is behind the one that has sent it, or has not noticed yet that the log is of another history.
+   */
+  async #locate(cursor: Cursor): Promise<Start> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const history = this.#history
+      const { epoch, ring } = history
+      const { id, check } = cursor
+      const start: Start = { position: { id, check }, history }
+      if (cursor.epoch === epoch && id <= ring.head) {
+        if (id < this.#oldest.id) return { reset: 'expired' }
+        // What lies behind the ring is compared with its page.
+        if (id < ring.floor || isSamePosition(ring.positionAt(id), cursor)) return start
+      }
+      const reset = await this.findReset(cursor)
+      if (reset !== undefined) return { reset }
+      if (history === this.#history && cursor.epoch === epoch && id > ring.head) return start
+      await this.#options.look()
+    }
+    return { reset: 'unknown' }
+  }
+
+  async findReset(cursor: Cursor): Promise<ResetReason | undefined> {
+    const until = performance.now() + REPLAY_PATIENCE_MS
+    for (;;) {
+      const { epoch, prunedTo, check, newest, isStandby } = await this.#options.find(cursor.id)
+      if (epoch !== cursor.epoch) return 'unknown'
+      if (cursor.id < prunedTo.id) return 'expired'
+      if ((cursor.id === prunedTo.id ? prunedTo.check : check) === cursor.check) return undefined
+      if (!isStandby || cursor.id <= newest || performance.now() > until) return 'unknown'
+      await delay(REPLAY_PAUSE_MS)
+    }
   }
 
   /** Opens a stream: greets it, sends what it has missed, and everything from then on. */
@@ -287,7 +349,7 @@ export class Feed implements TailListener, ConnectionFeed {
     this.#grown.emit('grown')
   }
 
-  #begin(epoch: string, head: number): History {
+  #begin(epoch: string, head: Position): History {
     const { read, onError } = this.#options
     const slices = new Slices()
     return { epoch, ring: new Ring(slices, head), pages: new Pages(slices, epoch, read, onError) }

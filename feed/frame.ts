@@ -1,4 +1,4 @@
-import type { LoggedEvent } from '../schemas/events.js'
+import type { LoggedEvent, Position } from '../schemas/events.js'
 import { formatCursor } from './cursor.js'
 import { type Filterable, Outline } from './filter.js'
 
@@ -6,8 +6,7 @@ import { type Filterable, Outline } from './filter.js'
 export const WRITE_BYTES = 32 * 1024
 
 /** An event, encoded once for everybody. */
-export interface Entry extends Filterable {
-  id: number
+export interface Entry extends Filterable, Position {
   /** Holds the frames of what was encoded together, as far as it fits one write. */
   block: Block
   /** Where in the block's `chunked` the frame begins and ends. */
@@ -31,8 +30,7 @@ const END = '\n\n'
 const headOf = (id: string, type: string): string => `id: ${id}\nevent: ${type}${DATA}`
 
 /** An event's frame before it has a place: its head is ASCII, its data the log's own bytes. */
-interface Frame extends Filterable {
-  id: number
+interface Frame extends Filterable, Position {
   head: string
   data: Uint8Array
 }
@@ -42,13 +40,13 @@ function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
   const block = Block.ofLength(length, Outline.of(frames))
   const { chunked } = block
   let end = block.start
-  return frames.map(({ id, type, partNumber, head, data }) => {
+  return frames.map(({ id, check, type, partNumber, head, data }) => {
     const start = end
     end += chunked.write(head, end, 'latin1')
     chunked.set(data, end)
     end += data.length
     end += chunked.write(END, end, 'latin1')
-    return { id, type, partNumber, block, start, end }
+    return { id, check, type, partNumber, block, start, end }
   })
 }
 
@@ -57,15 +55,16 @@ export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): En
   const entries: Entry[] = []
   let frames: Frame[] = []
   let total = 0
-  for (const { id, type, part_number, data } of events) {
-    const head = headOf(formatCursor(epoch, id), type)
+  for (const event of events) {
+    const { id, check, type, part_number, data } = event
+    const head = headOf(formatCursor(epoch, event), type)
     const length = head.length + data.length + END.length
     if (total > 0 && total + length > WRITE_BYTES) {
       entries.push(...encodeBlock(frames, total))
       frames = []
       total = 0
     }
-    frames.push({ id, type, partNumber: part_number.toLowerCase(), head, data })
+    frames.push({ id, check, type, partNumber: part_number.toLowerCase(), head, data })
     total += length
   }
   if (total > 0) entries.push(...encodeBlock(frames, total))

@@ -1,3 +1,4 @@
+import type { Position } from '../schemas/events.js'
 import { type Entry, lengthOf } from './frame.js'
 import { Segment } from './segment.js'
 import type { Slices } from './slices.js'
@@ -9,14 +10,20 @@ const MAX_BYTES = 16 * 1024 * 1024
 export class Ring extends Segment {
   #bytes = 0
 
-  constructor(slices: Slices, head: number) {
-    super(slices, head, head)
+  /** @param head the last event before those that are added */
+  constructor(slices: Slices, head: Position) {
+    super(slices, head, head.id, head.id)
   }
 
-  /** Adds settled events; `head` may lie beyond the last of them, where ids were drawn and rolled back. */
-  append(entries: Entry[], head: number): void {
-    this.entries.push(...entries)
-    this.headId = head
+  /** The position of whoever has everything. */
+  get headPosition(): Position {
+    return this.positionAt(this.headId)
+  }
+
+  /** Adds settled events. */
+  append(entries: Entry[]): void {
+    for (const entry of entries) this.entries.push(entry)
+    this.headId = entries.at(-1)?.id ?? this.headId
     for (const entry of entries) this.#bytes += lengthOf(entry)
     this.changed()
     // Cutting in halves keeps the cost of moving the array away from each single event.
@@ -32,7 +39,8 @@ export class Ring extends Segment {
       if (bytes > MAX_BYTES) break
       keep -= 1
     }
-    this.floorId = this.entries[keep - 1]?.id ?? this.floorId
+    this.anchor = this.positionAt(this.entries[keep - 1]?.id ?? this.floorId)
+    this.floorId = this.anchor.id
     this.entries = this.entries.slice(keep)
     this.#bytes = this.entries.reduce((sum, entry) => sum + lengthOf(entry), 0)
   }

@@ -1,3 +1,4 @@
+import type { Position } from '../schemas/events.js'
 import type { Filter } from './filter.js'
 import { Block, type Entry, WRITE_BYTES } from './frame.js'
 import type { Cut, Slices } from './slices.js'
@@ -5,7 +6,10 @@ import type { Cut, Slices } from './slices.js'
 /** What is due to a connection, nothing when a filter hides all of it, and where it stands once that is written. */
 export interface Slice {
   block: Block | undefined
+  /** Everything up to this id has been dealt with. Not always an event's: ids can be missing at the end of a page. */
   cursor: number
+  /** The last event at or before `cursor`. */
+  position: Position
 }
 
 /**
@@ -17,8 +21,10 @@ export class Segment {
   /** What was last asked for: most connections are at the same place, and a key would have to be put together for each. */
   #latest: { cursor: number; filter: Filter; slice: Slice } | undefined
 
+  /** @param anchor the newest event at or before `floorId`, or the position that retention has deleted up to */
   constructor(
     readonly slices: Slices,
+    protected anchor: Position,
     protected floorId: number,
     protected headId: number,
     protected entries: Entry[] = [],
@@ -48,6 +54,11 @@ export class Segment {
     }
   }
 
+  /** The last event at or before `cursor`, which must be within the segment. */
+  positionAt(cursor: number): Position {
+    return this.#positionBefore(this.#indexAfter(cursor))
+  }
+
   /** What `filter` lets through after `cursor`, up to the bound of one write. `cursor` must be within the segment. */
   slice(cursor: number, filter: Filter): Slice {
     if (this.#latest?.cursor === cursor && this.#latest.filter === filter) return this.#latest.slice
@@ -58,7 +69,7 @@ export class Segment {
       this.slices.set(key, cut)
     }
     const block = typeof cut.due === 'number' ? this.#blockOf(cut.due) : cut.due
-    const slice = { block, cursor: cut.cursor }
+    const slice = { block, cursor: cut.cursor, position: cut.position }
     this.#latest = { cursor, filter, slice }
     return slice
   }
@@ -68,22 +79,35 @@ export class Segment {
     const stretches: Stretch[] = []
     let last: Stretch | undefined
     let length = 0
-    let seam: { count: number; cursor: number } | undefined
+    let seam: { count: number; index: number } | undefined
     for (let i = this.#indexAfter(cursor), entry = this.entries[i]; entry; entry = this.entries[i]) {
+      const index = i
       const { id, block, start } = entry
       const whole = start === block.start ? block.outline : undefined
       const seen = whole ? filter.sees(whole) : 'some'
       i += whole && seen !== 'some' ? whole.count : 1
       if (seen === 'none' || (seen === 'some' && !filter.matches(entry))) continue
       const end = seen === 'all' ? block.end : entry.end
-      if (last && last.block !== block) seam = { count: stretches.length, cursor: id - 1 }
+      if (last && last.block !== block) seam = { count: stretches.length, index }
       length += end - start
-      if (last && length > WRITE_BYTES)
-        return { due: dueOf(stretches.slice(0, seam?.count)), cursor: seam?.cursor ?? id - 1 }
+      if (last && length > WRITE_BYTES) {
+        const position = this.#positionBefore(seam?.index ?? index)
+        return { due: dueOf(stretches.slice(0, seam?.count)), cursor: position.id, position }
+      }
       if (last?.block === block && last.end === start) last.end = end
       else stretches.push((last = { id, block, start, end }))
     }
-    return { due: dueOf(stretches), cursor: this.headId }
+    return {
+      due: dueOf(stretches),
+      cursor: this.headId,
+      position: this.#positionBefore(this.entries.length),
+    }
+  }
+
+  /** A copy: an entry would keep its block in memory for whoever stands there. */
+  #positionBefore(index: number): Position {
+    const { id, check } = this.entries[index - 1] ?? this.anchor
+    return { id, check }
   }
 
   #blockOf(id: number): Block | undefined {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Position } from '../schemas/events.js'
 import type { Block } from './frame.js'
 
 /** What all slices together may hold, in bytes; the largest event is a fraction of it. */
@@ -14,6 +15,7 @@ export interface Cut {
    */
   due: Block | undefined | number
   cursor: number
+  position: Position
 }
 
 /**

@@ -1,4 +1,5 @@
-import type { LogPage, LoggedEvent } from '../schemas/events.js'
+import type { LogPage, LoggedEvent, Position } from '../schemas/events.js'
+import { isSamePosition } from './cursor.js'
 
 const PAGE = 1000
 /** While somebody may still fill a hole, the log is looked at again after this long, doubling, in ms. */
@@ -6,19 +7,17 @@ const HOLE_DELAY_MS = { first: 2, most: 50 }
 
 /** The log as the tail needs it. */
 export interface EventLog {
-  /** Events after `after`, in order of id, at most `limit` of them: one statement, so one snapshot. */
+  /** Events after `after`, in order of id, at most `limit` of them, with what stands at `after`: one statement, so one snapshot. */
   read(after: number, limit: number): Promise<LogPage>
-  /** Where the log stands: its newest visible id. */
-  newest(): Promise<{ epoch: string; prunedTo: number; id: number }>
   /** The transactions that have drawn an id, or are about to, and have not ended. */
   writers(): Promise<string[]>
 }
 
 export interface TailListener {
   /** The log begins anew for us, at `head`: at the start, in another history, or where retention overtook us. */
-  restarted(epoch: string, head: number): void
-  /** These events come next, and nothing else will ever come up to `head`. */
-  settled(events: LoggedEvent[], head: number): void
+  restarted(epoch: string, head: Position): void
+  /** These events come next, and nothing else will ever come up to the last of them. */
+  settled(events: LoggedEvent[]): void
 }
 
 /** Ids are missing below `upTo`; `writers` are those who may still fill them. */
@@ -42,6 +41,9 @@ interface Hole {
  *    rolled back and will never come. Sequences don't go back, so nobody else will draw it.
  *
  * Writers that come later are not waited for: they draw larger ids. Nothing here depends on time.
+ *
+ * A log that is restored under us goes back, so every page begins at the last event that was handed on. Where that event is not
+ * the one that stands there, the log is of another history (docs/decisions/0019).
  */
 export class Tail {
   readonly #log: EventLog
@@ -49,7 +51,7 @@ export class Tail {
   readonly #onError: (error: unknown) => void
 
   #epoch = ''
-  #head = 0
+  #head: Position = { id: 0, check: '' }
   #hole: Hole | undefined
   /** Up to here whatever is missing in a page that is read from now on will never come. */
   #finalUpTo = 0
@@ -73,28 +75,31 @@ export class Tail {
 
   /** Finds the settled end of the log and begins there. Rejects when the log can't be read. */
   async start(): Promise<void> {
-    const { epoch, prunedTo, id } = await this.#log.newest()
+    const { epoch, anchor } = await this.#log.read(Number.MAX_SAFE_INTEGER, 0)
     // Below the newest id somebody may not have committed yet: to begin at it would lose that event for ever.
     const before = new Set(await this.#log.writers())
     while (before.size > 0 && !this.#stopped) {
       await new Promise((resolve) => setTimeout(resolve, HOLE_DELAY_MS.first))
       keepOnly(before, await this.#log.writers())
     }
-    this.#begin(epoch, Math.max(prunedTo, id))
+    this.#begin(epoch, anchor)
   }
 
-  #begin(epoch: string, head: number): void {
+  #begin(epoch: string, head: Position): void {
     this.#epoch = epoch
     this.#head = head
-    this.#finalUpTo = head
+    this.#finalUpTo = head.id
     this.#hole = undefined
     this.#listener.restarted(epoch, head)
   }
 
-  /** Looks at the log, now or, if it is being looked at, once more after that. Never rejects, costs nothing to repeat. */
-  look(): void {
+  /**
+   * Looks at the log, now or, if it is being looked at, once more after that. Never rejects, costs nothing to repeat.
+   * @returns resolves when the log has been looked at
+   */
+  async look(): Promise<void> {
     this.#wanted = true
-    this.#running ??= this.#run()
+    await (this.#running ??= this.#run())
   }
 
   /** Ends the tail; resolves when the last look is over. */
@@ -120,34 +125,34 @@ export class Tail {
   }
 
   #lookSoon(): void {
-    this.#timer = setTimeout(() => this.look(), this.#holeDelay)
+    this.#timer = setTimeout(() => void this.look(), this.#holeDelay)
     this.#holeDelay = Math.min(this.#holeDelay * 2, HOLE_DELAY_MS.most)
   }
 
   /** One page. Returns whether there is reason to read the next one at once. */
   async #advance(): Promise<boolean> {
-    const { epoch, prunedTo, events } = await this.#log.read(this.#head, PAGE)
-    if (epoch !== this.#epoch || prunedTo > this.#head) {
+    const { epoch, anchor, events, isCut } = await this.#log.read(this.#head.id, PAGE)
+    if (epoch !== this.#epoch || !isSamePosition(anchor, this.#head)) {
       await this.start()
       return true
     }
     const end = this.#settledEnd(events)
     const last = events[end - 1]
     if (last) {
-      this.#head = last.id
-      this.#listener.settled(events.slice(0, end), last.id)
+      this.#head = { id: last.id, check: last.check }
+      this.#listener.settled(events.slice(0, end))
     }
     if (end === events.length) {
       this.#hole = undefined
       this.#holeDelay = HOLE_DELAY_MS.first
-      return events.length === PAGE
+      return isCut || events.length === PAGE
     }
     return this.#isHoleFinal(events.at(-1)?.id ?? 0)
   }
 
   /** How many of the page's events may leave: up to the first missing id that could still come. */
   #settledEnd(events: LoggedEvent[]): number {
-    let expected = this.#head + 1
+    let expected = this.#head.id + 1
     for (const [index, { id }] of events.entries()) {
       if (id !== expected && id > this.#finalUpTo) return index
       expected = id + 1

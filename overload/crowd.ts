@@ -4,16 +4,15 @@ import type { Sql } from '../store/connect.js'
 
 const FRAME = Buffer.from('\nid: ')
 const FRAME_END = Buffer.from('\n\n')
-const CURSOR_PREFIX = '0123abcd-'.length
 const LINE_FEED = 10
 
 /**
  * A client of the feed that costs as little as it can: a bare socket, and of each frame only its id and type.
  */
 export class Member {
-  /** The last id that it has, whole; what it sends when it comes back. */
+  /** The last id that it has, whole, and the cursor that it sends when it comes back. */
   position: number | undefined
-  epoch = ''
+  cursor: string | undefined
   events = 0
   connects = 0
   isOpen = false
@@ -50,7 +49,7 @@ export class Member {
     const socket = connect(this.port, '127.0.0.1')
     this.#socket = socket
     this.isOpen = true
-    const cursor = this.position === undefined ? '' : `Last-Event-ID: ${this.epoch}-${this.position}\r\n`
+    const cursor = this.cursor === undefined ? '' : `Last-Event-ID: ${this.cursor}\r\n`
     socket.write(
       `GET /api/events HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${this.token}\r\nAccept: text/event-stream\r\n${cursor}\r\n`,
     )
@@ -101,19 +100,20 @@ export class Member {
   }
 
   #saw(cursor: string, type: string): void {
-    const id = Number(cursor.slice(CURSOR_PREFIX))
-    this.epoch = cursor.slice(0, CURSOR_PREFIX - 1)
+    const id = Number(cursor.split('-')[1])
     if (type.startsWith('item.') || type.startsWith('revision.')) {
       if (this.position !== undefined) {
         if (id <= this.position) this.problems.push(`${id} came after ${this.position}`)
         for (let missing = this.position + 1; missing < id; missing++) this.skipped.add(missing)
       }
       this.position = id
+      this.cursor = cursor
       this.events++
       if (this.events >= this.leavesAfter) this.leave()
     } else if (type === 'reset') this.problems.push(`a reset after ${this.position ?? 'nothing'}`)
     else {
       this.position ??= id
+      this.cursor ??= cursor
       if (id !== this.position) this.problems.push(`${type} says ${id}, at ${this.position}`)
     }
     if ((this.position ?? 0) >= this.awaited) this.reachedAt ??= performance.now()

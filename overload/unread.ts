@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { startPostgres } from '../bench/harness/postgres.js'
+import { formatCursor } from '../feed/cursor.js'
+import { NO_CHECK, checkOf } from '../lib/check.js'
+import type { Position } from '../schemas/events.js'
 import { connect, type Sql } from '../store/connect.js'
 import { Member, all, findWrong, percentiles } from './crowd.js'
 import type { Experiment } from './findings.js'
@@ -44,6 +47,14 @@ async function timeWrites(origin: string, token: string, name: string): Promise<
 
 const grown = (from: Usage, to: Usage, what: keyof Usage) => to[what] - from[what]
 
+const BEGINNING: Position = { id: 0, check: NO_CHECK }
+
+/** Lets a member come back as if it had seen everything up to this event. */
+function moveTo(member: Member, epoch: string, position: Position): void {
+  member.position = position.id
+  member.cursor = formatCursor(epoch, position)
+}
+
 /** Readers that never read: what they cost, whom they disturb, and what they get when they read again, or come back. */
 const unread: Experiment = async (scope, findings) => {
   const count = scope.size(1000, 200)
@@ -72,11 +83,12 @@ const unread: Experiment = async (scope, findings) => {
   await all(readers, ({ position }) => position !== undefined, 10_000)
   const [first] = readers
   if (!first) throw new Error('nobody reads')
+  const [epoch = ''] = first.cursor?.split('-') ?? []
   findings.progress('filling what everybody shares')
   await flow('warm', 48 * MIB)
   for (const reader of readers) {
     reader.leave()
-    reader.position = 0
+    moveTo(reader, epoch, BEGINNING)
     reader.connect()
   }
   await flow('again', 1)
@@ -87,9 +99,16 @@ const unread: Experiment = async (scope, findings) => {
   findings.progress(`connecting ${count} that don't read`)
   // Every one from another place: the first write of each is its own.
   const far = Math.floor((6 * MIB) / EVENT_BYTES)
+  const places = await sql<{ id: number; text: string }[]>`
+    select id, data::text as text
+      from events
+     where id between ${head - far} and ${head}
+     order by id
+  `
   for (const [i, member] of unreading.entries()) {
-    member.epoch = first.epoch
-    member.position = head - far + Math.floor((i * far) / 2 / count)
+    const place = places[Math.floor((i * places.length) / 2 / count)]
+    if (!place) throw new Error('there are fewer events')
+    moveTo(member, epoch, { id: place.id, check: checkOf(place.id, place.text) })
     member.connect(false)
     if (i % 50 === 49) await delay(20)
   }

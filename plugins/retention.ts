@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { parseCursor } from '../feed/cursor.js'
-import { pruneEvents } from '../store/events.js'
+import { findPruneEdge, pruneEvents } from '../store/events.js'
 
 const BATCH = 1000
 const MOST_BETWEEN_MS = 60_000
@@ -17,8 +17,16 @@ export default fp(
     async function prune(): Promise<void> {
       const settled = parseCursor(app.sse.head)?.id ?? 0
       while (!closing) {
+        const edge = await findPruneEdge(app.feedDb, ageSeconds, settled, BATCH)
+        if (!edge) return
+        if (edge.ahead) {
+          app.log.warn(
+            edge.ahead,
+            'deleting an event of the future: the clock of the database was ahead when it was made',
+          )
+        }
         const began = performance.now()
-        if ((await pruneEvents(app.feedDb, ageSeconds, settled, BATCH)) < BATCH) return
+        if ((await pruneEvents(app.feedDb, edge)) < BATCH) return
         // Three times as long is left to those who write.
         await delay(3 * (performance.now() - began))
       }

@@ -6,7 +6,7 @@ import { Feed } from '../feed/feed.js'
 import { POLL_MS } from '../feed/poll.js'
 import { Tail } from '../feed/tail.js'
 import type { Role } from '../schemas/auth.js'
-import { readEvents, readLastDrawn, readNewest, readWriters } from '../store/events.js'
+import { ForkedLog, adoptTimeline, findEvents, readEvents, readWriters } from '../store/events.js'
 import { findPrincipals } from '../store/tokens.js'
 
 /** How long the log may take to answer before it is asked again, in ms. */
@@ -41,28 +41,49 @@ export default fp(
 
     const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
 
-    const askLastDrawn = batched(async (keys: readonly string[]) => {
-      const id = await asked(readLastDrawn(app.feedDb))
-      return keys.map(() => id)
-    })
+    let adopting: Promise<void> | undefined
+    async function adopt(): Promise<void> {
+      app.log.warn('the database server was promoted or recovered: the event log is looked through')
+      await adoptTimeline(app.feedDb)
+    }
+    /** Reads the log; where its server was promoted or recovered, the log is looked through first. */
+    async function readLog<T>(read: () => Promise<T>): Promise<T> {
+      try {
+        return await asked(read())
+      } catch (err) {
+        if (!(err instanceof ForkedLog)) throw err
+        await (adopting ??= adopt().finally(() => {
+          adopting = undefined
+        }))
+        return asked(read())
+      }
+    }
+
+    const find = batched(
+      async (ids: readonly number[]) => {
+        const { checks, ...found } = await readLog(() => findEvents(app.feedDb, [...new Set(ids)]))
+        return ids.map((id) => ({ ...found, check: checks.get(id) }))
+      },
+      { most: 1000, paceMs: 100 },
+    )
 
     const feed = new Feed(
       {
         heartbeatMs: config.HEARTBEAT_MS,
-        read: (after, upTo) => asked(readEvents(app.feedDb, after, upTo, upTo - after)),
-        readLastDrawn: () => askLastDrawn('events'),
+        read: (after, upTo, limit) => readLog(() => readEvents(app.feedDb, after, upTo, limit)),
+        find,
+        look: () => tail.look(),
         onError,
       },
       { mode: mode.current },
     )
-    const tail = new Tail(
+    const tail: Tail = new Tail(
       {
         read: async (after, limit) => {
-          const page = await asked(readEvents(app.feedDb, after, Number.MAX_SAFE_INTEGER, limit))
+          const page = await readLog(() => readEvents(app.feedDb, after, Number.MAX_SAFE_INTEGER, limit))
           feed.answered(page.prunedTo)
           return page
         },
-        newest: () => asked(readNewest(app.feedDb)),
         writers: () => asked(readWriters(app.feedDb)),
       },
       feed,
@@ -83,7 +104,7 @@ export default fp(
     mode.onChange((current) => feed.announce({ mode: current }))
 
     const timers = [
-      setInterval(() => tail.look(), POLL_MS),
+      setInterval(() => void tail.look(), POLL_MS),
       setInterval(() => {
         checkAccess().catch((err: unknown) =>
           app.log.warn({ err }, 'access to the streams could not be checked'),
@@ -92,12 +113,12 @@ export default fp(
     ]
 
     await tail.start()
-    await instances.join({ watchers: () => feed.clients, look: () => tail.look() })
+    await instances.join({ watchers: () => feed.clients, look: () => void tail.look() })
 
     app.decorate('sse', {
       feed,
       look() {
-        tail.look()
+        void tail.look()
         instances.announce()
       },
       get clients() {

@@ -158,14 +158,16 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   }
 
   /** Holds an empty page until something comes, the time is over, or the client is gone. */
-  async function readPage(query: EventQuery, from: number, filter: Filter, patience: AbortSignal) {
-    const { epoch } = feed.history
+  async function readPage(query: EventQuery, start: Start, filter: Filter, patience: AbortSignal) {
     for (;;) {
-      const page = await feed.read(from, filter, query.limit)
-      if (feed.history.epoch !== epoch) return { reset: 'unknown' } as const
+      if ('reset' in start) return start
+      const page = await feed.read(start.position, filter, query.limit)
       if ('reset' in page || page.entries.length > 0 || patience.aborted || !feed.isOpen) return page
-      from = page.next
-      if (from >= feed.history.ring.head) await feed.grown(patience).catch(() => undefined)
+      if (page.next.id >= start.history.ring.head) await feed.grown(patience).catch(() => undefined)
+      start =
+        feed.history === start.history
+          ? { ...start, position: page.next }
+          : await feed.locate(formatCursor(page.epoch, page.next))
     }
   }
 
@@ -186,24 +188,22 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const found =
       query.last !== undefined
         ? await feed.readNewest(filter, query.last)
-        : 'reset' in start
-          ? start
-          : await readPage(query, start.cursor, filter, patienceOf(reply, query.wait))
+        : await readPage(query, start, filter, patienceOf(reply, query.wait))
     // What was held back is for those who may read when it comes, not only when they asked.
     if (query.wait > 0 && !(await app.findPrincipal(request))) throw new ApiError('unauthenticated')
-    const { epoch } = feed.history
     const { head } = feed
     if ('reset' in found) {
+      const { epoch } = feed.history
       const data = { reason: found.reset, oldest: formatCursor(epoch, feed.oldest), head }
       return { events: [{ id: head, type: 'reset', data }], next: head, head }
     }
     return {
       events: found.entries.map((entry) => ({
-        id: formatCursor(epoch, entry.id),
+        id: formatCursor(found.epoch, entry),
         type: entry.type,
         data: decodeData(entry),
       })),
-      next: formatCursor(epoch, found.next),
+      next: formatCursor(found.epoch, found.next),
       head,
     }
   }

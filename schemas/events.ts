@@ -7,28 +7,44 @@ import { Timestamp } from './timestamp.js'
 export const EVENT_TYPES = ['item.created', 'item.updated', 'item.deleted', 'revision.created'] as const
 export type EventType = (typeof EVENT_TYPES)[number]
 
-/** An event as the log holds it. */
-export interface LoggedEvent {
+/** A position in the event log: everything up to and including the event `id` has been seen. */
+export interface Position {
   /** Drawn at commit. Ids ascend, but become visible in another order and may be missing for good. */
-  id: number
+  readonly id: number
+  /** Computed from the event itself, so that an event of another history with the same id is told from it (lib/check.ts). */
+  readonly check: string
+}
+
+/** An event as the log holds it. */
+export interface LoggedEvent extends Position {
   type: EventType
   part_number: string
   /** The JSON object that goes out, in UTF-8. */
   data: Uint8Array
 }
 
-/** A page of the log, and what the log was at the moment of reading it. */
-export interface LogPage {
-  /** Names this history of the log; ids of another one mean nothing here. */
+/** What the log was at the moment of reading it. */
+export interface LogState {
+  /** Names the log: cursors of another epoch mean nothing here. */
   epoch: string
-  /** Retention has deleted everything up to and including this id. */
-  prunedTo: number
+  /** Retention has deleted everything up to and including this position. */
+  prunedTo: Position
+}
+
+/** Consecutive events of the log. */
+export interface LogPage extends LogState {
+  /** The newest event at or before the place where reading began, or `prunedTo`: a reader that stands elsewhere has read another history. */
+  anchor: Position
   events: LoggedEvent[]
+  /** Whether the page ends before the last event that was wanted, because it has reached its bound of bytes. */
+  isCut: boolean
 }
 
 export const Cursor = Type.String({
-  description: 'A position in the event log, `<epoch>-<id>`',
-  examples: ['64bd730d-118'],
+  description:
+    'A position in the event log, `<epoch>-<id>-<check>`: the log, the event, and what tells this event from another one with the same id. ' +
+    'Clients keep it as it is.',
+  examples: ['64bd730d-118-8f3a90c2'],
 })
 
 const part_number = PartNumber
@@ -91,7 +107,7 @@ export const EVENT_DATA = {
       description:
         'The log can’t be continued from the cursor that was sent: too old (`expired`), or none of this log (`unknown`). ' +
         'Read again what you show; the stream goes on from `head`.',
-      examples: [{ reason: 'expired', oldest: '64bd730d-100', head: '64bd730d-118' }],
+      examples: [{ reason: 'expired', oldest: '64bd730d-100-51c0be7e', head: '64bd730d-118-8f3a90c2' }],
     },
   ),
 } satisfies Record<EventType | 'server.state' | 'heartbeat' | 'reset', TObject>

@@ -48,7 +48,7 @@ t.test('the whole service runs as a user who is no superuser and only owns its d
   }>()
   const watcher = await Watcher.open(t, await listen(other), { token })
   await watcher.untilSeen('server.state')
-  t.match(other.sse.head, /^[0-9a-f]{8}-0$/, 'the epoch is known')
+  t.match(other.sse.head, /^[0-9a-f]{8}-0-00000000$/, 'the epoch is known')
   const csv = { headers: { 'content-type': 'text/csv' }, payload: 'part_number,description\nA,Bracket\n' }
   t.equal((await send('POST', '/api/items/import', csv)).statusCode, 200)
   t.match((await send('GET', '/api/items?search=brack')).json(), { items: [{ part_number: 'A' }] })

@@ -22,8 +22,6 @@ function isBefore(one, other) {
   return a.epoch === b.epoch && a.id < b.id
 }
 
-const isSameHistory = (one, other) => placeOf(one).epoch === placeOf(other).epoch
-
 const listOf = (query, name) => query.get(name)?.split(',')
 
 /** The API's own filter: `types`, and `part_number` with `A01-*` for all that begin so. */
@@ -203,17 +201,18 @@ export class Feed {
     let wait = 0
     while (this.#from) {
       this.#cursor ??= this.#from
-      const sameHistory = isSameHistory(this.#cursor, this.#from)
-      if (sameHistory && !isBefore(this.#cursor, this.#from)) return this.#caughtUp()
+      if (this.#cursor === this.#from) return this.#caughtUp()
+      // Also where the page is ahead: it can be so in a log that was restored to an earlier point since.
+      const isBehind = isBefore(this.#cursor, this.#from)
       const { events, next } = await this.#readPage(wait, signal)
       if (signal.aborted) return
       if (events[0]?.type === 'reset') return this.start(this.#query)
       for (const event of events) this.#on.received(event)
-      // Of two histories ours is the new one: the connection will be reset to it.
-      if (!sameHistory) return this.#caughtUp()
       // An instance that is behind the one we are connected to.
       wait = next === this.#cursor ? 1 : 0
       this.#cursor = next
+      // Ahead of the connection, or in a newer log that it will be reset to.
+      if (!isBehind) return this.#caughtUp()
     }
   }
 

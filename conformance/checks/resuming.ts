@@ -8,24 +8,29 @@ const EVENTS = 6
 /** Things a client may send that no server ever gave out; a browser sends the UTF-8 bytes of whatever it was given. */
 const NONSENSE = ['nonsense', "' or 1=1 --", '-1', '🦊', '%00%0d%0a', 'x'.repeat(1000)]
 
-/** What stands before the number of an id, and that number, where an id is made so. */
-function takeApart(id: string): { history: string; number: bigint } | undefined {
-  const [, history, digits] = /^(.*?)(\d+)$/.exec(id) ?? []
-  return history === undefined || digits === undefined ? undefined : { history, number: BigInt(digits) }
+/** What stands before the number of an id, that number, and what follows it, where an id is made so. */
+function takeApart(id: string): { history: string; number: bigint; rest: string } | undefined {
+  // Parts and what stands between them, in turn.
+  const parts = id.split(/([^0-9A-Za-z]+)/)
+  const place = parts.findLastIndex((part) => /^\d+$/.test(part))
+  const digits = parts[place] ?? /\d+$/.exec(id)?.[0]
+  if (digits === undefined) return undefined
+  const rest = place < 0 ? '' : parts.slice(place + 1).join('')
+  return { history: id.slice(0, id.length - rest.length - digits.length), number: BigInt(digits), rest }
 }
 
 /** An id like this one, of a history that never was: letters and digits of what stands before the number are changed. */
 function foreignTo(id: string): string {
-  const { history = '', number = 0n } = takeApart(id) ?? {}
+  const { history = '', number = 0n, rest = '' } = takeApart(id) ?? {}
   const changed = history.replace(/[0-9a-z]/gi, (sign) => (sign === '0' ? '1' : '0'))
   if (changed === history) throw new NotApplicable(`ids like ${id} name no history`)
-  return `${changed}${number}`
+  return `${changed}${number}${rest}`
 }
 
 function futureOf(id: string): string {
   const parts = takeApart(id)
-  if (!parts) throw new NotApplicable(`ids like ${id} don't end in a number`)
-  return `${parts.history}${parts.number + 1_000_000_000n}`
+  if (!parts) throw new NotApplicable(`ids like ${id} hold no number`)
+  return `${parts.history}${parts.number + 1_000_000_000n}${parts.rest}`
 }
 
 /** The first event that is an entry of the log, or says that the cursor is no good. */

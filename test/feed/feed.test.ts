@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { Sink } from '../../feed/connection.js'
 import { Feed } from '../../feed/feed.js'
 import { Filter } from '../../feed/filter.js'
+import { checkOf } from '../../lib/check.js'
 import type { Block } from '../../feed/frame.js'
 import { until } from '../harness/until.js'
 
@@ -28,7 +29,9 @@ class Client implements Sink {
 
   /** The ids of the events of the log that it was sent. */
   get ids(): number[] {
-    return [...this.#text.matchAll(/^id: 0123abcd-(\d+)\nevent: item\./gm)].map(([, id]) => Number(id))
+    return [...this.#text.matchAll(/^id: 0123abcd-(\d+)-[0-9a-f]{8}\nevent: item\./gm)].map(([, id]) =>
+      Number(id),
+    )
   }
 }
 
@@ -37,7 +40,8 @@ function startFeed(t: Test): Feed {
     {
       heartbeatMs: 3_600_000,
       read: () => Promise.reject(new Error('nothing is behind the ring')),
-      readLastDrawn: () => Promise.resolve(0),
+      find: () => Promise.reject(new Error('nothing is looked for')),
+      look: () => Promise.resolve(),
       onError: (error) => {
         throw error
       },
@@ -45,7 +49,7 @@ function startFeed(t: Test): Feed {
     {},
   )
   t.teardown(() => feed.end())
-  feed.restarted(EPOCH, 0)
+  feed.restarted(EPOCH, { id: 0, check: '00000000' })
   return feed
 }
 
@@ -53,14 +57,17 @@ function join(feed: Feed, clients: number) {
   const owner = { tokenId: 'one', role: 'viewer', expiresAt: new Date(8e15) } as const
   return Array.from({ length: clients }, () => {
     const sink = new Client()
-    const start = { cursor: feed.history.ring.head }
+    const { history } = feed
+    const start = { position: history.ring.headPosition, history }
     const connection = feed.open({ sink, filter: Filter.everything, owner, start }, () => undefined)
     return { sink, connection }
   })
 }
 
 const settle = (feed: Feed, id: number): void =>
-  feed.settled([{ id, type: 'item.deleted', part_number: 'A', data: Buffer.from('{}') }], id)
+  feed.settled([
+    { id, check: checkOf(id, '{}'), type: 'item.deleted', part_number: 'A', data: Buffer.from('{}') },
+  ])
 
 const having = (clients: { sink: Client }[], ids: number[]): number =>
   clients.filter(({ sink }) => JSON.stringify(sink.ids) === JSON.stringify(ids)).length

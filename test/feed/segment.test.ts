@@ -1,19 +1,22 @@
 import t from 'tap'
 import { Filter, type Filterable, Outline } from '../../feed/filter.js'
+import { checkOf } from '../../lib/check.js'
 import { encodeEntries } from '../../feed/frame.js'
 import { Segment } from '../../feed/segment.js'
 import { Slices } from '../../feed/slices.js'
 
 const EVENTS = 1024
+const BEGINNING = { id: 0, check: '00000000' }
 
 function segment(slices: Slices): Segment {
   const events = Array.from({ length: EVENTS }, (_, i) => ({
     id: i + 1,
+    check: checkOf(i + 1, ''),
     type: 'item.created' as const,
     part_number: `S-${i}`,
     data: Buffer.from(JSON.stringify({ description: 'x'.repeat(1000) })),
   }))
-  return new Segment(slices, 0, EVENTS, encodeEntries('0123abcd', events))
+  return new Segment(slices, BEGINNING, 0, EVENTS, encodeEntries('0123abcd', events))
 }
 
 /** Where a connection stands after each write, when it begins at `cursor`. */
@@ -119,7 +122,7 @@ t.test('a write holds whole frames, each once, and no more than its bound', asyn
     text += String(block?.plain ?? '')
     cursor = reached
   }
-  const ids = [...text.matchAll(/^id: 0123abcd-(\d+)$/gm)].map(([, id]) => Number(id))
+  const ids = [...text.matchAll(/^id: 0123abcd-(\d+)-[0-9a-f]{8}$/gm)].map(([, id]) => Number(id))
   const due = Array.from({ length: EVENTS }, (_, i) => i + 1).filter(
     (id) => id > 7 && `${id - 1}`.startsWith('1'),
   )
@@ -162,11 +165,12 @@ t.test('whatever the events and the filter, exactly what it lets through is sent
   )
   const events = numbers.map((part_number, i) => ({
     id: i + 1,
+    check: checkOf(i + 1, ''),
     type: i % 50 < 30 ? ('item.created' as const) : ('item.updated' as const),
     part_number,
     data: Buffer.from('x'.repeat(9000)),
   }))
-  const one = new Segment(new Slices(), 0, events.length, encodeEntries('0123abcd', events))
+  const one = new Segment(new Slices(), BEGINNING, 0, events.length, encodeEntries('0123abcd', events))
   const wrong: string[] = []
   let filters = 0
   for (let seed = 0; seed < 1024; seed++) {
@@ -181,7 +185,7 @@ t.test('whatever the events and the filter, exactly what it lets through is sent
       cursor = slice.cursor
     }
     const due = [...one.after(0)].filter((entry) => filter.matches(entry)).map(({ id }) => id)
-    const sent = [...text.matchAll(/^id: 0123abcd-(\d+)$/gm)].map(([, id]) => Number(id))
+    const sent = [...text.matchAll(/^id: 0123abcd-(\d+)-[0-9a-f]{8}$/gm)].map(([, id]) => Number(id))
     if (sent.join() !== due.join()) wrong.push(filter.key)
     if (due.length > 0 && due.length < events.length) filters++
   }

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { type EventLog, Tail } from '../../feed/tail.js'
 import type { LoggedEvent } from '../../schemas/events.js'
 import { type Sql, connect } from '../../store/connect.js'
-import { readEvents, readNewest, readWriters } from '../../store/events.js'
+import { readEvents, readWriters } from '../../store/events.js'
 import { createDatabase } from '../harness/database.js'
 
 const WRITERS = 24
@@ -15,7 +15,6 @@ async function follow(t: Test, url: string, rule: Partial<EventLog> = {}) {
   const seen: LoggedEvent[] = []
   const log: EventLog = {
     read: (after, limit) => readEvents(sql, after, Number.MAX_SAFE_INTEGER, limit),
-    newest: () => readNewest(sql),
     writers: () => readWriters(sql),
     ...rule,
   }

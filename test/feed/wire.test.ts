@@ -4,6 +4,8 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { request } from 'undici'
 import { hostileTexts } from '../../conformance/checks/texts.js'
+import { parseCursor } from '../../feed/cursor.js'
+import { checkOf } from '../../lib/check.js'
 import type { Sql } from '../../store/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { parsers } from '../../fuzz/parsers.js'
@@ -93,16 +95,18 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
   const origin = await listen(app)
   const token = await createToken(app.db, 'viewer')
   await write(app.db)
-  const log = await app.db<{ id: number; type: string; part_number: string; data: object; at: Date }[]>`
-    select id, type, part_number, data, at
+  const log = await app.db<
+    { id: number; type: string; part_number: string; data: object; text: string; at: Date }[]
+  >`
+    select id, type, part_number, data, data::text as text, at
       from events
      order by id
   `
-  await until(() => app.sse.head.endsWith(`-${log.at(-1)?.id}`), 'the tail has everything')
+  await until(() => parseCursor(app.sse.head)?.id === log.at(-1)?.id, 'the tail has everything')
   const raw = await readRaw(t, origin, token, app.sse.head)
   const [epoch] = app.sse.head.split('-')
-  const truth = log.map(({ id, type, data, part_number, at }) => ({
-    id: `${epoch}-${id}`,
+  const truth = log.map(({ id, text, type, data, part_number, at }) => ({
+    id: `${epoch}-${id}-${checkOf(id, text)}`,
     type,
     data: { ...data, part_number, at: at.toISOString() },
   }))
@@ -124,9 +128,13 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
       raw.every((byte) => byte === 0x0a || byte >= 0x20),
       'no control character but the line feed',
     )
-    const frame = /^id: [0-9a-f]{8}-\d+\nevent: (?:item|revision|server)\.[a-z]+\ndata: \{[^\n]*\}$/
+    const frame =
+      /^id: [0-9a-f]{8}-\d+-[0-9a-f]{8}\nevent: (?:item|revision|server)\.[a-z]+\ndata: \{[^\n]*\}$/
     const [greeting = '', ...frames] = text.replace(/\n\n$/, '').split('\n\n')
-    t.match(greeting, /^retry: \d{4}\nid: [0-9a-f]{8}-0\nevent: server\.state\ndata: \{"mode":"normal"\}$/)
+    t.match(
+      greeting,
+      /^retry: \d{4}\nid: [0-9a-f]{8}-0-00000000\nevent: server\.state\ndata: \{"mode":"normal"\}$/,
+    )
     t.equal(frames.length, truth.length)
     for (const each of frames) t.match(each, frame)
     t.strictSame(
@@ -160,7 +168,7 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
       t.test(`${name} reads them ${how}`, async (t) => {
         t.comment(`seed ${seed}`)
         const [state, ...seen] = await parse(pieces, types)
-        t.match(state, { id: `${epoch}-0`, type: 'server.state', data: '{"mode":"normal"}' })
+        t.match(state, { id: `${epoch}-0-00000000`, type: 'server.state', data: '{"mode":"normal"}' })
         t.strictSame(
           seen.map(({ id, type, data }) => ({ id, type, data: JSON.parse(data) as unknown })),
           truth,

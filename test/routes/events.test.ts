@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { AppConfig } from '../../config.js'
 import { type Sql, connect } from '../../store/connect.js'
+import { parseCursor } from '../../feed/cursor.js'
 import { pruneEvents } from '../../store/events.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
@@ -39,7 +40,7 @@ const create = (sql: Sql, ...numbers: string[]) =>
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `N-${from + i}`)
 const seenNumbers = (watcher: Watcher) => watcher.events.map(({ data }) => data.part_number)
 const headReached = (app: FastifyInstance, id: number) =>
-  until(() => app.sse.head.endsWith(`-${id}`), `the tail is at ${id}`)
+  until(() => parseCursor(app.sse.head)?.id === id, `the tail is at ${id}`)
 
 t.test('a committed change reaches a watcher, with exactly the keys that were promised', async (t) => {
   const { app, watch } = await serve(t)
@@ -153,19 +154,25 @@ t.test(
     const { app, watch, page } = await serve(t)
     await create(app.db, ...numbers(1, 4))
     await headReached(app, 4)
-    const [epoch] = app.sse.head.split('-')
-    t.equal(await pruneEvents(app.db, 0, 2, 100), 2)
+    const { head } = app.sse
+    const all = (await page('?since=earliest')).events.map(({ id }) => id)
+    const [first = '', oldest = '', , last] = all
+    t.equal(last, head)
+    const [epoch = '', , check = ''] = oldest.split('-')
+    t.equal(await pruneEvents(app.db, { id: 2, check }), 2)
     await until(async () => (await page('?since=earliest')).events.length === 2, 'the oldest is known')
-    const oldest = `${epoch}-2`
-    const head = `${epoch}-4`
 
     for (const [cursor, reason] of [
-      [`${epoch}-1`, 'expired'],
-      ['00000000-3', 'unknown'],
-      [`${epoch}-99`, 'unknown'],
+      [first, 'expired'],
+      [`${epoch}-0-00000000`, 'expired'],
+      [head.replace(epoch, '00000000'), 'unknown'],
+      [oldest.replace(check, '0123abcd'), 'unknown'],
+      [head.replace(/[^-]+$/, '0123abcd'), 'unknown'],
+      [`${epoch}-99-0123abcd`, 'unknown'],
+      [`${epoch}-4`, 'unknown'],
       ['nonsense', 'unknown'],
       ["' or 1=1 --", 'unknown'],
-      [`${epoch}-99999999999999999999`, 'unknown'],
+      [`${epoch}-99999999999999999999-0123abcd`, 'unknown'],
       [`${epoch}-`, 'unknown'],
     ] as const) {
       const watcher = await watch(`?since=${encodeURIComponent(cursor)}`)
@@ -178,7 +185,7 @@ t.test(
       ])
     }
 
-    const watcher = await watch(`?since=${epoch}-1`)
+    const watcher = await watch(`?since=${first}`)
     await create(app.db, 'after')
     await watcher.untilEvents(1)
     t.strictSame(seenNumbers(watcher), ['after'])
@@ -323,7 +330,9 @@ t.test('a reader that does not read holds nobody up and gets everything when it 
   slow.on('data', (more: string) => (text += more))
   slow.resume()
   await until(() => text.includes(`"S-${count}"`), 'the slow reader has caught up', 30_000)
-  const ids = [...text.matchAll(/^id: [0-9a-f]+-(\d+)\nevent: item/gm)].map((match) => Number(match[1]))
+  const ids = [...text.matchAll(/^id: [0-9a-f]+-(\d+)-[0-9a-f]+\nevent: item/gm)].map((match) =>
+    Number(match[1]),
+  )
   t.strictSame(
     ids,
     quick.events.map(({ id }) => Number(id.split('-')[1])),
