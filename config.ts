@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { DatabaseUrlError, parseDatabaseUrl } from './lib/database-url.js'
 import { StartError } from './errors.js'
 import { isNetwork } from './lib/address.js'
 
@@ -106,6 +107,15 @@ function convert({ type }: TSchema, text: string): unknown {
   return text
 }
 
+function checkDatabaseUrl(url: string, env: NodeJS.ProcessEnv): void {
+  try {
+    parseDatabaseUrl(url, env, 'the system knows')
+  } catch (err) {
+    if (err instanceof DatabaseUrlError) throw new ConfigError(`DATABASE_URL: ${err.message}`)
+    throw err
+  }
+}
+
 /**
  * Reads the configuration from `env`. An empty value counts as unset, as in an env file.
  * @throws {ConfigError} for the first variable that is wrong
@@ -135,6 +145,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       `JWT_SECRET must be given with DATABASE_URL: ${mustBe(Environment.properties.JWT_SECRET)}`,
     )
   }
+  if (checked.DATABASE_URL !== undefined) checkDatabaseUrl(checked.DATABASE_URL, env)
   if (checked.DRAIN_DELAY_MS >= checked.SHUTDOWN_TIMEOUT_MS) {
     throw new ConfigError('DRAIN_DELAY_MS must be below SHUTDOWN_TIMEOUT_MS')
   }

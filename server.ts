@@ -126,6 +126,8 @@ function run(config: Config): void {
     })
   }
   service.start().catch(async (err: unknown) => {
+    // What the stop of a start leads to is no failure, and `close` ends the process.
+    if (asked) return
     service.report(err instanceof Error ? err : new Error(String(err)))
     await service.stop()
     process.exit(1)

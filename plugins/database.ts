@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Sql } from '../store/connect.js'
+import { type Sql, openHosts } from '../store/connect.js'
 import { makeClassesFast } from '../store/fast-classes.js'
 import { migrate } from '../store/migrate.js'
 import { openPool } from '../store/pool.js'
@@ -13,7 +13,7 @@ declare module 'fastify' {
     readonly db: Sql
     /** The few sessions of the tail, the replay and the pulse: a queue of requests never delays an event. */
     readonly feedDb: Sql
-    /** Drops every session at once and starts afresh: what hangs on a dead or frozen server fails now. */
+    /** Drops every connection at once and opens others, to another host where there is one: what hangs on a dead server fails now. */
     renewDatabase(): void
   }
 }
@@ -21,9 +21,11 @@ declare module 'fastify' {
 /** Decorates the `db` pool, brings the schema up to date, and ends the sessions after the last request. */
 export default fp(
   async (app) => {
+    const hosts = openHosts(app.config.DATABASE_URL)
+    await hosts.select()
     const open = () => ({
-      db: openPool(app.config.DATABASE_URL, REQUEST_SESSIONS),
-      feedDb: openPool(app.config.DATABASE_URL, FEED_SESSIONS),
+      db: openPool(hosts, REQUEST_SESSIONS),
+      feedDb: openPool(hosts, FEED_SESSIONS),
     })
     let current = open()
     await makeClassesFast(current.db)
@@ -33,6 +35,7 @@ export default fp(
     app.decorate('feedDb', { getter: () => current.feedDb })
     app.decorate('renewDatabase', () => {
       const { db, feedDb } = current
+      hosts.forget()
       current = open()
       for (const sql of [db, feedDb]) {
         sql
@@ -41,6 +44,7 @@ export default fp(
       }
     })
     app.addHook('onClose', async () => {
+      hosts.close()
       await Promise.all([current.db.end({ timeout: 1 }), current.feedDb.end({ timeout: 1 })])
     })
   },

@@ -24,13 +24,33 @@ const UNAVAILABLE = new Set([
   'CONNECT_TIMEOUT',
   'ECONNREFUSED',
   'ECONNRESET',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
   'ENOENT',
+  'ENOTFOUND',
   'EPIPE',
+  'ETIMEDOUT',
   'NO_ANSWER',
+  // The selection of a host (store/hosts.ts, store/socket.ts, store/startup.ts).
+  'AUTH_METHOD_REFUSED',
+  'NO_HOST',
+  'TLS_FAILED',
+  'TLS_REFUSED',
+  '08000', // connection_exception, and its kind: poolers say so when they can't reach their server
+  '08003',
+  '08006',
+  '08P01',
+  '25P03', // idle_in_transaction_session_timeout
+  '28000', // invalid_authorization_specification: the rules or the password have changed while we run
+  '28P01',
+  '3D000', // invalid_catalog_name
   '53300', // too_many_connections
   '57P01', // admin_shutdown
   '57P02', // crash_shutdown
   '57P03', // cannot_connect_now
+  '57P04', // database_dropped
+  '57P05', // idle_session_timeout
 ])
 
 /** What the server says to a write that has waited for a lock for as long as it may (store/author.ts). */

@@ -1,4 +1,4 @@
-import postgres from 'postgres'
+import { connect } from './connect.js'
 
 /** What the one service that runs on an embedded database holds; any constant that nobody else takes. */
 const SERVICE_LOCK = 7_149_002
@@ -10,7 +10,7 @@ const SERVICE_LOCK = 7_149_002
  */
 export async function takeServiceLock(url: string): Promise<(() => Promise<void>) | undefined> {
   // The library would replace an old session by a new one, which no longer holds the lock.
-  const sql = postgres(url, { max: 1, max_lifetime: null, connect_timeout: 5, onnotice: () => undefined })
+  const sql = connect(url, 1, { keepsConnections: true })
   const release = () => sql.end({ timeout: 0 })
   try {
     const [lock] = await sql<{ taken: boolean }[]>`select pg_try_advisory_lock(${SERVICE_LOCK}) as taken`

@@ -1,4 +1,4 @@
-import { type Sql, connect } from './connect.js'
+import { type ConnectOptions, type Database, type Sql, connect } from './connect.js'
 
 type Transaction = Parameters<Parameters<Sql['begin']>[1]>[0]
 
@@ -15,8 +15,8 @@ type Query = Promise<unknown> & { handler: unknown }
 
 const isQuery = (made: unknown): made is Query => made instanceof Promise && 'handler' in made
 
-function openSession(url: string): Session {
-  const sql = connect(url, 1)
+function openSession(database: Database, options: ConnectOptions): Session {
+  const sql = connect(database, 1, options)
   const query: unknown = sql``
   if (!isQuery(query) || typeof query.handler !== 'function') throw new TypeError('the driver has changed')
   const { handler } = query
@@ -29,9 +29,9 @@ function openSession(url: string): Session {
  * The driver's pool remembers every query since all of its sessions were busy, or none was, and searches what it remembers with
  * each: it gets slower from query to query (docs/decisions/0012). So each session is a pool of the driver's of its own, of one.
  */
-export function openPool(url: string, max: number): Sql {
-  const first = openSession(url)
-  const sessions = [first, ...Array.from({ length: max - 1 }, () => openSession(url))]
+export function openPool(database: Database, max: number, options: ConnectOptions = {}): Sql {
+  const first = openSession(database, options)
+  const sessions = [first, ...Array.from({ length: max - 1 }, () => openSession(database, options))]
 
   function leastBusy(): Session {
     let found = first

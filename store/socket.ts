@@ -1,29 +1,114 @@
+import { once } from 'node:events'
 import { Socket } from 'node:net'
+import { type ConnectionOptions, type TLSSocket, connect as connectTls } from 'node:tls'
+import { type Host, hostName } from '../lib/database-url.js'
 
-/**
- * A socket whose `close` follows its `error` at once. Node lets some time pass between the two, and the driver takes the
- * session for usable in that time: a query sent then is never answered, or is answered with the nothing that the session's
- * next greeting consists of.
- */
-class PromptSocket extends Socket {
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
-    const heard = super.emit(event, ...args)
-    if (event === 'error') super.emit('close', true)
-    return heard
+/** "Do you speak TLS?": the length of this, and a number that is no version of the protocol. */
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+
+/** Why a server can't be reached. The codes are the driver's own where it has one. */
+export class ConnectionError extends Error {
+  override readonly name = 'ConnectionError'
+
+  constructor(
+    readonly code:
+      'CONNECT_TIMEOUT' | 'CONNECTION_CLOSED' | 'CONNECTION_ENDED' | 'TLS_REFUSED' | 'TLS_FAILED',
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
   }
 }
 
-/** What the driver says of the server: lists, of which ours have one entry. */
-interface Address {
-  host: string[]
-  port: number[]
-  path?: string | false
+/** Where and how a connection is opened. */
+export interface Target {
+  host: Host
+  /** What a TLS handshake needs; without it, the connection is not encrypted. */
+  tls: ConnectionOptions | undefined
+  /** Whether a server that has no TLS is spoken to without. */
+  tlsIsOptional: boolean
+  /** Whether the handshake comes first, without the question whether the server has TLS. */
+  tlsIsDirect: boolean
+  timeoutMs: number
 }
 
-/** Opens the driver's socket. It may be written to at once; what is written waits for the connection. */
-export function openSocket({ host, port, path }: Address): Socket {
-  const socket = new PromptSocket()
-  // The name that a TLS certificate is checked against.
-  Object.assign(socket, { host: host[0], port: port[0] })
-  return path ? socket.connect(path) : socket.connect(port[0] ?? 5432, host[0] ?? 'localhost')
+/** Waits for an event of the socket; rejects when that fails or closes instead. */
+async function first(socket: Socket, event: string): Promise<unknown> {
+  const done = new AbortController()
+  const { signal } = done
+  const closed = once(socket, 'close', { signal }).then(() => {
+    throw new ConnectionError('CONNECTION_CLOSED', 'the server has closed the connection')
+  })
+  try {
+    const args: unknown[] = await Promise.race([once(socket, event, { signal }), closed])
+    return args[0]
+  } finally {
+    done.abort()
+  }
+}
+
+async function offersTls(socket: Socket): Promise<boolean> {
+  socket.write(SSL_REQUEST)
+  const answer = await first(socket, 'data')
+  // More than the one byte was sent by somebody in between, to be taken for what came encrypted.
+  if (answer instanceof Buffer && answer.length === 1) {
+    if (answer[0] === 0x53) return true
+    if (answer[0] === 0x4e) return false
+  }
+  throw new ConnectionError('TLS_FAILED', 'the server answers to the request for TLS with something else')
+}
+
+async function encrypt(socket: Socket, options: ConnectionOptions): Promise<TLSSocket> {
+  const encrypted = connectTls({ ...options, socket })
+  encrypted.on('error', () => undefined)
+  try {
+    await first(encrypted, 'secureConnect')
+  } catch (cause) {
+    encrypted.destroy()
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new ConnectionError('TLS_FAILED', `no TLS connection: ${reason}`, { cause })
+  }
+  return encrypted
+}
+
+/**
+ * Opens a connection to a server, up to where the protocol begins.
+ * @throws {ConnectionError}, or Node's own error of a socket
+ */
+export async function openSocket(target: Target, signal: AbortSignal): Promise<Socket> {
+  const { host, tls, timeoutMs } = target
+  const socket = new Socket()
+  // Until the driver listens; an error is also what the next step fails with.
+  socket.on('error', () => undefined)
+  const end = () =>
+    socket.destroy(new ConnectionError('CONNECTION_ENDED', 'the connection is no longer wanted'))
+  const timer = setTimeout(() => {
+    const message = `no connection to ${hostName(host)} within ${timeoutMs / 1000} s`
+    socket.destroy(new ConnectionError('CONNECT_TIMEOUT', message))
+  }, timeoutMs)
+  signal.addEventListener('abort', end)
+  try {
+    if (signal.aborted) end()
+    else if ('path' in host) socket.connect(host.path)
+    else socket.connect(host.port, host.host)
+    await first(socket, 'connect')
+    // A Unix socket leads nowhere else, so nobody encrypts it.
+    if (!tls || 'path' in host) return socket
+    if (target.tlsIsDirect || (await offersTls(socket))) return await encrypt(socket, tls)
+    if (target.tlsIsOptional) return socket
+    throw new ConnectionError('TLS_REFUSED', 'the server has no TLS, which sslmode demands')
+  } catch (err) {
+    socket.destroy()
+    throw err
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', end)
+  }
+}
+
+/** A socket that fails with `error` as soon as its events are listened to: how the driver is told that there is none. */
+export function failedSocket(error: unknown): Socket {
+  const socket = new Socket()
+  setImmediate(() => socket.destroy(error instanceof Error ? error : new Error(String(error))))
+  return socket
 }

@@ -1,30 +1,44 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { StartError } from '../errors.js'
-import { connect } from './connect.js'
+import { openHosts } from './connect.js'
+import { NoHostError, reasonOf } from './hosts.js'
 
-/** How long a server that isn't there yet is waited for, and how often it is tried, in ms. */
-const PATIENCE_MS = 30_000
-const PAUSE_MS = 500
+/** How long a start waits for a server that can't be reached, and how often it tries, in ms. */
+const WAIT_TIMEOUT_MS = 30_000
+const RETRY_DELAY_MS = 500
 
-/** What a server says that is there, and will take sessions soon. */
-const SOON = new Set([
+/** SQLSTATEs of a server that will take connections soon. */
+const TEMPORARY = new Set([
   '53300', // too_many_connections
   '57P01', // admin_shutdown
   '57P03', // cannot_connect_now
+  '08006', // connection_failure: a pooler that can't reach its server
+  '08P01', // protocol_violation: a pooler says so of nearly everything
 ])
 
-const isFinal = (err: unknown): boolean => err instanceof postgres.PostgresError && !SOON.has(err.code)
+/** What retrying doesn't cure. */
+const FINAL_CODES = new Set(['TLS_REFUSED', 'AUTH_METHOD_REFUSED', 'SASL_SIGNATURE_MISMATCH'])
 
-/** Node's error for several addresses that all failed has a code but no message. */
-function reasonOf(err: unknown): string {
-  if (!(err instanceof Error)) return String(err)
-  return err.message || ('code' in err ? String(err.code) : err.name)
+function isFinal(err: unknown): boolean {
+  if (err instanceof NoHostError) return err.failures.every(({ error }) => isFinal(error))
+  if (err instanceof postgres.PostgresError) return !TEMPORARY.has(err.code)
+  return err instanceof Error && 'code' in err && FINAL_CODES.has(String(err.code))
+}
+
+/** What may help, where the server's words don't say it. */
+function adviceFor(err: unknown): string {
+  if (!(err instanceof postgres.PostgresError)) return ''
+  if (err.code === '28000' && err.message.includes('no encryption')) return ' (sslmode=require encrypts)'
+  if (err.code === '08P01' && err.message.includes('startup parameter')) {
+    return ' (let the pooler ignore it: ignore_startup_parameters)'
+  }
+  return ''
 }
 
 /**
- * Waits until the server at `url` answers a query, and says once that it waits.
- * @throws {StartError} when the server refuses us (a wrong password, no such database), or isn't there after 30 s
+ * Waits until a server at `url` takes connections, and says once that it waits.
+ * @throws {StartError} when the server refuses us (a wrong password, no such database), or can't be reached within 30 s
  * @throws what `signal` is aborted with
  */
 export async function waitForDatabase(
@@ -32,27 +46,31 @@ export async function waitForDatabase(
   log: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const sql = connect(url, 1)
-  const address = sql.options.host.map((host, i) => `${host}:${sql.options.port[i] ?? ''}`).join(', ')
-  const patience = AbortSignal.timeout(PATIENCE_MS)
-  let told = false
+  const hosts = openHosts(url)
+  const timeout = AbortSignal.timeout(WAIT_TIMEOUT_MS)
+  const ended = new Promise<void>((resolve) => {
+    for (const end of [signal, timeout]) end.addEventListener('abort', () => resolve(), { once: true })
+  })
+  let reason = 'no response'
+  let isWaiting = false
   try {
     for (;;) {
-      try {
-        await sql`select 1`
-        return
-      } catch (err) {
-        const reason = reasonOf(err)
-        if (isFinal(err)) throw new StartError(`the database at ${address} refuses: ${reason}`)
-        if (patience.aborted) {
-          throw new StartError(`no database at ${address} after ${PATIENCE_MS / 1000} s: ${reason}`)
-        }
-        if (!told) log(`waiting for the database at ${address}: ${reason}`)
-        told = true
+      signal.throwIfAborted()
+      if (timeout.aborted) {
+        throw new StartError(`no database at ${hosts.name} within ${WAIT_TIMEOUT_MS / 1000} s: ${reason}`)
       }
-      await delay(PAUSE_MS, undefined, { signal })
+      try {
+        if (await Promise.race([hosts.select(), ended])) return
+        continue
+      } catch (err) {
+        reason = `${reasonOf(err)}${adviceFor(err)}`
+        if (isFinal(err)) throw new StartError(`the database at ${hosts.name} refuses: ${reason}`)
+      }
+      if (!isWaiting) log(`waiting for the database at ${hosts.name}: ${reason}`)
+      isWaiting = true
+      await Promise.race([delay(RETRY_DELAY_MS), ended])
     }
   } finally {
-    await sql.end({ timeout: 0 })
+    hosts.close()
   }
 }

@@ -1,31 +1,11 @@
-import { randomUUID } from 'node:crypto'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { connect } from '../store/connect.js'
 import { createFirstAdmin } from '../store/users.js'
 import { startApp } from './harness/app.js'
 import { signIn } from './harness/client.js'
-import { serverUrl } from './harness/server-url.js'
+import { createOwnedDatabase } from './harness/owned-database.js'
 import { until } from './harness/until.js'
 import { Watcher, listen } from './harness/watcher.js'
-
-/** An empty database, owned by a user who may sign in and nothing else: what docs/configuration.md asks for. */
-async function createOwnedDatabase(t: Test) {
-  const name = `silo_plain_${randomUUID().replaceAll('-', '').slice(0, 12)}`
-  const admin = connect(serverUrl(), 1)
-  await admin.unsafe(`create role ${name} login password 'plain'`)
-  await admin.unsafe(`create database ${name} owner ${name}`)
-  t.teardown(async () => {
-    await admin.unsafe(`drop database ${name} with (force)`)
-    await admin.unsafe(`drop role ${name}`)
-    await admin.end()
-  })
-  const asSuperuser = new URL(serverUrl())
-  asSuperuser.pathname = `/${name}`
-  const asOwner = new URL(asSuperuser)
-  asOwner.username = name
-  asOwner.password = 'plain'
-  return { owner: asOwner.href, superuser: asSuperuser.href }
-}
 
 t.test('the whole service runs as a user who is no superuser and only owns its database', async (t) => {
   const { owner, superuser } = await createOwnedDatabase(t)

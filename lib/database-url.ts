@@ -1,0 +1,437 @@
+/** Why an address of a database can't be used. The message names the parameter and what it must be, never a value. */
+export class DatabaseUrlError extends Error {
+  override readonly name = 'DatabaseUrlError'
+}
+
+/** A server's address: a host and a port, or the path of a Unix socket. */
+export type Host = { host: string; port: number } | { path: string }
+
+export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
+export type SslMode = (typeof SSL_MODES)[number]
+
+export const SESSION_ATTRIBUTES = [
+  'any',
+  'read-write',
+  'read-only',
+  'primary',
+  'standby',
+  'prefer-standby',
+] as const
+export type SessionAttributes = (typeof SESSION_ATTRIBUTES)[number]
+
+export const AUTH_METHODS = ['none', 'password', 'md5', 'scram-sha-256'] as const
+export type AuthMethod = (typeof AUTH_METHODS)[number]
+
+/** What an address asks of TLS. Files are named, not read. */
+export interface TlsDemands {
+  mode: SslMode
+  /** The file of the authorities that the server's certificate is checked against; Node's own without one. */
+  rootCertFile: string | undefined
+  certFile: string | undefined
+  keyFile: string | undefined
+  keyPassphrase: string | undefined
+  crlFile: string | undefined
+  minVersion: TlsVersion | undefined
+  maxVersion: TlsVersion | undefined
+  /** Whether the server's name is sent with the handshake. */
+  sendsName: boolean
+  /** Whether the connection begins with the handshake, without asking the server for TLS. */
+  direct: boolean
+}
+
+const TLS_VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const
+type TlsVersion = (typeof TLS_VERSIONS)[number]
+
+/** A `postgres://` address, taken apart. */
+export interface DatabaseAddress {
+  /** At least one, in the order in which they are tried. */
+  hosts: readonly [Host, ...Host[]]
+  /** Whether the hosts are tried in a random order. */
+  shuffled: boolean
+  user: string
+  password: string | undefined
+  /** The file where the password is looked up if there is none. */
+  passfile: string | undefined
+  database: string
+  tls: TlsDemands
+  sessionAttributes: SessionAttributes
+  /** By which of these a server may authenticate the client; by any without them. */
+  authMethods: readonly AuthMethod[] | undefined
+  applicationName: string
+  /** Command-line options for the server's session (`-c name=value`). */
+  options: string | undefined
+  connectTimeoutMs: number
+  /** How long a connection is idle before the system asks whether the other end is there, in seconds; 0 is never. */
+  keepAliveSeconds: number
+}
+
+const DEFAULT_PORT = 5432
+const DEFAULT_CONNECT_TIMEOUT_S = 5
+const DEFAULT_KEEP_ALIVE_S = 60
+
+/** The parameters that are obeyed, and the environment variable of PostgreSQL's own clients that stands in for each. */
+const PARAMETERS: Record<string, string | undefined> = {
+  application_name: 'PGAPPNAME',
+  channel_binding: 'PGCHANNELBINDING',
+  client_encoding: 'PGCLIENTENCODING',
+  connect_timeout: 'PGCONNECT_TIMEOUT',
+  dbname: 'PGDATABASE',
+  gssencmode: 'PGGSSENCMODE',
+  host: 'PGHOST',
+  keepalives: undefined,
+  keepalives_idle: undefined,
+  load_balance_hosts: 'PGLOADBALANCEHOSTS',
+  options: 'PGOPTIONS',
+  passfile: 'PGPASSFILE',
+  password: 'PGPASSWORD',
+  port: 'PGPORT',
+  require_auth: 'PGREQUIREAUTH',
+  ssl: undefined,
+  ssl_max_protocol_version: 'PGSSLMAXPROTOCOLVERSION',
+  ssl_min_protocol_version: 'PGSSLMINPROTOCOLVERSION',
+  sslcert: 'PGSSLCERT',
+  sslcrl: 'PGSSLCRL',
+  sslkey: 'PGSSLKEY',
+  sslmode: 'PGSSLMODE',
+  sslnegotiation: 'PGSSLNEGOTIATION',
+  sslpassword: undefined,
+  sslrootcert: 'PGSSLROOTCERT',
+  sslsni: 'PGSSLSNI',
+  target_session_attrs: undefined,
+  user: 'PGUSER',
+}
+
+/** Variables by which PostgreSQL's own clients would be led elsewhere, and that are not obeyed. The driver obeys the last one. */
+const REFUSED_VARIABLES = ['PGSERVICE', 'PGHOSTADDR', 'PGREQUIREPEER', 'PGTARGETSESSIONATTRS']
+
+/** What to do instead of a parameter that PostgreSQL's own clients know and that is refused here. */
+const INSTEAD: Record<string, string> = {
+  service: 'write what the service file says into the address',
+  servicefile: 'write what the service file says into the address',
+  hostaddr: 'name the address in host',
+  pgbouncer: 'leave it out',
+  schema: 'write options=-c%20search_path=…',
+  statement_timeout: 'leave it out: the service sets its own',
+}
+
+const refuse = (message: string): never => {
+  throw new DatabaseUrlError(message)
+}
+
+const oneOf = (accepted: readonly string[]): string =>
+  accepted.length === 1
+    ? String(accepted[0])
+    : `${accepted.slice(0, -1).join(', ')} or ${accepted.at(-1) ?? ''}`
+
+function decode(text: string, part: string): string {
+  let decoded
+  try {
+    decoded = decodeURIComponent(text)
+  } catch {
+    return refuse(`the ${part} has a "%" that begins no percent-encoding: write "%" itself as %25`)
+  }
+  return decoded.includes('\0') ? refuse(`the ${part} has a NUL`) : decoded
+}
+
+/** What the text of an address says, before it is known what it means. */
+interface Parts {
+  user: string | undefined
+  password: string | undefined
+  hosts: string[]
+  ports: string[]
+  database: string | undefined
+  query: Map<string, string>
+}
+
+/** Splits `host:port`, where the host may be an IPv6 address in brackets. */
+function splitHost(text: string): { host: string; port: string } {
+  const bracketed = /^\[([^\]]*)\](?::(.*))?$/s.exec(text)
+  if (bracketed) return { host: decode(bracketed[1] ?? '', 'host'), port: bracketed[2] ?? '' }
+  if (text.startsWith('[')) return refuse('an IPv6 address is written in brackets: [::1]')
+  const colon = text.indexOf(':')
+  if (colon !== text.lastIndexOf(':')) {
+    return refuse(
+      'a host has more than one colon: an IPv6 address is written in brackets ([::1]), ' +
+        'and of a password ":", "/" and "@" are percent-encoded',
+    )
+  }
+  const [host, port] = colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)]
+  return { host: decode(host, 'host'), port: decode(port, 'port') }
+}
+
+function splitQuery(text: string): Map<string, string> {
+  const query = new Map<string, string>()
+  for (const pair of text.split('&')) {
+    if (pair === '') continue
+    const [name = '', value, ...rest] = pair.split('=')
+    const decoded = decode(name, 'name of a parameter')
+    if (value === undefined || rest.length > 0) {
+      return refuse('each parameter is written name=value, "=" in a value as %3D')
+    }
+    if (!(decoded in PARAMETERS)) {
+      const instead = INSTEAD[decoded]
+      const known = /^\w{1,40}$/.test(decoded)
+      return refuse(
+        known
+          ? `the parameter ${decoded} is not supported: ${instead ?? `accepted are ${Object.keys(PARAMETERS).join(', ')}`}`
+          : 'the name of a parameter has a character that no parameter has',
+      )
+    }
+    if (query.has(decoded)) return refuse(`the parameter ${decoded} is given twice`)
+    query.set(decoded, decode(value, `parameter ${decoded}`))
+  }
+  return query
+}
+
+/**
+ * Splits the text as PostgreSQL's documentation of connection URIs says. What looks like a password with a character that should
+ * have been percent-encoded is refused: its end would be taken for a host, and be shown.
+ */
+function split(text: string): Parts {
+  const rest = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)?.[1]
+  if (rest === undefined) return refuse('it begins with postgres://')
+  const userEnd = /[@/]/.exec(rest)
+  const hasUser = userEnd?.[0] === '@'
+  const userInfo = hasUser ? rest.slice(0, userEnd.index) : ''
+  const behind = hasUser ? rest.slice(userEnd.index + 1) : rest
+  const [, authority = '', path, query = ''] = /^([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(behind) ?? []
+  if (
+    authority.includes('@') ||
+    path?.includes('@') ||
+    (!hasUser && authority !== '' && rest.includes('@'))
+  ) {
+    return refuse('it has an "@" or "/" too many: in a user or password they are written %40 and %2F')
+  }
+  if (path?.includes('/')) return refuse('the name of the database has a "/": write it as %2F')
+  const colon = userInfo.indexOf(':')
+  const user = colon < 0 ? userInfo : userInfo.slice(0, colon)
+  const password = colon < 0 ? '' : userInfo.slice(colon + 1)
+  const members = authority === '' ? [] : authority.split(',').map(splitHost)
+  return {
+    user: decode(user, 'user') || undefined,
+    password: decode(password, 'password') || undefined,
+    hosts: members.map(({ host }) => host),
+    ports: members.map(({ port }) => port),
+    database: decode(path ?? '', 'name of the database') || undefined,
+    query: splitQuery(query),
+  }
+}
+
+function toPort(text: string): number {
+  if (text === '') return DEFAULT_PORT
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  return port >= 1 && port <= 65535 ? port : refuse('a port must be a whole number, 1 to 65535')
+}
+
+/** A host that begins with "/" is the folder of a Unix socket; with "@", the name of one of Linux's abstract sockets. */
+function toHost(host: string, port: string): Host {
+  const number = toPort(port)
+  if (/^[/@]/.test(host)) return { path: `${host.replace(/^@/, '\0')}/.s.PGSQL.${number}` }
+  if (/[\s/@]/.test(host)) return refuse('a host has a character that no host has')
+  return { host: host || 'localhost', port: number }
+}
+
+function toHosts(parts: Parts, host: string | undefined, port: string | undefined): [Host, ...Host[]] {
+  const names = host === undefined ? parts.hosts : host.split(',')
+  const given = port === undefined ? (host === undefined ? parts.ports : []) : port.split(',')
+  const ports = given.length === 1 ? names.map(() => given[0] ?? '') : given
+  if (names.length === 0) return [toHost('', given[0] ?? '')]
+  if (ports.length > 0 && ports.length !== names.length) {
+    return refuse('port has as many numbers as there are hosts, or one for all')
+  }
+  const [first, ...others] = names.map((name, index) => toHost(name, ports[index] ?? ''))
+  return first ? [first, ...others] : refuse('it names no host')
+}
+
+/** Reads parameters by name: from the query, or from the environment of PostgreSQL's own clients. */
+class Reader {
+  constructor(
+    readonly query: Map<string, string>,
+    readonly env: NodeJS.ProcessEnv,
+  ) {}
+
+  /** How a message calls the parameter: by where its value comes from. */
+  #nameOf(name: string): string {
+    const variable = PARAMETERS[name]
+    return this.query.has(name) || variable === undefined ? name : `${name} (from ${variable})`
+  }
+
+  /** The value that was given; an empty one counts as none. */
+  text(name: string): string | undefined {
+    const variable = PARAMETERS[name]
+    return this.query.get(name) || (variable === undefined ? undefined : this.env[variable]) || undefined
+  }
+
+  oneOf<T extends string>(name: string, accepted: readonly T[], fallback: T): T
+  oneOf<T extends string>(name: string, accepted: readonly T[], fallback: undefined): T | undefined
+  oneOf<T extends string>(name: string, accepted: readonly T[], fallback: T | undefined): T | undefined {
+    const text = this.text(name)
+    if (text === undefined) return fallback
+    return accepted.find((value) => value === text) ?? this.refuse(name, `must be ${oneOf(accepted)}`)
+  }
+
+  integer(name: string, minimum: number, maximum: number, fallback: number): number {
+    const text = this.text(name)
+    if (text === undefined) return fallback
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN
+    if (value >= minimum && value <= maximum) return value
+    return this.refuse(name, `must be a whole number of seconds, ${minimum} to ${maximum}`)
+  }
+
+  refuse(name: string, why: string): never {
+    return refuse(`${this.#nameOf(name)} ${why}`)
+  }
+}
+
+function toTls(reader: Reader): TlsDemands {
+  const given = reader.oneOf('sslmode', SSL_MODES, undefined)
+  const ssl = reader.oneOf('ssl', ['true', 'false'], undefined)
+  if (given !== undefined && ssl !== undefined) return refuse('ssl and sslmode are both given')
+  const asked = given ?? (ssl === undefined ? 'prefer' : ssl === 'true' ? 'require' : 'disable')
+
+  const authorities = reader.text('sslrootcert')
+  if (authorities === 'system' && given !== undefined && given !== 'verify-full') {
+    return reader.refuse('sslrootcert', 'is system, which goes with sslmode=verify-full alone')
+  }
+  const certFile = reader.text('sslcert')
+  const keyFile = reader.text('sslkey')
+  if ((certFile === undefined) !== (keyFile === undefined)) return refuse('sslcert and sslkey go together')
+  const direct = reader.oneOf('sslnegotiation', ['postgres', 'direct'], 'postgres') === 'direct'
+  // Who names the authorities wants the certificate to be checked, as PostgreSQL's own clients understand it, too.
+  const mode =
+    authorities === 'system'
+      ? 'verify-full'
+      : asked === 'require' && authorities !== undefined
+        ? 'verify-ca'
+        : asked
+  if (direct && (mode === 'disable' || mode === 'allow' || mode === 'prefer')) {
+    return reader.refuse('sslnegotiation', 'is direct, which needs sslmode=require, verify-ca or verify-full')
+  }
+  return {
+    mode,
+    rootCertFile: authorities === 'system' ? undefined : authorities,
+    certFile,
+    keyFile,
+    keyPassphrase: reader.text('sslpassword'),
+    crlFile: reader.text('sslcrl'),
+    minVersion: reader.oneOf('ssl_min_protocol_version', TLS_VERSIONS, undefined),
+    maxVersion: reader.oneOf('ssl_max_protocol_version', TLS_VERSIONS, undefined),
+    sendsName: reader.oneOf('sslsni', ['0', '1'], '1') === '1',
+    direct,
+  }
+}
+
+/** The methods that `require_auth` names, or all but those that it excludes by "!". */
+function toAuthMethods(reader: Reader): AuthMethod[] | undefined {
+  const names = reader
+    .text('require_auth')
+    ?.split(',')
+    .map((name) => name.trim())
+  if (!names) return undefined
+  const excludes = names.every((name) => name.startsWith('!'))
+  const methods = names.map((name) => {
+    const known = AUTH_METHODS.find((method) => method === name.replace(excludes ? /^!/ : '', ''))
+    return (
+      known ??
+      reader.refuse('require_auth', `must be a list of ${oneOf(AUTH_METHODS)}, with "!" before all or none`)
+    )
+  })
+  return excludes ? AUTH_METHODS.filter((method) => !methods.includes(method)) : methods
+}
+
+/** Refuses what can't be done by us, or only in the one way that is asked for anyway. */
+function checkTheRest(reader: Reader): void {
+  if (reader.text('channel_binding') === 'require') {
+    reader.refuse(
+      'channel_binding',
+      'is require, which is not supported: write prefer, and sslmode=verify-full to know the server',
+    )
+  }
+  reader.oneOf('channel_binding', ['disable', 'prefer'], 'prefer')
+  reader.oneOf('gssencmode', ['disable', 'prefer'], 'disable')
+  const encoding = reader.text('client_encoding')?.toLowerCase().replaceAll(/[-_]/g, '')
+  if (encoding !== undefined && encoding !== 'utf8' && encoding !== 'auto') {
+    reader.refuse('client_encoding', 'must be UTF8: the service speaks nothing else')
+  }
+  for (const variable of REFUSED_VARIABLES) {
+    if (reader.env[variable])
+      refuse(`${variable} is set, which is not supported: unset it, and write into the address what it says`)
+  }
+}
+
+/**
+ * Takes a `postgres://` or `postgresql://` address apart, by the rules of PostgreSQL's own clients: several hosts, Unix sockets,
+ * IPv6 addresses, and the parameters of the query. What it doesn't say comes from the `PG…` variables of `env` that those
+ * clients obey, and then from their defaults.
+ * @param systemUser the name that the process runs under
+ * @throws {DatabaseUrlError} for whatever can't be obeyed
+ */
+export function parseDatabaseUrl(
+  text: string,
+  env: NodeJS.ProcessEnv = {},
+  systemUser?: string,
+): DatabaseAddress {
+  const parts = split(text)
+  const reader = new Reader(parts.query, env)
+  checkTheRest(reader)
+  const user =
+    parts.query.get('user') ?? parts.user ?? reader.text('user') ?? systemUser ?? refuse('it names no user')
+  const host = parts.query.get('host') ?? (parts.hosts.some(Boolean) ? undefined : reader.text('host'))
+  const port = parts.query.get('port') ?? (parts.ports.some(Boolean) ? undefined : reader.text('port'))
+  return {
+    hosts: toHosts(parts, host, port),
+    shuffled: reader.oneOf('load_balance_hosts', ['disable', 'random'], 'disable') === 'random',
+    user,
+    password: parts.query.get('password') ?? parts.password ?? reader.text('password'),
+    passfile: reader.text('passfile'),
+    database: parts.query.get('dbname') ?? parts.database ?? reader.text('dbname') ?? user,
+    tls: toTls(reader),
+    sessionAttributes: reader.oneOf('target_session_attrs', SESSION_ATTRIBUTES, 'any'),
+    authMethods: toAuthMethods(reader),
+    applicationName: reader.text('application_name') ?? 'silo',
+    options: reader.text('options'),
+    connectTimeoutMs: 1000 * reader.integer('connect_timeout', 1, 600, DEFAULT_CONNECT_TIMEOUT_S),
+    keepAliveSeconds:
+      reader.oneOf('keepalives', ['0', '1'], '1') === '0'
+        ? 0
+        : reader.integer('keepalives_idle', 1, 86_400, DEFAULT_KEEP_ALIVE_S),
+  }
+}
+
+/** How messages and logs call a host. */
+export function hostName(host: Host): string {
+  if ('path' in host) return host.path.replace('\0', '@')
+  return host.host.includes(':') ? `[${host.host}]:${host.port}` : `${host.host}:${host.port}`
+}
+
+/** The fields of a line of a password file: a "\\" takes its meaning from the character that follows. */
+function splitFields(line: string): string[] {
+  const fields = ['']
+  for (let i = 0; i < line.length; i++) {
+    const isEscape = line[i] === '\\' && i + 1 < line.length
+    if (isEscape) i++
+    if (line[i] === ':' && !isEscape) fields.push('')
+    else fields.push((fields.pop() ?? '') + (line[i] ?? ''))
+  }
+  return fields
+}
+
+/** The password that a file of lines `host:port:database:user:password` has for a connection. A field of "*" fits any. */
+export function findPassword(
+  text: string,
+  { host, database, user }: { host: Host; database: string; user: string },
+): string | undefined {
+  const wanted = [
+    ...('path' in host ? ['localhost', /\d+$/.exec(host.path)?.[0]] : [host.host, String(host.port)]),
+    database,
+    user,
+  ]
+  for (const line of text.split(/\r?\n/)) {
+    if (line.startsWith('#')) continue
+    const fields = splitFields(line)
+    if (!wanted.every((value, index) => fields[index] === '*' || fields[index] === value)) continue
+    const password = fields.slice(wanted.length).join(':')
+    if (password !== '') return password
+  }
+  return undefined
+}
