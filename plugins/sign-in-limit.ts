@@ -3,6 +3,7 @@ import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 import { networkOf } from '../lib/address.js'
+import { usernameForm } from '../lib/username.js'
 import type { Credentials } from '../schemas/auth.js'
 
 const WINDOW_MS = 60_000
@@ -17,7 +18,8 @@ declare module 'fastify' {
 /** The client's network, behind a trusted proxy too: with IPv6, 64 bits, because a client is assigned that many at least. */
 const address = (request: FastifyRequest): string => networkOf(request.ip, 64)
 
-const username = (request: FastifyRequest): string => (request.body as Credentials).username.toLowerCase()
+const username = (request: FastifyRequest): string =>
+  usernameForm((request.body as Credentials).username).toLowerCase()
 
 /** Counts every attempt to sign in, before any password is looked at. */
 export default fp(

@@ -27,6 +27,7 @@ import {
   revokeToken,
 } from '../store/tokens.js'
 import { findCredentials } from '../store/users.js'
+import { usernameForm } from '../lib/username.js'
 import { ownPath } from './own-path.js'
 
 /** What the sign-in page can say in words. */
@@ -54,7 +55,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
 
   /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
   async function signIn({ username, password }: Credentials): Promise<Principal> {
-    const found = await findCredentials(app.db, username)
+    const found = await findCredentials(app.db, usernameForm(username))
     const verified = await verifyPassword(password, found?.password_hash)
     const session = verified && found && (await createSession(app.db, found))
     if (!session) throw new ApiError('invalid_credentials')
