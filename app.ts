@@ -2,6 +2,7 @@ import type {} from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { AppConfig } from './config.js'
+import { splitTarget } from './lib/site.js'
 import auth from './plugins/auth.js'
 import database from './plugins/database.js'
 import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
@@ -15,6 +16,7 @@ import requestLimit from './plugins/request-limit.js'
 import retention from './plugins/retention.js'
 import securityHeaders from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
+import site from './plugins/site.js'
 import sse from './plugins/sse.js'
 import unreadBodies from './plugins/unread-bodies.js'
 import validation from './plugins/validation.js'
@@ -61,6 +63,8 @@ export async function buildApp(
     logController: new LogController({ disableRequestLogging: true }),
     // Until the last stream has ended, probes are still answered in the API's own words.
     return503OnClosing: false,
+    // A target in absolute form is routed by its path; plugins/site.ts looks at its host.
+    rewriteUrl: ({ url = '/' }) => splitTarget(url)?.path ?? url,
     bodyLimit: 1024 * 1024,
     // Whatever is smaller ends with its handler's time (handler-timeout.ts).
     requestTimeout: LONGEST_REQUEST_MS,
@@ -68,7 +72,7 @@ export async function buildApp(
       headersTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,
       highWaterMark: SOCKET_BYTES,
-      // Its refusal has no form: validation.ts says it.
+      // Its refusal has no form: plugins/site.ts says it.
       requireHostHeader: false,
     },
     clientErrorHandler: answerParserError,
@@ -80,9 +84,10 @@ export async function buildApp(
   await app.register(forwarded)
   await app.register(handlerTimeout)
   await app.register(unreadBodies)
-  await app.register(publicBodies)
   await app.register(validation)
   await app.register(securityHeaders)
+  await app.register(site)
+  await app.register(publicBodies)
   await app.register(openapi)
   await app.register(database)
   await app.register(mode)

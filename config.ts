@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import { DatabaseUrlError, parseDatabaseUrl } from './lib/database-url.js'
 import { StartError } from './errors.js'
 import { isNetwork } from './lib/address.js'
+import { isPublicUrl } from './lib/site.js'
 
 const milliseconds = (minimum: number) => ({
   minimum,
@@ -21,6 +22,10 @@ export const Environment = Type.Object({
     maximum: 65535,
     default: 8080,
     mustBe: 'a port, 0 (any free one) to 65535',
+  }),
+  PUBLIC_URL: Type.Array(Type.String(), {
+    default: [],
+    mustBe: 'a comma-separated list of http:// or https:// addresses without a path',
   }),
   DATABASE_URL: Type.Optional(
     Type.String({
@@ -46,7 +51,10 @@ export const Environment = Type.Object({
     }),
   ),
   JWT_SECRET: Type.Optional(
-    Type.String({ minLength: 32, mustBe: 'a secret of at least 32 characters, the same on every instance' }),
+    Type.String({
+      minLength: 32,
+      mustBe: 'a random secret of at least 32 characters, the same on every instance',
+    }),
   ),
   LOG_LEVEL: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
@@ -99,6 +107,19 @@ export class ConfigError extends StartError {
 
 const mustBe = (schema: TSchema): string => String(schema.mustBe)
 
+/** Fewer different characters than this are found in no random secret of that length, whatever its alphabet. */
+const MIN_DISTINCT_CHARACTERS = 8
+
+/** Whether a secret is long by repetition alone: of few characters, or of a shorter text. */
+function isGuessable(secret: string): boolean {
+  const half = Math.floor(secret.length / 2)
+  const repeats = (period: number) => secret.startsWith(secret.slice(period))
+  return (
+    new Set(secret).size < MIN_DISTINCT_CHARACTERS ||
+    Array.from({ length: half }, (_, i) => i + 1).some(repeats)
+  )
+}
+
 /** The text as its schema's type, or as it is where it has no such form. Not TypeBox's own: that makes 80 of "80.5". */
 function convert({ type }: TSchema, text: string): unknown {
   if (type === 'integer' || type === 'number') return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
@@ -139,6 +160,12 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const checked = Value.Decode(Environment, config)
   if (!checked.TRUST_PROXY.every(isNetwork)) {
     throw new ConfigError(`TRUST_PROXY must be ${mustBe(Environment.properties.TRUST_PROXY)}`)
+  }
+  if (checked.JWT_SECRET !== undefined && isGuessable(checked.JWT_SECRET)) {
+    throw new ConfigError(`JWT_SECRET must be ${mustBe(Environment.properties.JWT_SECRET)}`)
+  }
+  if (!checked.PUBLIC_URL.every(isPublicUrl)) {
+    throw new ConfigError(`PUBLIC_URL must be ${mustBe(Environment.properties.PUBLIC_URL)}`)
   }
   if (checked.DATABASE_URL !== undefined && checked.JWT_SECRET === undefined) {
     throw new ConfigError(

@@ -21,6 +21,10 @@ export const ERRORS = {
   payload_too_large: [413, 'The body is too large.'],
   unsupported_media_type: [415, 'The body has a content type that is not accepted here.'],
   import_rejected: [422, 'Nothing was imported: some rows are wrong.'],
+  misdirected_request: [
+    421,
+    'The service is not called by this host: use its address, or a host of PUBLIC_URL.',
+  ],
   rate_limited: [429, 'Too many attempts. Wait, then try again.'],
   headers_too_large: [431, 'The headers of the request are too large.'],
   internal: [500, 'Something went wrong on our side. It is in the log under this request_id.'],

@@ -5,11 +5,15 @@ import { buildApp } from './app.js'
 import { type Config, readConfig } from './config.js'
 import { startEmbedded } from './embedded-postgres.js'
 import { StartError } from './errors.js'
+import { isLoopback } from './lib/site.js'
 import { createFirstAdmin } from './store/users.js'
 import { waitForDatabase } from './store/wait.js'
 
 /** Of the time that a shutdown may take, what is left for the database after the last request was cut, in ms. */
 const reserveOf = ({ SHUTDOWN_TIMEOUT_MS }: Config): number => Math.min(3000, SHUTDOWN_TIMEOUT_MS / 2)
+
+const NO_PUBLIC_URL =
+  'listening beyond this machine without PUBLIC_URL: requests by name are refused, and cookies are Secure only where a trusted proxy says https'
 
 const say = (line: string): void => console.error(`silo: ${line}`)
 
@@ -80,6 +84,9 @@ class Service {
     const address = await listen(app, config)
     const admin = given === undefined ? await createAdmin() : undefined
     process.stdout.write(`Silo is listening at ${address}\n`)
+    if (config.PUBLIC_URL.length === 0 && !isLoopback(config.HOST)) {
+      app.log.warn({ host: config.HOST }, NO_PUBLIC_URL)
+    }
     if (admin) process.stdout.write(welcome(address, admin))
   }
 

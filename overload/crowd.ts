@@ -51,7 +51,7 @@ export class Member {
     this.isOpen = true
     const cursor = this.cursor === undefined ? '' : `Last-Event-ID: ${this.cursor}\r\n`
     socket.write(
-      `GET /api/events HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${this.token}\r\nAccept: text/event-stream\r\n${cursor}\r\n`,
+      `GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${this.token}\r\nAccept: text/event-stream\r\n${cursor}\r\n`,
     )
     socket.on('data', (bytes) => this.#read(bytes))
     if (!reads) socket.pause()

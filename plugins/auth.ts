@@ -8,10 +8,10 @@ import { LRUCache } from 'lru-cache'
 import { batched } from '../lib/batch.js'
 import { ApiError } from '../errors.js'
 import { ROLES, type Role } from '../schemas/auth.js'
-import { SECURITY_SCHEMES } from '../schemas/security.js'
 import { type Principal, findPrincipalsByHash, findPrincipalsBySession, noteUses } from '../store/tokens.js'
 
-const SESSION_COOKIE = SECURITY_SCHEMES.cookie.name
+/** The cookie of earlier versions, taken back where a browser still has it. */
+const OLD_COOKIE = 'silo_session'
 
 /** How long a credential once looked up is believed without asking again, in ms: revoking takes this long to hold. */
 const PRINCIPAL_TTL_MS = 2000
@@ -45,6 +45,8 @@ declare module 'fastify' {
     readonly requireSameOrigin: onRequestAsyncHookHandler
     /** Who asks, if anybody: for routes that serve strangers too. Guards nothing. */
     findPrincipal(request: FastifyRequest): Promise<Principal | undefined>
+    /** The id of the session whose cookie the request carries, whether or not the session still holds. */
+    findCarriedSession(request: FastifyRequest): string | undefined
     /** To be called after any change of users or tokens, so that this instance sees it at once. */
     forgetPrincipals(): void
   }
@@ -52,12 +54,16 @@ declare module 'fastify' {
 
 const sha256 = (text: string): string => digest('sha256', text)
 
-/** Whether the browser says that another site's page made this request (Fetch Metadata, and Origin for the rest). */
-function isCrossOrigin(request: FastifyRequest): boolean {
-  const site = request.headers['sec-fetch-site']
-  if (site !== undefined) return site !== 'same-origin' && site !== 'none'
-  const { origin } = request.headers
-  return origin !== undefined && origin !== `${request.protocol}://${request.host}`
+/**
+ * The token of an `Authorization` that is ours: empty where the scheme is `Bearer` and what follows is no token. Undefined for no header
+ * and for any other scheme, which is meant for a proxy in front: it decides nothing here.
+ */
+function bearerOf({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
+  const [scheme = ''] = /^[\w!#$%&'*+.^`|~-]*/.exec(authorization) ?? []
+  if (scheme.toLowerCase() !== 'bearer') return undefined
+  const rest = authorization.slice(scheme.length)
+  const token = rest.trim()
+  return rest.startsWith(' ') && !/\s/.test(token) ? token : ''
 }
 
 const isWrite = (request: FastifyRequest): boolean => !['GET', 'HEAD', 'OPTIONS'].includes(request.method)
@@ -126,16 +132,29 @@ export default fp(
       return found
     }
 
+    const cookieOf = (request: FastifyRequest): string | undefined =>
+      request.headers.cookie === undefined ? undefined : request.cookies[app.site.cookieName(request)]
+
     /** A bearer decides alone where one is sent; the cookie serves browsers, which send none. */
     async function findPrincipal(request: FastifyRequest): Promise<Principal | undefined> {
-      const { authorization } = request.headers
-      if (authorization === undefined) {
-        const cookie = request.cookies[SESSION_COOKIE]
+      const bearer = bearerOf(request)
+      if (bearer === undefined) {
+        const cookie = cookieOf(request)
         return cookie === undefined ? undefined : findBySession(cookie)
       }
-      const bearer = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
-      if (bearer === undefined) return undefined
       return bearer.startsWith('silo_') ? findByApiToken(bearer) : findBySession(bearer)
+    }
+
+    function findCarriedSession(request: FastifyRequest): string | undefined {
+      const cookie = cookieOf(request)
+      return cookie === undefined ? undefined : sessionId(cookie)
+    }
+
+    /** Whether the browser says that another site's page made this request (Fetch Metadata, and Origin for the rest). */
+    function isCrossOrigin(request: FastifyRequest): boolean {
+      const { origin, 'sec-fetch-site': site } = request.headers
+      if (site !== undefined) return site !== 'same-origin' && site !== 'none'
+      return origin !== undefined && !app.site.isOwnOrigin(origin, request)
     }
 
     async function requireSameOrigin(request: FastifyRequest): Promise<void> {
@@ -143,7 +162,7 @@ export default fp(
     }
 
     const isCookieBorne = (request: FastifyRequest): boolean =>
-      request.headers.authorization === undefined && request.cookies[SESSION_COOKIE] !== undefined
+      bearerOf(request) === undefined && cookieOf(request) !== undefined
 
     async function refuseForeignCookieWrite(request: FastifyRequest): Promise<void> {
       if (isWrite(request) && isCookieBorne(request)) await requireSameOrigin(request)
@@ -163,8 +182,19 @@ export default fp(
       path: '/',
       httpOnly: true,
       sameSite: 'strict' as const,
-      secure: request.protocol === 'https',
+      secure: app.site.isSecure(request),
     })
+
+    /** Takes back the cookies that this browser may have by other names: of earlier versions, and of before TLS. */
+    function clearOtherCookies(reply: FastifyReply): void {
+      const { request } = reply
+      const name = app.site.cookieName(request)
+      for (const other of [OLD_COOKIE, name.replace(/^__Host-/, '')]) {
+        if (other !== name && request.cookies[other] !== undefined) {
+          reply.clearCookie(other, { ...cookieOptions(request), secure: false })
+        }
+      }
+    }
 
     app.decorateRequest('principal', {
       getter() {
@@ -175,20 +205,23 @@ export default fp(
       const exp = Math.floor(expires_at.getTime() / 1000)
       const jwt = app.jwt.sign({ jti: token_id, exp })
       const maxAge = exp - Math.floor(Date.now() / 1000)
-      this.setCookie(SESSION_COOKIE, jwt, { ...cookieOptions(this.request), maxAge })
+      clearOtherCookies(this)
+      this.setCookie(app.site.cookieName(this.request), jwt, { ...cookieOptions(this.request), maxAge })
       return jwt
     })
     app.decorateReply('endSession', function (this: FastifyReply) {
-      this.clearCookie(SESSION_COOKIE, cookieOptions(this.request))
+      clearOtherCookies(this)
+      this.clearCookie(app.site.cookieName(this.request), cookieOptions(this.request))
     })
     app.decorate('requireRole', (role: Role) =>
       app.auth([refuseForeignCookieWrite, authenticate, hasRole(role)], { relation: 'and' }),
     )
     app.decorate('requireSameOrigin', requireSameOrigin)
     app.decorate('findPrincipal', findPrincipal)
+    app.decorate('findCarriedSession', findCarriedSession)
     app.decorate('forgetPrincipals', () => {
       principals = openPrincipals()
     })
   },
-  { name: 'auth', dependencies: ['database'] },
+  { name: 'auth', dependencies: ['database', 'site'] },
 )

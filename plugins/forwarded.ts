@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { containsAddress } from '../lib/address.js'
 import { type Route, findRoute, outermost } from '../lib/forwarded.js'
+import { splitTarget } from '../lib/site.js'
 
 /** The least time between two warnings about an untrusted proxy, in ms. */
 const WARN_EVERY_MS = 600_000
@@ -39,7 +40,11 @@ export default fp(
     })
     app.decorateRequest('host', {
       getter(this: FastifyRequest) {
-        return forwarded(this, 'x-forwarded-host') ?? this.headers.host ?? ''
+        // Of a target in absolute form, the Host is ignored (RFC 9112, section 3.2.2).
+        const authority = this.originalUrl.startsWith('/')
+          ? undefined
+          : splitTarget(this.originalUrl)?.authority
+        return forwarded(this, 'x-forwarded-host') ?? authority ?? this.headers.host ?? ''
       },
     })
     app.decorateRequest('protocol', {

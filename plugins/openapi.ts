@@ -4,7 +4,7 @@ import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { ERRORS, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
-import { SECURITY_SCHEMES } from '../schemas/security.js'
+import { securitySchemes } from '../schemas/security.js'
 import { addCurl } from './openapi-curl.js'
 
 declare module 'fastify' {
@@ -61,18 +61,20 @@ interface Route {
   schema: FastifySchema
   methods: string[]
   usesDatabase: boolean
+  anyHost: boolean
 }
 
 const isJson = (body: unknown): boolean => typeof body === 'object' && body !== null && !('content' in body)
 
 /** Everything that a route can refuse with. */
-function errorsOf({ schema, methods, usesDatabase }: Route): ErrorCode[] {
+function errorsOf({ schema, methods, usesDatabase, anyHost }: Route): ErrorCode[] {
   const { errors = [], body, security } = schema
   const isGuarded = security?.length !== 0
   const isWrite = !methods.includes('GET')
   const possible: [boolean, ...ErrorCode[]][] = [
     [true, ...errors],
     [true, 'invalid_request'],
+    [!anyHost, 'misdirected_request'],
     // A write's body is read also where nothing is asked of it.
     [isWrite && (body === undefined || isJson(body)), 'invalid_json'],
     [isWrite, 'request_timeout', 'payload_too_large', 'unsupported_media_type'],
@@ -114,6 +116,7 @@ export default fp(
           schema: { ...described, ...(errors && { errors }) },
           methods,
           usesDatabase: route.config?.withoutDatabase !== true,
+          anyHost: route.config?.anyHost === true,
         })
         return {
           schema: {
@@ -128,10 +131,12 @@ export default fp(
       },
       openapi: {
         openapi: '3.1.0',
+        // Relative: whoever reads the document reached the service.
+        servers: [{ url: '/' }],
         info: { title: 'Silo', description: DESCRIPTION, version: '1' },
         tags: TAGS,
         components: {
-          securitySchemes: SECURITY_SCHEMES,
+          securitySchemes: securitySchemes(app.site.documentedCookie),
         },
         security: [{ bearer: [] }, { cookie: [] }],
       },
@@ -147,8 +152,8 @@ export default fp(
           response: { 200: Document },
         },
       },
-      ({ host, protocol }) => addCurl(app.swagger(), `${protocol}://${host}`),
+      () => addCurl(app.swagger(), app.site.origin),
     )
   },
-  { name: 'openapi' },
+  { name: 'openapi', dependencies: ['site'] },
 )

@@ -17,7 +17,7 @@ const secure = helmet({
   },
   // "no-referrer" would make browsers send `Origin: null` with our own forms, which then look like another site's.
   referrerPolicy: { policy: 'same-origin' },
-  // Promised by whoever ends the TLS; from here it could lock a host out of plain HTTP for a year.
+  // Only where PUBLIC_URL promises TLS: see site.ts.
   strictTransportSecurity: false,
   xFrameOptions: { action: 'deny' },
 })

@@ -161,12 +161,6 @@ export default fp(
         return errors ? { error: invalidRequest(errors, httpPart) } : true
       }
     })
-    // RFC 9112, section 3.2; who speaks an older HTTP knows of no Host.
-    app.addHook('onRequest', async ({ headers, raw }) => {
-      if (headers.host === undefined && raw.httpVersion === '1.1') {
-        throw new ApiError('invalid_request', { details: [{ field: 'host', message: 'is required' }] })
-      }
-    })
     app.decorate('compileCheck', <Schema extends TSchema>(schema: Schema) => {
       const check = body(schema)
       return (value: unknown) => {

@@ -36,7 +36,7 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: Document },
       },
     },
-    ({ host, protocol }) => describeFeed({ host, protocol }),
+    () => describeFeed(app.site.origin, app.site.documentedCookie),
   )
 
   app.get(

@@ -12,7 +12,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
         security: [],
         response: { 200: Health },
       },
-      config: { withoutDatabase: true },
+      config: { withoutDatabase: true, anyHost: true },
     },
     async () => ({ status: 'ok' as const, mode: app.mode.current }),
   )
@@ -26,7 +26,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
         security: [],
         response: { 200: Readiness, 503: Readiness },
       },
-      config: { withoutDatabase: true },
+      config: { withoutDatabase: true, anyHost: true },
     },
     async (_request, reply) => {
       await app.pulse()

@@ -1,11 +1,5 @@
 import { Cursor, EVENT_DATA, EventQuery } from './events.js'
-import { SECURITY_SCHEMES } from './security.js'
-
-/** Where the document is served from, as the client wrote it. */
-interface Server {
-  host: string
-  protocol: string
-}
+import { securitySchemes } from './security.js'
 
 const reference = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
 
@@ -29,46 +23,56 @@ const messages = Object.fromEntries(
   ]),
 )
 
-/** The feed as an AsyncAPI 3.0 document: one channel, and a message for each type of event. */
-export const describeFeed = ({ host, protocol }: Server) => ({
-  asyncapi: '3.0.0',
-  info: {
-    title: 'Silo: the feed',
-    version: '1',
-    description:
-      'Every change of every item, live over Server-Sent Events: complete, ordered, unique, resumable, bookmarked, honest. ' +
-      'Keep the `id` of the last event that was dealt with, and send it as `Last-Event-ID` when connecting again.',
-  },
-  defaultContentType: 'application/json',
-  servers: {
-    silo: {
-      host,
-      protocol,
-      security: Object.keys(SECURITY_SCHEMES).map((name) => reference('securitySchemes', name)),
+/**
+ * The feed as an AsyncAPI 3.0 document: one channel, and a message for each type of event.
+ * @param origin where the service is reached
+ * @param cookie the name of the session's cookie there
+ */
+export function describeFeed(origin: string, cookie: string) {
+  const { host, protocol } = new URL(origin)
+  const schemes = securitySchemes(cookie)
+  return {
+    asyncapi: '3.0.0',
+    info: {
+      title: 'Silo: the feed',
+      version: '1',
+      description:
+        'Every change of every item, live over Server-Sent Events: complete, ordered, unique, resumable, bookmarked, honest. ' +
+        'Keep the `id` of the last event that was dealt with, and send it as `Last-Event-ID` when connecting again.',
     },
-  },
-  channels: {
-    events: {
-      address: '/api/events',
-      title: 'The feed',
-      description: 'A stream (`text/event-stream`). It begins now, or after the event whose id is sent.',
-      messages: Object.fromEntries(Object.keys(messages).map((type) => [type, reference('messages', type)])),
+    defaultContentType: 'application/json',
+    servers: {
+      silo: {
+        host,
+        protocol: protocol.replace(':', ''),
+        security: Object.keys(schemes).map((name) => reference('securitySchemes', name)),
+      },
     },
-  },
-  operations: {
-    follow: {
-      action: 'send',
-      channel: { $ref: '#/channels/events' },
-      summary: 'The server sends each event once, in the order of the log.',
-      bindings: { http: { method: 'GET', query: EventQuery, bindingVersion: '0.3.0' } },
-      messages: Object.keys(messages).map((type) => ({ $ref: `#/channels/events/messages/${type}` })),
+    channels: {
+      events: {
+        address: '/api/events',
+        title: 'The feed',
+        description: 'A stream (`text/event-stream`). It begins now, or after the event whose id is sent.',
+        messages: Object.fromEntries(
+          Object.keys(messages).map((type) => [type, reference('messages', type)]),
+        ),
+      },
     },
-  },
-  components: {
-    messages,
-    securitySchemes: {
-      bearer: SECURITY_SCHEMES.bearer,
-      cookie: { ...SECURITY_SCHEMES.cookie, type: 'httpApiKey' },
+    operations: {
+      follow: {
+        action: 'send',
+        channel: { $ref: '#/channels/events' },
+        summary: 'The server sends each event once, in the order of the log.',
+        bindings: { http: { method: 'GET', query: EventQuery, bindingVersion: '0.3.0' } },
+        messages: Object.keys(messages).map((type) => ({ $ref: `#/channels/events/messages/${type}` })),
+      },
     },
-  },
-})
+    components: {
+      messages,
+      securitySchemes: {
+        bearer: schemes.bearer,
+        cookie: { ...schemes.cookie, type: 'httpApiKey' },
+      },
+    },
+  }
+}

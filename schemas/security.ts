@@ -1,14 +1,20 @@
-/** How a request can say who sends it: the two security schemes of the API's documents. */
-export const SECURITY_SCHEMES = {
-  bearer: {
-    type: 'http',
-    scheme: 'bearer',
-    description: 'An API token (`silo_…`) or the token of a session, as `Authorization: Bearer …`',
-  },
-  cookie: {
-    type: 'apiKey',
-    in: 'cookie',
-    name: 'silo_session',
-    description: 'A browser’s session. A write must come from a page of this origin.',
-  },
-} as const
+/**
+ * How a request can say who sends it: the two security schemes of the API's documents.
+ * @param cookie the name of the session's cookie, where the service is reached at the address that the documents name
+ */
+export const securitySchemes = (cookie: string) =>
+  ({
+    bearer: {
+      type: 'http',
+      scheme: 'bearer',
+      description: 'An API token (`silo_…`) or the token of a session, as `Authorization: Bearer …`',
+    },
+    cookie: {
+      type: 'apiKey',
+      in: 'cookie',
+      name: cookie,
+      description:
+        'A browser’s session. A write must come from a page of this origin. The name ends in the port that the browser ' +
+        'uses, and begins with `__Host-` where it uses TLS.',
+    },
+  }) as const

@@ -19,11 +19,28 @@ const WRONG: Record<keyof typeof Environment.properties, string[]> = {
   // An empty value counts as unset, so every address can be tried.
   HOST: [],
   PORT: ['http', '-1', '65536', '80.5', '0x50 '],
+  PUBLIC_URL: [
+    'silo.example',
+    'ftp://silo.example',
+    'https://silo.example/silo',
+    'https://silo.example/?x',
+    'https://silo.example/#',
+    'https://user@silo.example',
+    'https://a.example,,https://b.example',
+    'https://',
+    '*',
+  ],
   DATABASE_URL: ['mysql://db/silo', 'localhost'],
   SILO_DATA_DIR: [],
   SILO_ADMIN_USERNAME: ['-admin', 'the admin', 'a'.repeat(65)],
   SILO_ADMIN_PASSWORD: ['hunter2', 'x'.repeat(1025)],
-  JWT_SECRET: ['x'.repeat(31)],
+  JWT_SECRET: [
+    'x'.repeat(31),
+    'x'.repeat(32),
+    'abcdefghi'.repeat(4).slice(0, 34),
+    'correct-horse-'.repeat(3),
+    'abcdefg'.repeat(5),
+  ],
   LOG_LEVEL: ['verbose', 'INFO'],
   TRUST_PROXY: ['1', 'true', 'example.org', '10.0.0.0/33', '10.0.0.0/', '10.0.0.1,,10.0.0.2', '::1/129'],
   READ_ONLY: ['maybe', 'yes'],
@@ -48,7 +65,7 @@ t.test('a wrong value is refused by name, with what it must be, and never shown'
   }
   t.throws(() => readConfig({ DATABASE_URL: 'postgres://db/silo' }), {
     name: 'ConfigError',
-    message: /^JWT_SECRET must be given with DATABASE_URL: a secret of at least 32 characters/,
+    message: /^JWT_SECRET must be given with DATABASE_URL: a random secret of at least 32 characters/,
   })
   t.throws(() => readConfig({ DRAIN_DELAY_MS: '5000', SHUTDOWN_TIMEOUT_MS: '5000' }), {
     name: 'ConfigError',
@@ -63,6 +80,7 @@ t.test('values are converted, and what is unset or empty has its default', async
     SILO_DATA_DIR: '.silo',
     SILO_ADMIN_USERNAME: 'admin',
     LOG_LEVEL: 'info',
+    PUBLIC_URL: [],
     TRUST_PROXY: [],
     READ_ONLY: false,
     HEARTBEAT_MS: 30_000,
@@ -80,6 +98,7 @@ t.test('values are converted, and what is unset or empty has its default', async
       PORT: '0',
       DATABASE_URL: 'postgresql://db/silo',
       JWT_SECRET: SECRET,
+      PUBLIC_URL: 'https://silo.example/, http://silo.lan:8080',
       TRUST_PROXY: 'loopback, 10.0.0.0/8,fd00::/8',
       READ_ONLY: 'true',
       EVENT_RETENTION_HOURS: '0.5',
@@ -88,6 +107,7 @@ t.test('values are converted, and what is unset or empty has its default', async
       PORT: 0,
       DATABASE_URL: 'postgresql://db/silo',
       JWT_SECRET: SECRET,
+      PUBLIC_URL: ['https://silo.example/', 'http://silo.lan:8080'],
       TRUST_PROXY: ['loopback', '10.0.0.0/8', 'fd00::/8'],
       READ_ONLY: true,
       EVENT_RETENTION_HOURS: 0.5,
@@ -98,7 +118,7 @@ t.test('values are converted, and what is unset or empty has its default', async
 t.test('the service refuses to start: exit code 1, one line, no secret', async (t) => {
   const refusals = {
     'PORT must be a port, 0 (any free one) to 65535': { PORT: '70000', JWT_SECRET: SECRET },
-    'JWT_SECRET must be a secret of at least 32 characters, the same on every instance': {
+    'JWT_SECRET must be a random secret of at least 32 characters, the same on every instance': {
       JWT_SECRET: 'too-short-a-secret',
     },
     'DATABASE_URL must be a postgres:// address; without it, an embedded one runs': {

@@ -12,7 +12,7 @@ async function findPages(app: FastifyInstance, session: string): Promise<string[
   for (const route of readRoutes(app)) {
     const path = /^GET (.*)$/.exec(route)?.[1]?.replace('{part_number}', 'A01-0001')
     if (path === undefined || path === '/api/events') continue
-    const { headers, statusCode } = await app.inject({ url: path, cookies: { silo_session: session } })
+    const { headers, statusCode } = await app.inject({ url: path, cookies: { silo_session_80: session } })
     if (statusCode === 200 && String(headers['content-type']).startsWith('text/html')) pages.push(path)
   }
   return pages

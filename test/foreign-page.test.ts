@@ -99,4 +99,21 @@ await testInBrowser(t, (browser) => {
     await page.waitForURL(`${elsewhere}/login?next=%2F`)
     t.strictSame(await statuses(), [401, 401])
   })
+  t.test('a page whose name was made to point here can not even sign in', async (t) => {
+    const { service, page } = await visitSignedIn(t, browser)
+    const elsewhere = service.replace('127.0.0.1', 'rebind.example')
+    t.equal((await page.goto(`${elsewhere}/login`))?.status(), 421)
+    const statuses = await page.evaluate(
+      (body) =>
+        Promise.all(
+          ['/api/auth/login', '/login', '/api/openapi.json', '/api/events', '/health'].map(async (path) => {
+            const asked = path.endsWith('login') ? { method: 'POST', body } : {}
+            const headers = { 'content-type': 'application/json', 'x-forwarded-host': 'localhost' }
+            return (await fetch(path, { ...asked, headers })).status
+          }),
+        ),
+      JSON.stringify({ username: 'vera', password: PASSWORD }),
+    )
+    t.strictSame(statuses, [421, 421, 421, 421, 200], 'a probe says nothing but that the process lives')
+  })
 })

@@ -11,6 +11,7 @@ import {
   isRunning,
   startService,
 } from './harness/service.js'
+import { Site } from './harness/site.js'
 import { waitFor } from './harness/wait-for.js'
 import { Watcher } from './harness/watcher.js'
 
@@ -155,4 +156,16 @@ t.test('a password that was given holds as soon as the service is ready', async 
   await waitFor('the service to be ready', isReady)
   t.equal((await signIn(address, 'admin', PASSWORD)).status, 200)
   t.equal(await service.kill('SIGTERM'), 0)
+})
+
+t.test('a start that listens beyond this machine without PUBLIC_URL warns', async (t) => {
+  const site = await Site.open(t)
+  const warns = async (env: Record<string, string>) => {
+    const { service } = await site.start(env)
+    await service.kill('SIGTERM')
+    return service.stdout.includes('without PUBLIC_URL')
+  }
+  t.equal(await warns({ HOST: '0.0.0.0' }), true)
+  t.equal(await warns({ HOST: '0.0.0.0', PUBLIC_URL: 'https://silo.example' }), false)
+  t.equal(await warns({}), false)
 })

@@ -31,11 +31,11 @@ t.test('whoever sends nothing, or a request byte by byte, is told so and cut off
   const token = await createToken(app.db, 'editor')
   const [nothing, headers, body] = await Promise.all([
     say(t, origin, ''),
-    say(t, origin, 'GET /health HTTP/1.1\r\nHost: silo\r\nX-Slow: ', 'a'),
+    say(t, origin, 'GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ', 'a'),
     say(
       t,
       origin,
-      `POST /api/items HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`,
+      `POST /api/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`,
       ' ',
     ),
   ])
@@ -57,7 +57,7 @@ t.test('whoever takes nothing of an answer is cut off, and nobody else has a tim
     const [socket] = (await connection) as [Socket]
     return { client, socket }
   }
-  const ask = `GET /api/openapi.json HTTP/1.1\r\nHost: silo\r\n\r\n`
+  const ask = `GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n`
   const stalled = await open()
   // Nothing is read: what these come to is more than any socket's buffers hold.
   stalled.client.on('error', () => undefined).write(ask.repeat(200))
@@ -77,10 +77,10 @@ t.test('what is too large or no HTTP at all is refused in the one error form', a
   const origin = await listen(app)
   const token = await createToken(app.db, 'editor')
   const post = (length: number) =>
-    `POST /api/items HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
+    `POST /api/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
   const expected = [
     [
-      'GET /health HTTP/1.1\r\nHost: silo\r\nX-Large: ' + 'a'.repeat(20_000) + '\r\n\r\n',
+      'GET /health HTTP/1.1\r\nHost: localhost\r\nX-Large: ' + 'a'.repeat(20_000) + '\r\n\r\n',
       431,
       'headers_too_large',
     ],
@@ -113,9 +113,9 @@ t.test(
       t.teardown(() => socket.destroy())
       await once(socket, 'connect')
       socket.write(
-        `POST ${path} HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${token}\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n`,
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n`,
       )
-      socket.end(`${body}GET /health HTTP/1.1\r\nHost: silo\r\nConnection: close\r\n\r\n`)
+      socket.end(`${body}GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
       const statuses = (await text(socket)).match(/HTTP\/1.1 \d+/g)
       t.strictSame(statuses, [`HTTP/1.1 ${status}`, 'HTTP/1.1 200'], path)
     }

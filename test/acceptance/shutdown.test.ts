@@ -14,7 +14,7 @@ function neverRead(t: Test, origin: string, token: string): void {
   socket.pause()
   socket.on('error', () => undefined)
   socket.write(
-    `GET /api/events?since=earliest HTTP/1.1\r\nHost: silo\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+    `GET /api/events?since=earliest HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`,
   )
   t.teardown(() => socket.destroy())
 }

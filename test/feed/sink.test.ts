@@ -19,7 +19,7 @@ async function open(t: Test, stallMs: number) {
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => client.destroy())
   client.on('error', () => undefined)
-  client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
   client.pause()
   const response = await new Promise<Parameters<typeof ResponseSink.open>[0]>((resolve) =>
     server.once('request', (_request, response) => resolve(response)),

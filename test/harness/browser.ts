@@ -20,6 +20,8 @@ const ARGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // A name that was made to point here, for what must refuse it.
+  '--host-resolver-rules=MAP rebind.example 127.0.0.1',
 ]
 
 /** The Chromium of this machine: what CHROMIUM_PATH names, or one at a usual place. */

@@ -91,11 +91,11 @@ t.test('other credentials are refused in the same words', async (t) => {
 
   const inAddress = await app.inject(`/api/auth/me?access_token=${token}&token=${token}`)
   t.equal(inAddress.statusCode, 401, 'an address ends up in logs')
-  const asCookie = await app.inject({ url: '/api/auth/me', cookies: { silo_session: token } })
+  const asCookie = await app.inject({ url: '/api/auth/me', cookies: { silo_session_80: token } })
   t.equal(asCookie.statusCode, 401, 'the cookie is for sessions')
 
   await createPerson(app.db, 'mara', 'viewer')
-  const cookies = { silo_session: await sessionOf(app, 'mara') }
+  const cookies = { silo_session_80: await sessionOf(app, 'mara') }
   const both = await app.inject({ url: '/api/auth/me', cookies, headers: bearer('silo_nobody') })
   t.equal(both.statusCode, 401, 'a bearer decides alone')
 })
@@ -164,7 +164,8 @@ t.test('each role may what the ones below it may', async (t) => {
 })
 
 t.test('a write by cookie from another origin is refused', async (t) => {
-  const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'] })
+  const PUBLIC_URL = ['http://silo.example', 'https://cad.example']
+  const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'], PUBLIC_URL })
   await createPerson(app.db, 'mara', 'viewer')
   const token = await sessionOf(app, 'mara')
   const host = 'silo.example'
@@ -179,7 +180,7 @@ t.test('a write by cookie from another origin is refused', async (t) => {
       payload: { name: 'x' },
     })
   const byCookie = (headers: Record<string, string>, remoteAddress?: string) =>
-    write({ cookie: `silo_session=${token}`, ...headers }, remoteAddress)
+    write({ cookie: `silo_session_80=${token}; __Host-silo_session_443=${token}`, ...headers }, remoteAddress)
 
   const foreign: Record<string, string>[] = [
     { origin: 'https://evil.example' },
@@ -191,6 +192,9 @@ t.test('a write by cookie from another origin is refused', async (t) => {
     { 'sec-fetch-site': 'same-site' },
     { 'sec-fetch-site': 'cross-site', origin: `http://${host}` },
     { origin: 'https://evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
+    // The password of a proxy in front says nothing of the page that sends the write.
+    { origin: 'https://evil.example', authorization: 'Basic b2ZmaWNlOm9wZW4tc2VzYW1l' },
+    { 'sec-fetch-site': 'cross-site', authorization: 'Negotiate oYG2MIGzoAMKAQ==' },
   ]
   for (const headers of foreign) {
     const res = await byCookie(headers)
@@ -204,6 +208,8 @@ t.test('a write by cookie from another origin is refused', async (t) => {
     { 'sec-fetch-site': 'same-origin' },
     { 'sec-fetch-site': 'same-origin', origin: 'https://renamed.by.a.proxy' },
     {},
+    { origin: 'https://cad.example' },
+    { origin: `http://${host}`, authorization: 'Basic b2ZmaWNlOm9wZW4tc2VzYW1l' },
   ]
   for (const headers of own) t.equal((await byCookie(headers)).statusCode, 201, JSON.stringify(headers))
   const proxied = {
@@ -220,9 +226,56 @@ t.test('a write by cookie from another origin is refused', async (t) => {
   )
   const read = await app.inject({
     url: '/api/auth/me',
-    headers: { host, cookie: `silo_session=${token}`, 'sec-fetch-site': 'cross-site' },
+    headers: { host, cookie: `silo_session_80=${token}`, 'sec-fetch-site': 'cross-site' },
   })
   t.equal(read.statusCode, 200, 'reading changes nothing')
+})
+
+t.test('an Authorization of another scheme decides nothing, a Bearer always does', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  const token = await sessionOf(app, 'mara')
+  const cookies = { silo_session_80: token }
+  const status = async (authorization: string, carried = cookies) =>
+    (await app.inject({ url: '/api/auth/me', headers: { authorization }, cookies: carried })).statusCode
+  const others = [
+    'Basic b2ZmaWNlOm9wZW4tc2VzYW1l',
+    'basic x',
+    'Digest username="office", realm="a, b"',
+    'Negotiate YII=',
+  ]
+  others.push(
+    'NTLM TlRM',
+    'AWS4-HMAC-SHA256 Credential=x',
+    'Basic',
+    '',
+    'BearerX y',
+    'X-Bearer y',
+    '"Bearer" x',
+    token,
+  )
+  for (const authorization of others) {
+    t.equal(await status(authorization), 200, `${authorization} and the cookie`)
+    t.equal(
+      (await app.inject({ url: '/api/auth/me', headers: { authorization } })).statusCode,
+      401,
+      authorization,
+    )
+  }
+  const page = await app.inject({ url: '/', headers: { authorization: 'Basic x' }, cookies })
+  t.equal(page.statusCode, 200, 'a page, too')
+  const malformed = [
+    'Bearer',
+    'bearer ',
+    'BEARER x y',
+    'Bearer x',
+    'Bearer, Basic x',
+    `Bearer ${token}x`,
+    'Bearer silo_x',
+  ]
+  malformed.push(`Bearer=${token}`, `Bearer\t${token}`, `Bearer ${token}, Basic x`)
+  for (const authorization of malformed) t.equal(await status(authorization), 401, authorization)
+  t.equal(await status(`bEARER   ${token}`), 200)
 })
 
 t.test('the last use of an API token is noted, at most once a minute', async (t) => {

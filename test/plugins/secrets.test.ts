@@ -39,8 +39,8 @@ t.test(
       keep(await signIn(app, wrong, `${wrong}\0`))
       keep(await app.inject({ url: '/api/auth/me', headers: bearer(token) }))
       keep(await app.inject({ url: '/api/auth/me', headers: bearer(`${session}x`) }))
-      keep(await app.inject({ url: '/api/auth/me', cookies: { silo_session: session } }))
-      keep(await app.inject({ method: 'POST', url: '/logout', cookies: { silo_session: `${session}x` } }))
+      keep(await app.inject({ url: '/api/auth/me', cookies: { silo_session_80: session } }))
+      keep(await app.inject({ method: 'POST', url: '/logout', cookies: { silo_session_80: `${session}x` } }))
       const headers = { ...bearer(session), 'content-type': 'application/json' }
       for (const payload of [
         `{"password":"${wrong}"`,

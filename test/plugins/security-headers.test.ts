@@ -69,7 +69,7 @@ t.test('what never became a request is answered as JSON in the one form, and as 
     const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
     return { head: head.toLowerCase(), body }
   }
-  const get = (path: string) => say(`GET ${path} HTTP/1.1\r\nHost: silo\r\nConnection: close\r\n\r\n`)
+  const get = (path: string) => say(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
   const answers = {
     'no HTTP': await say('no HTTP at all\r\n\r\n'),
     'an address with a broken %': await get('/api/items/%zz'),

@@ -29,7 +29,7 @@ t.test('POST /api/auth/login', async (t) => {
     t.ok(Math.abs(seconds - HOURS_12) < 60, 'a session is for twelve hours')
     const [cookie, ...others] = res.cookies
     t.match(cookie, {
-      name: 'silo_session',
+      name: 'silo_session_80',
       value: body.token,
       httpOnly: true,
       sameSite: 'Strict',
@@ -47,7 +47,7 @@ t.test('POST /api/auth/login', async (t) => {
     t.equal(me.statusCode, 200)
     t.strictSame(me.json(), body.user)
     t.strictSame(Object.keys(me.json<object>()), ['id', 'username', 'display_name', 'role', 'auth_source'])
-    const byCookie = await app.inject({ url: '/api/auth/me', cookies: { silo_session: body.token } })
+    const byCookie = await app.inject({ url: '/api/auth/me', cookies: { silo_session_80: body.token } })
     t.strictSame(byCookie.json(), body.user)
   })
 
@@ -120,24 +120,78 @@ t.test('POST /api/auth/login', async (t) => {
 })
 
 t.test('behind TLS the cookie is Secure', async (t) => {
-  const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'] })
+  const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'], PUBLIC_URL: ['http://silo.example'] })
   await createPerson(app.db, 'mara', 'viewer')
   const https = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'silo.example' }
   const through = (remoteAddress: string) => signIn(app, 'mara', PASSWORD, { remoteAddress, headers: https })
   const res = await through('10.0.0.1')
-  t.equal(res.cookies[0]?.secure, true)
+  t.match(res.cookies, [{ name: '__Host-silo_session_443', secure: true, path: '/', domain: undefined }])
   const logout = await app.inject({
     method: 'POST',
     url: '/logout',
     remoteAddress: '10.0.0.1',
     headers: https,
-    cookies: { silo_session: res.cookies[0]?.value ?? '' },
+    cookies: { '__Host-silo_session_443': res.cookies[0]?.value ?? '' },
   })
-  t.match(logout.cookies, [{ name: 'silo_session', value: '', secure: true }])
+  t.match(logout.cookies, [{ name: '__Host-silo_session_443', value: '', secure: true }])
   t.notOk(
     (await through('192.0.2.1')).cookies[0]?.secure,
     'the word of a peer that is not trusted is ignored',
   )
+})
+
+t.test('the cookie is named after the port that the browser uses, and after TLS', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const named = async (PUBLIC_URL: string[], host: string, headers: Record<string, string> = {}) => {
+    const app = await startApp(t, { databaseUrl, PUBLIC_URL, TRUST_PROXY: ['10.0.0.0/8'] })
+    const remoteAddress = `10.0.${(clients += 1)}.1`
+    const res = await signIn(app, 'mara', PASSWORD, { remoteAddress, headers: { host, ...headers } })
+    return [res.cookies[0]?.name, res.cookies[0]?.secure ?? false, res.headers['strict-transport-security']]
+  }
+  let clients = 0
+  await createPerson((await startApp(t, { databaseUrl })).db, 'mara', 'viewer')
+  const https = { 'x-forwarded-proto': 'https' }
+  const hsts = 'max-age=31536000'
+  t.strictSame(await named([], 'localhost:8080'), ['silo_session_8080', false, undefined])
+  t.strictSame(await named([], '127.0.0.1:8081'), ['silo_session_8081', false, undefined])
+  t.strictSame(await named([], '[::1]:8081'), ['silo_session_8081', false, undefined])
+  t.strictSame(await named([], 'localhost:8443', https), ['__Host-silo_session_8443', true, undefined])
+  t.strictSame(await named(['https://silo.example'], 'silo.example'), ['__Host-silo_session_443', true, hsts])
+  t.strictSame(await named(['https://silo.example'], 'SILO.example.:80'), [
+    '__Host-silo_session_443',
+    true,
+    hsts,
+  ])
+  const lan = 'http://silo.lan:8080'
+  t.strictSame(
+    await named([lan], 'silo.lan'),
+    ['silo_session_8080', false, undefined],
+    'a proxy took the port away',
+  )
+  const both = ['https://silo.example', lan]
+  t.strictSame(await named(both, 'silo.lan:8080'), ['silo_session_8080', false, undefined])
+  t.strictSame(await named(both, 'silo.example'), ['__Host-silo_session_443', true, undefined])
+  t.strictSame(await named(['https://silo.example'], '10.0.0.9:8080'), [
+    '__Host-silo_session_8080',
+    true,
+    hsts,
+  ])
+})
+
+t.test('cookies of earlier versions and of before TLS are taken back', async (t) => {
+  const app = await startApp(t, { PUBLIC_URL: ['https://silo.example'] })
+  await createPerson(app.db, 'mara', 'viewer')
+  const headers = { host: 'silo.example' }
+  const cookies = { silo_session: 'x', silo_session_443: 'y' }
+  const res = await signIn(app, 'mara', PASSWORD, { headers, cookies })
+  t.match(res.cookies, [
+    { name: 'silo_session', value: '', maxAge: 0, path: '/' },
+    { name: 'silo_session_443', value: '', maxAge: 0, path: '/' },
+    { name: '__Host-silo_session_443', value: /./ },
+  ])
+  const token = res.json<{ token: string }>().token
+  const me = await app.inject({ url: '/api/auth/me', headers, cookies: { silo_session_443: token } })
+  t.equal(me.statusCode, 401, 'under TLS a cookie that another host could have set is not believed')
 })
 
 t.test('POST /login', async (t) => {
@@ -159,8 +213,8 @@ t.test('POST /login', async (t) => {
     t.equal(res.statusCode, 303)
     t.equal(res.headers.location, '/')
     t.equal(res.body, '')
-    t.match(res.cookies, [{ name: 'silo_session', httpOnly: true, sameSite: 'Strict', path: '/' }])
-    const cookies = { silo_session: res.cookies[0]?.value ?? '' }
+    t.match(res.cookies, [{ name: 'silo_session_80', httpOnly: true, sameSite: 'Strict', path: '/' }])
+    const cookies = { silo_session_80: res.cookies[0]?.value ?? '' }
     t.match((await app.inject({ url: '/api/auth/me', cookies })).json(), { username: 'mara' })
   })
 
@@ -172,7 +226,7 @@ t.test('POST /login', async (t) => {
     const kept = await post({ ...good, password: 'wrong', next: '/items?q=1&a=2' })
     t.equal(kept.headers.location, '/login?error=invalid_credentials&next=%2Fitems%3Fq%3D1%26a%3D2')
     t.equal((await post({ username: 'mara' })).headers.location, '/login?error=invalid_request')
-    const long = await post({ ...good, next: `/${'?'.repeat(100_000)}` })
+    const long = await post({ ...good, next: `/${'?'.repeat(4000)}` })
     t.equal(long.headers.location, '/login?error=invalid_request&next=%2F', 'a proxy takes no longer head')
   })
 
@@ -231,11 +285,11 @@ t.test('POST /logout', async (t) => {
       method: 'POST',
       url: '/logout',
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      cookies: { silo_session: mine },
+      cookies: { silo_session_80: mine },
     })
     t.equal(res.statusCode, 303)
     t.equal(res.headers.location, '/login')
-    t.match(res.cookies, [{ name: 'silo_session', value: '', maxAge: 0, path: '/' }])
+    t.match(res.cookies, [{ name: 'silo_session_80', value: '', maxAge: 0, path: '/' }])
     t.equal(await me(mine), 401)
     t.equal(await me(other), 200)
   })
@@ -248,7 +302,7 @@ t.test('POST /logout', async (t) => {
       method: 'POST',
       url: '/logout',
       headers: { origin: 'https://evil.example' },
-      cookies: { silo_session: token },
+      cookies: { silo_session_80: token },
     })
     t.equal(refused.statusCode, 403)
     t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)

@@ -18,8 +18,8 @@ function errorsOf(app: FastifyInstance, type: string, data: unknown): unknown[] 
 const GRAVE = new Set<number>([0, 1])
 
 t.test("the feed's AsyncAPI document is one, by the parser of those who wrote the standard", async (t) => {
-  const app = await startApp(t)
-  const res = await app.inject({ url: '/api/asyncapi.json', headers: { host: 'silo.example:8080' } })
+  const app = await startApp(t, { PUBLIC_URL: ['https://silo.example:8443'] })
+  const res = await app.inject({ url: '/api/asyncapi.json' })
   t.equal(res.statusCode, 200)
   const { document, diagnostics } = await new Parser().parse(res.body)
   t.strictSame(
@@ -31,7 +31,7 @@ t.test("the feed's AsyncAPI document is one, by the parser of those who wrote th
   )
   if (!document) throw new Error('there is no document')
   t.equal(document.version(), '3.0.0')
-  t.equal(document.servers().get('silo')?.host(), 'silo.example:8080')
+  t.equal(document.servers().get('silo')?.host(), 'silo.example:8443')
   t.equal(document.channels().get('events')?.address(), '/api/events')
   const messages = document.operations().get('follow')?.messages().all() ?? []
   t.strictSame(messages.map((message) => message.name()).sort(), Object.keys(EVENT_DATA).sort())

@@ -1,0 +1,78 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { ApiError } from '../errors.js'
+import { Site, parseHost, splitTarget } from '../lib/site.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What the service is called outside. */
+    readonly site: Site
+  }
+  interface FastifyContextConfig {
+    /** The route answers whatever host it is asked by: probes know an instance by its address in their network. */
+    anyHost?: boolean
+  }
+}
+
+const invalidHost = (message: string) =>
+  new ApiError('invalid_request', { details: [{ field: 'host', message }] })
+
+/** For a year, as browsers' lists of such sites ask for at least. Not for subdomains: those are others' to decide. */
+const TRANSPORT_SECURITY = 'max-age=31536000'
+
+/** How many lines of `Host` the request has; Node keeps the first alone. */
+function countHosts({ raw: { rawHeaders } }: FastifyRequest): number {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length === 4 && name.toLowerCase() === 'host') count += 1
+  }
+  return count
+}
+
+/** The hosts that the request names: its own, that of a target in absolute form, and the one that a trusted proxy was asked by. */
+function hostsOf(request: FastifyRequest): string[] {
+  const { headers, originalUrl, host } = request
+  const authority = originalUrl.startsWith('/') ? undefined : splitTarget(originalUrl)?.authority
+  const named = [headers.host, authority, host].filter((text) => text !== undefined)
+  return [...new Set(named)]
+}
+
+/**
+ * Refuses requests by a name that is not the service's: a page whose name was made to point here (DNS rebinding) is of the
+ * same origin as what it asks, so its name is all that tells it from ours.
+ */
+export default fp(
+  async (app) => {
+    const { PUBLIC_URL, HOST, PORT } = app.config
+    const site = new Site(PUBLIC_URL, HOST, PORT)
+    app.decorate('site', site)
+
+    app.addHook('onListen', async () => {
+      const address = app.server.address()
+      // PORT may be 0: any free one.
+      if (address !== null && typeof address === 'object') site.port = address.port
+    })
+    app.addHook('onRequest', (request, reply, done) => {
+      if (site.isTlsOnly) reply.raw.setHeader('strict-transport-security', TRANSPORT_SECURITY)
+      const { host } = request.headers
+      // RFC 9112, section 3.2. Older versions of HTTP have no Host.
+      if (!host && request.raw.httpVersion === '1.1') throw invalidHost('is required')
+      if (countHosts(request) > 1) throw invalidHost('must be given once')
+      if (!host || request.routeOptions.config.anyHost) return done()
+      for (const text of hostsOf(request)) {
+        const named = parseHost(text)
+        if (!named) throw invalidHost('must be a name or an address, and a port if need be')
+        if (site.answers(named)) continue
+        throw new ApiError('misdirected_request', {
+          message: `This service is not called "${named.name}": use its address, or add the name to PUBLIC_URL.`,
+          details: [
+            { field: 'host', message: 'must be an address, a loopback name or a host of PUBLIC_URL' },
+          ],
+        })
+      }
+      done()
+    })
+  },
+  { name: 'site', dependencies: ['forwarded'] },
+)
