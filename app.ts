@@ -9,6 +9,7 @@ import errors, { answerParserError, answerRouterError } from './plugins/errors.j
 import forwarded from './plugins/forwarded.js'
 import handlerTimeout from './plugins/handler-timeout.js'
 import instances from './plugins/instances.js'
+import lists from './plugins/lists.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
 import publicBodies from './plugins/public-bodies.js'
@@ -93,6 +94,7 @@ export async function buildApp(
   await app.register(mode)
   await app.register(requestLimit)
   await app.register(auth)
+  await app.register(lists)
   await app.register(signInLimit)
   await app.register(instances)
   await app.register(sse)

@@ -82,10 +82,10 @@ export default fp(
       verify: { algorithms: ['HS256'], requiredClaims: ['jti', 'exp'], allowedJti: UUID },
     })
 
-    const askBySession = batched((ids: readonly string[]) => findPrincipalsBySession(app.db, ids))
-    const askByHash = batched((hashes: readonly string[]) => findPrincipalsByHash(app.db, hashes))
+    const askBySession = batched((ids: readonly string[]) => findPrincipalsBySession(app.accessDb, ids))
+    const askByHash = batched((hashes: readonly string[]) => findPrincipalsByHash(app.accessDb, hashes))
     const noteUse = batched(async (ids: readonly string[]) => {
-      await noteUses(app.db, ids)
+      await noteUses(app.accessDb, ids)
       return ids
     })
 

@@ -55,9 +55,9 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
 
   /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
   async function signIn({ username, password }: Credentials): Promise<Principal> {
-    const found = await findCredentials(app.db, usernameForm(username))
+    const found = await findCredentials(app.accessDb, usernameForm(username))
     const verified = await verifyPassword(password, found?.password_hash)
-    const session = verified && found && (await createSession(app.db, found))
+    const session = verified && found && (await createSession(app.accessDb, found))
     if (!session) throw new ApiError('invalid_credentials')
     return session
   }

@@ -1,6 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Health, Readiness } from '../schemas/server.js'
 
+/** How long all connections for requests may be busy without an answer before the instance is not ready, in ms. */
+const STALLED_MS = 5000
+
 /** What a load balancer asks: whether the process lives, and whether it should be sent requests. */
 const health: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -31,11 +34,12 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
     async (_request, reply) => {
       await app.pulse()
       const { current: mode, databaseLost } = app.mode
-      const ready = !databaseLost && mode !== 'draining'
+      const stalled = app.db.stalledMs > STALLED_MS
+      const ready = !databaseLost && !stalled && mode !== 'draining'
       return reply.code(ready ? 200 : 503).send({
         status: ready ? ('ok' as const) : ('unavailable' as const),
         mode,
-        database: databaseLost ? ('lost' as const) : ('ok' as const),
+        database: databaseLost ? ('lost' as const) : stalled ? ('stalled' as const) : ('ok' as const),
         sse_clients: app.sse.clients,
         event_log: { head: app.sse.head, lag_ms: app.sse.lagMs },
       })

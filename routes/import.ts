@@ -26,6 +26,8 @@ import { Slots } from './slots.js'
 
 /** Imports at a time on one instance: each may hold 64 MiB of text, parsed. */
 const MAX_IMPORTS = 3
+/** How many of them one user has. */
+const MAX_IMPORTS_PER_USER = 2
 /** How long the largest file may take, its upload included, in ms. */
 const IMPORT_TIMEOUT_MS = 600_000
 
@@ -114,6 +116,7 @@ const chunksOf = (body: Readable): AsyncIterable<Buffer> => body.iterator({ dest
 const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const check = compile(app)
   const slots = new Slots(MAX_IMPORTS)
+  const slotsOfUser = new Slots(MAX_IMPORTS_PER_USER)
 
   app.removeAllContentTypeParsers()
   // The stream itself is the body: it is read while it comes, and `readText` counts its bytes.
@@ -125,7 +128,7 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/import',
     {
-      config: { timeoutMs: IMPORT_TIMEOUT_MS },
+      config: { timeoutMs: IMPORT_TIMEOUT_MS, boundsConnections: true },
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
       onResponse: async () => app.sse.look(),
@@ -145,14 +148,21 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       if (!read) throw new ApiError('unsupported_media_type')
       const body = request.body instanceof Readable ? request.body : Readable.from([])
 
+      const overloaded = () => new ApiError('overloaded', { headers: { 'retry-after': '10' } })
+      const leaveUser = slotsOfUser.take(request.principal.user_id)
+      if (!leaveUser) throw overloaded()
       const leave = slots.take('import')
-      if (!leave) throw new ApiError('overloaded', { headers: { 'retry-after': '10' } })
+      if (!leave) {
+        leaveUser()
+        throw overloaded()
+      }
       let result: ImportResult
       try {
         const collected = await collect(read(readText(chunksOf(body), MAX_BYTES)), check)
-        result = await importCollected(app.db, collected, request.query, request.principal)
+        result = await importCollected(app.importDb, collected, request.query, request.principal)
       } finally {
         leave()
+        leaveUser()
       }
       return result.errors.length === 0 ? result : reply.code(422).send(rejection(result.errors))
     },

@@ -16,18 +16,30 @@ import {
   ItemParams,
   ItemPlace,
   ItemQuery,
+  MAX_SEARCH_WORDS,
   NewItem,
 } from '../schemas/items.js'
 import { NotModified } from '../schemas/web.js'
+import type { Sql } from '../store/connect.js'
 import { itemCreator } from '../store/creation.js'
 import { exportItems, readPropertyUse } from '../store/export.js'
-import { type Filter, archiveItem, changeItem, findItem, findItemById, listItems } from '../store/items.js'
+import {
+  type Filter,
+  archiveItem,
+  changeItem,
+  findItem,
+  findItemById,
+  listItems,
+  wordsOf,
+} from '../store/items.js'
 import { sendTagged } from './tagged.js'
 
 /** How long an export may stand still before it is cut, in ms. */
 const EXPORT_STALLED_MS = 60_000
 /** How long a whole export may take, in ms. */
 const EXPORT_TIMEOUT_MS = 600_000
+/** How long the database may take for one statement of an export, in ms. */
+const EXPORT_STATEMENT_TIMEOUT_MS = 30_000
 
 const invalid = (field: string, message: string): ApiError =>
   new ApiError('invalid_request', { details: [{ field, message }] })
@@ -45,6 +57,15 @@ function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | unde
   if (!place) throw invalid('cursor', 'is not a cursor of this list')
   if (place.sort !== sort) throw invalid('cursor', `belongs to a list with sort=${place.sort}`)
   return place
+}
+
+/** @throws {ApiError} invalid_request for too many words */
+function readSearch(search: string | undefined): string | undefined {
+  const words = wordsOf(search)
+  if (words.length > MAX_SEARCH_WORDS) {
+    throw invalid('search', `takes at most ${MAX_SEARCH_WORDS} words, not ${words.length}`)
+  }
+  return search
 }
 
 /** What the schema lets through and no clock shows, like a leap second, is refused; nothing is older than 1970. */
@@ -68,7 +89,10 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   const createItem = itemCreator(() => app.db)
 
   async function sendCsv(reply: FastifyReply, filter: Filter): Promise<FastifyReply> {
-    const file = Readable.from(writeCsv(await readPropertyUse(app.db, filter), exportItems(app.db, filter)))
+    const run = <T>(work: (sql: Sql) => Promise<T>) =>
+      app.runList(reply.request, work, EXPORT_STATEMENT_TIMEOUT_MS)
+    const uses = await run((sql) => readPropertyUse(sql, filter))
+    const file = Readable.from(writeCsv(uses, exportItems(run, filter)))
     reply.raw.setTimeout(EXPORT_STALLED_MS, () => reply.raw.destroy())
     return reply
       .type('text/csv; charset=utf-8')
@@ -80,6 +104,8 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     '/api/items',
     {
       ...write,
+      // Creates share statements (docs/decisions/0017).
+      config: { boundsConnections: true },
       schema: {
         tags,
         summary: 'Create an item, with a part number or in a category',
@@ -125,7 +151,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { search, item_type, sort, limit } = request.query
       const filter = {
-        search,
+        search: readSearch(search),
         item_type,
         updated_since: readTime('updated_since', request.query.updated_since),
       }
@@ -135,12 +161,10 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
 
       // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
       const event_cursor = app.sse.head
-      const found = await listItems(app.db, {
-        ...filter,
-        sort,
-        limit: limit + 1,
-        place: readPlace(request.query),
-      })
+      const place = readPlace(request.query)
+      const found = await app.runList(request, (sql) =>
+        listItems(sql, { ...filter, sort, limit: limit + 1, place }),
+      )
       const page = found.slice(0, limit)
       const last = page.at(-1)
       const next_cursor = found.length > limit && last ? encodeCursor(placeOf(last, sort)) : null

@@ -70,7 +70,9 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
       const { part_number } = request.params
       const { limit, cursor } = request.query
       const before = readPlace(cursor)
-      const found = await listRevisions(app.db, part_number, { before, limit: limit + 1 })
+      const found = await app.runList(request, (sql) =>
+        listRevisions(sql, part_number, { before, limit: limit + 1 }),
+      )
       if (found.length === 0 && !(await hasRevisions(part_number))) throw new ApiError('item_not_found')
       const page = found.slice(0, limit)
       const last = page.at(-1)

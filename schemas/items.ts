@@ -125,14 +125,16 @@ const SORTS = [
   '-created_at',
 ] as const
 
+/** How many words a search takes: each is looked for in every item where no index helps. */
+export const MAX_SEARCH_WORDS = 8
+
 export const ItemFilter = Type.Object(
   {
     search: Type.Optional(
       Type.String({
         maxLength: 200,
         format: 'text',
-        description:
-          'Words, all of which must stand in the part number or the description, also inside a word.',
+        description: `At most ${MAX_SEARCH_WORDS} words, all of which must stand in the part number or the description, also inside a word.`,
       }),
     ),
     item_type: Type.Optional(Type.Array(ItemType, { maxItems: 6 })),

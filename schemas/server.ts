@@ -16,7 +16,11 @@ export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })
 export const Readiness = Type.Object({
   status: Type.Unsafe<'ok' | 'unavailable'>({ type: 'string', enum: ['ok', 'unavailable'] }),
   mode: Mode,
-  database: Type.Unsafe<'ok' | 'lost'>({ type: 'string', enum: ['ok', 'lost'] }),
+  database: Type.Unsafe<'ok' | 'lost' | 'stalled'>({
+    type: 'string',
+    enum: ['ok', 'lost', 'stalled'],
+    description: '`stalled`: it is reached, but has answered no request for some seconds',
+  }),
   sse_clients: Type.Integer({ description: 'Streams that are open on this instance' }),
   event_log: Type.Object({
     head: Cursor,

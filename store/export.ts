@@ -6,6 +6,9 @@ import { type Filter, listItems, matching } from './items.js'
 /** Rows fetched at once: enough to be quick, few enough to be forgotten soon. */
 const BATCH = 500
 
+/** Runs a query on a connection that it has until it is done. */
+type Run = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
+
 /** The names of all properties among the items that match. */
 export async function readPropertyUse(sql: Sql, filter: Filter): Promise<PropertyUse[]> {
   return sql<PropertyUse[]>`
@@ -23,10 +26,13 @@ export async function readPropertyUse(sql: Sql, filter: Filter): Promise<Propert
  * Each batch is a statement of its own. A database cursor would hold a session for as long as a client cares to read, and
  * the driver dies of a cursor whose session is killed (porsager/postgres#1208).
  */
-export async function* exportItems(sql: Sql, filter: Filter): AsyncGenerator<Item[]> {
+export async function* exportItems(run: Run, filter: Filter): AsyncGenerator<Item[]> {
   let place: ItemPlace | undefined
   for (;;) {
-    const items = await listItems(sql, { ...filter, sort: 'part_number', limit: BATCH, place })
+    const from = place
+    const items = await run((sql) =>
+      listItems(sql, { ...filter, sort: 'part_number', limit: BATCH, place: from }),
+    )
     yield items
     const last = items.at(-1)
     if (!last || items.length < BATCH) return

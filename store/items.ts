@@ -57,7 +57,7 @@ export async function findItemById(sql: Sql, id: string): Promise<Item> {
 const anywhere = (word: string): string => `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`
 
 /** The words of a search. NFKC comes first: it makes spaces, and the marks of a pattern, of their wider kin. */
-const wordsOf = (search = ''): string[] =>
+export const wordsOf = (search = ''): string[] =>
   search
     .normalize('NFKC')
     .split(/\s+/u)

@@ -1,0 +1,73 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { onDisconnect } from '../lib/disconnect.js'
+import { FairQueue, QueueFull } from '../lib/fair-queue.js'
+import { ApiError } from '../errors.js'
+import type { Sql } from '../store/connect.js'
+import { LIST_SESSIONS } from './database.js'
+
+/** How many of them one user has at a time. */
+const LISTS_PER_USER = 2
+/** How many lists of one user may wait. */
+const MAX_WAITING_PER_USER = 50
+/** How long a list waits for its turn, in ms. */
+const TURN_TIMEOUT_MS = 8000
+/** How long the database may take for a list, in ms. */
+const LIST_TIMEOUT_MS = 5000
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Runs a query whose work depends on what was asked for, on a database connection of its own: in turn with the lists of other
+     * users, for a limited time, and canceled when the client disconnects.
+     * @throws {ApiError} overloaded when it takes too long, or too many lists of the user wait
+     */
+    runList<T>(request: FastifyRequest, work: (sql: Sql) => Promise<T>, timeoutMs?: number): Promise<T>
+  }
+}
+
+/** Decorates `runList`: lists, searches and exports share a few connections, of which one user takes a part. */
+export default fp(
+  async (app) => {
+    const queue = new FairQueue({
+      max: LIST_SESSIONS,
+      maxPerKey: LISTS_PER_USER,
+      maxWaitingPerKey: MAX_WAITING_PER_USER,
+    })
+
+    async function run<T>(
+      request: FastifyRequest,
+      work: (sql: Sql) => Promise<T>,
+      timeoutMs: number,
+      ending: AbortController,
+    ): Promise<T> {
+      const late = (message: string) => () => ending.abort(new ApiError('overloaded', { message }))
+      const waiting = setTimeout(late('Too many lists are being read at the moment.'), TURN_TIMEOUT_MS)
+      const share = await queue
+        .take(request.principal.user_id, 1, ending.signal)
+        .finally(() => clearTimeout(waiting))
+      const tooLong = `This took the database longer than ${timeoutMs / 1000} s. Search for fewer or longer words.`
+      const running = setTimeout(late(tooLong), timeoutMs)
+      try {
+        return await app.listDb.run(ending.signal, work)
+      } finally {
+        clearTimeout(running)
+        share.release()
+      }
+    }
+
+    app.decorate('runList', async (request, work, timeoutMs = LIST_TIMEOUT_MS) => {
+      const ending = new AbortController()
+      const forget = onDisconnect(request.raw.socket, () => ending.abort(new ApiError('overloaded')))
+      try {
+        return await run(request, work, timeoutMs, ending)
+      } catch (err) {
+        if (!(err instanceof QueueFull)) throw err
+        throw new ApiError('overloaded', { message: 'Too many of your lists are being read at the moment.' })
+      } finally {
+        forget()
+      }
+    })
+  },
+  { name: 'lists', dependencies: ['database', 'auth'] },
+)

@@ -1,0 +1,71 @@
+import t from 'tap'
+import { FairQueue, QueueFull, type Share } from '../../lib/fair-queue.js'
+
+const never = new AbortController().signal
+
+/** Takes a share for each of `keys`, in order, and notes the order in which they are let in. */
+function takeAll(queue: FairQueue, keys: string[], order: string[]): Promise<Share>[] {
+  return keys.map(async (key) => {
+    const share = await queue.take(key, 1, never)
+    order.push(key)
+    return share
+  })
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+t.test('a key takes its share and no more, and the others do not wait for it', async (t) => {
+  const queue = new FairQueue({ max: 4, maxPerKey: 2, maxWaitingPerKey: 10 })
+  const order: string[] = []
+  const shares = takeAll(queue, ['a', 'a', 'a', 'a', 'b', 'c'], order)
+  await turn()
+  t.strictSame(order, ['a', 'a', 'b', 'c'])
+  ;(await shares[4])?.release()
+  await turn()
+  t.strictSame(order, ['a', 'a', 'b', 'c'], 'what another gives back is not for a key that has its share')
+  ;(await shares[0])?.release()
+  ;(await shares[0])?.release()
+  await turn()
+  t.strictSame(order, ['a', 'a', 'b', 'c', 'a'])
+})
+
+t.test('keys that wait have their turns one after the other', async (t) => {
+  const queue = new FairQueue({ max: 1, maxPerKey: 1, maxWaitingPerKey: 10 })
+  const order: string[] = []
+  const shares = takeAll(queue, ['a', 'a', 'a', 'b', 'b', 'c'], order)
+  for (const share of shares) void share.then(({ release }) => setImmediate(release))
+  await Promise.all(shares)
+  t.strictSame(order, ['a', 'a', 'b', 'c', 'a', 'b'])
+})
+
+t.test('a caller that gives up while it waits leaves no trace', async (t) => {
+  const queue = new FairQueue({ max: 1, maxPerKey: 1, maxWaitingPerKey: 1 })
+  const first = await queue.take('a', 1, never)
+  const leaving = new AbortController()
+  const second = queue.take('a', 1, leaving.signal)
+  await t.rejects(queue.take('a', 1, never), QueueFull)
+  leaving.abort(new Error('gone'))
+  await t.rejects(second, { message: 'gone' })
+  await t.rejects(queue.take('a', 1, leaving.signal), { message: 'gone' })
+  const third = queue.take('a', 1, never)
+  first.release()
+  ;(await third).release()
+  t.equal(queue.taken, 0)
+})
+
+t.test('weights are counted, changed when they are known, and the largest is let in alone', async (t) => {
+  const queue = new FairQueue({ max: 10, maxPerKey: 6, maxWaitingPerKey: 10 })
+  const first = await queue.take('a', 6, never)
+  let isIn = false
+  const second = queue.take('a', 3, never).then((share) => ((isIn = true), share))
+  await turn()
+  t.notOk(isIn)
+  first.resize(2)
+  ;(await second).release()
+  first.release()
+  const huge = await queue.take('b', 100, never)
+  t.equal(queue.taken, 100)
+  huge.resize(50)
+  huge.release()
+  t.equal(queue.taken, 0)
+})
