@@ -22,6 +22,7 @@ const mayNotImport = (files, ...folders) => ({
 /** What the pages use of the browser. */
 const BROWSER = [
   'AbortController',
+  'BroadcastChannel',
   'Event',
   'EventSource',
   'FormData',

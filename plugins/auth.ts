@@ -6,15 +6,26 @@ import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler, onRequest
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { batched } from '../lib/batch.js'
+import { within } from '../lib/deadline.js'
 import { ApiError } from '../errors.js'
 import { ROLES, type Role } from '../schemas/auth.js'
-import { type Principal, findPrincipalsByHash, findPrincipalsBySession, noteUses } from '../store/tokens.js'
+import {
+  type Principal,
+  findPrincipalsByHash,
+  findPrincipalsBySession,
+  noteUses,
+  revokeSession,
+} from '../store/tokens.js'
 
 /** The cookie of earlier versions, taken back where a browser still has it. */
 const OLD_COOKIE = 'silo_session'
 
 /** How long a credential once looked up is believed without asking again, in ms: revoking takes this long to hold. */
 const PRINCIPAL_TTL_MS = 2000
+/** How long the end of a session waits for the database, in ms. */
+const END_SESSION_MS = 2000
+/** How often the end of a session is tried again, in ms. */
+const RETRY_END_MS = 1000
 /** How often the use of one API token is noted, in ms. */
 const NOTE_USE_MS = 60_000
 
@@ -45,8 +56,15 @@ declare module 'fastify' {
     readonly requireSameOrigin: onRequestAsyncHookHandler
     /** Who asks, if anybody: for routes that serve strangers too. Guards nothing. */
     findPrincipal(request: FastifyRequest): Promise<Principal | undefined>
-    /** The id of the session whose cookie the request carries, whether or not the session still holds. */
-    findCarriedSession(request: FastifyRequest): string | undefined
+    /** The id of the session that the request's cookie names, whether or not it still holds. */
+    sessionOfCookie(request: FastifyRequest): string | undefined
+    /** The id of the session that signs the request, by bearer or by cookie, whether or not it still holds. */
+    sessionOf(request: FastifyRequest): string | undefined
+    /**
+     * Ends a session here at once, and in the database as soon as that can be reached. Waits for the database a moment, and
+     * never fails.
+     */
+    endSession(id: string): Promise<void>
     /** To be called after any change of users or tokens, so that this instance sees it at once. */
     forgetPrincipals(): void
   }
@@ -91,6 +109,11 @@ export default fp(
 
     const openPrincipals = () => new LRUCache<string, Principal>({ max: 10_000, ttl: PRINCIPAL_TTL_MS })
     let principals = openPrincipals()
+    function forgetPrincipals(): void {
+      principals = openPrincipals()
+    }
+    /** Sessions that have ended while the database could not be told. */
+    const unended = new LRUCache<string, true>({ max: 10_000 })
     const noted = new LRUCache<string, true>({ max: 10_000, ttl: NOTE_USE_MS })
 
     async function lookUp(key: string, ask: (key: string) => Promise<Principal | undefined>) {
@@ -113,7 +136,7 @@ export default fp(
 
     async function findBySession(jwt: string): Promise<Principal | undefined> {
       const id = sessionId(jwt)
-      return id === undefined ? undefined : lookUp(id, askBySession)
+      return id === undefined || unended.has(id) ? undefined : lookUp(id, askBySession)
     }
 
     /** Costs the request nothing: it isn't waited for, and its failure is only logged. */
@@ -145,10 +168,39 @@ export default fp(
       return bearer.startsWith('silo_') ? findByApiToken(bearer) : findBySession(bearer)
     }
 
-    function findCarriedSession(request: FastifyRequest): string | undefined {
+    function sessionOfCookie(request: FastifyRequest): string | undefined {
       const cookie = cookieOf(request)
       return cookie === undefined ? undefined : sessionId(cookie)
     }
+
+    function sessionOf(request: FastifyRequest): string | undefined {
+      const bearer = bearerOf(request)
+      return bearer === undefined ? sessionOfCookie(request) : sessionId(bearer)
+    }
+
+    async function endInDatabase(id: string): Promise<void> {
+      try {
+        await within(END_SESSION_MS, revokeSession(app.db, id))
+        unended.delete(id)
+      } catch (err) {
+        app.log.warn({ err }, 'failed to end a session in the database; retrying')
+      }
+    }
+
+    async function endSession(id: string): Promise<void> {
+      unended.set(id, true)
+      forgetPrincipals()
+      await endInDatabase(id)
+    }
+
+    let retrying: Promise<unknown> | undefined
+    const retry = setInterval(() => {
+      if (app.mode.databaseLost || unended.size === 0) return
+      retrying ??= Promise.all([...unended.keys()].map(endInDatabase)).finally(() => {
+        retrying = undefined
+      })
+    }, RETRY_END_MS).unref()
+    app.addHook('onClose', async () => clearInterval(retry))
 
     /** Whether the browser says that another site's page made this request (Fetch Metadata, and Origin for the rest). */
     function isCrossOrigin(request: FastifyRequest): boolean {
@@ -218,10 +270,10 @@ export default fp(
     )
     app.decorate('requireSameOrigin', requireSameOrigin)
     app.decorate('findPrincipal', findPrincipal)
-    app.decorate('findCarriedSession', findCarriedSession)
-    app.decorate('forgetPrincipals', () => {
-      principals = openPrincipals()
-    })
+    app.decorate('sessionOfCookie', sessionOfCookie)
+    app.decorate('sessionOf', sessionOf)
+    app.decorate('endSession', endSession)
+    app.decorate('forgetPrincipals', forgetPrincipals)
   },
-  { name: 'auth', dependencies: ['database', 'site'] },
+  { name: 'auth', dependencies: ['database', 'mode', 'site'] },
 )

@@ -18,14 +18,7 @@ import {
 } from '../schemas/auth.js'
 import { SeeOther } from '../schemas/web.js'
 import { verifyPassword } from '../store/passwords.js'
-import {
-  type Principal,
-  createSession,
-  createToken,
-  listTokens,
-  revokeSession,
-  revokeToken,
-} from '../store/tokens.js'
+import { type Principal, createSession, createToken, listTokens, revokeToken } from '../store/tokens.js'
 import { findCredentials } from '../store/users.js'
 import { usernameForm } from '../lib/username.js'
 import { ownPath } from './own-path.js'
@@ -62,6 +55,12 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     return session
   }
 
+  /** Ends the session that the browser forgets with the cookie that is replaced. */
+  async function endReplaced(request: FastifyRequest): Promise<void> {
+    const session = app.sessionOfCookie(request)
+    if (session !== undefined) await app.endSession(session)
+  }
+
   app.post(
     '/api/auth/login',
     {
@@ -78,6 +77,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const session = await signIn(request.body)
+      await endReplaced(request)
       const token = reply.startSession(session)
       return {
         token,
@@ -118,7 +118,9 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         errorHandler: backToForm,
       },
       async (request, reply) => {
-        reply.startSession(await signIn(request.body))
+        const session = await signIn(request.body)
+        await endReplaced(request)
+        reply.startSession(session)
         return reply.redirect(ownPath(request.body.next), 303)
       },
     )
@@ -126,6 +128,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     pages.post(
       '/logout',
       {
+        config: { withoutDatabase: true },
         schema: {
           tags: ['auth'],
           summary: 'Sign out: ends the session',
@@ -136,11 +139,10 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         onRequest: app.requireSameOrigin,
       },
       async (request, reply) => {
-        const principal = await app.findPrincipal(request)
-        if (principal) await revokeSession(app.db, principal.token_id)
-        app.forgetPrincipals()
+        const session = app.sessionOf(request)
+        if (session !== undefined) await app.endSession(session)
         reply.endSession()
-        return reply.redirect('/login', 303)
+        return reply.header('clear-site-data', '"cache", "storage"').redirect('/login', 303)
       },
     )
   })

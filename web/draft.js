@@ -1,3 +1,5 @@
+import { isSignedOut } from './session.js'
+
 /** What one person has typed and not saved, by this tab, through whatever takes the page away. */
 export class Draft {
   #key
@@ -11,6 +13,8 @@ export class Draft {
   }
 
   keep(typed) {
+    // The page is still there while the browser signs out, and what it keeps then would stay.
+    if (isSignedOut()) return
     sessionStorage.setItem(this.#key, JSON.stringify(typed))
   }
 

@@ -1,5 +1,6 @@
 import { read } from './api.js'
 import { find, setText } from './page.js'
+import { isNowSignedIn } from './session.js'
 
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'short' })
 
@@ -51,6 +52,7 @@ export async function showAccount() {
   find('account').textContent = account.display_name
   find('account').title = `${account.username}, ${account.role}`
   find('account').dataset.username = account.username
+  isNowSignedIn(account.username)
   return account
 }
 

@@ -1,3 +1,4 @@
+import './session.js'
 import { refusalOf } from './sign-in.js'
 
 const query = new URLSearchParams(location.search)

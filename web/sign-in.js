@@ -8,7 +8,8 @@ const REFUSALS = {
   rate_limited: 'Too many attempts. Wait a minute, then try again.',
 }
 
-export const refusalOf = (code) => REFUSALS[code] ?? 'The sign-in did not work. Please try again.'
+export const refusalOf = (code) =>
+  (Object.hasOwn(REFUSALS, code) && REFUSALS[code]) || 'The sign-in did not work. Please try again.'
 
 function makeField(name, properties) {
   return [

@@ -5,8 +5,10 @@ import { hashPassword } from '../../store/passwords.js'
 import { addUser } from '../../store/users.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
+import { createGate } from '../harness/gate.js'
 import { PASSWORD, bearer, createPerson, sessionOf, signIn } from '../harness/people.js'
 import { countScrypts } from '../harness/scrypt.js'
+import { waitFor } from '../harness/wait-for.js'
 
 const HOURS_12 = 12 * 60 * 60
 
@@ -290,6 +292,7 @@ t.test('POST /logout', async (t) => {
     t.equal(res.statusCode, 303)
     t.equal(res.headers.location, '/login')
     t.match(res.cookies, [{ name: 'silo_session_80', value: '', maxAge: 0, path: '/' }])
+    t.equal(res.headers['clear-site-data'], '"cache", "storage"')
     t.equal(await me(mine), 401)
     t.equal(await me(other), 200)
   })
@@ -313,6 +316,68 @@ t.test('POST /logout', async (t) => {
     await app.inject({ method: 'POST', url: '/logout', headers: bearer(token) })
     t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
   })
+})
+
+t.test('signing out takes the cookie and ends the session, also while the database is away', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const gate = await createGate(t, databaseUrl)
+  const app = await startApp(t, { databaseUrl: gate.databaseUrl })
+  const other = await startApp(t, { databaseUrl })
+  await createPerson(other.db, 'mara', 'viewer')
+  const [one, two, kept] = [
+    await sessionOf(app, 'mara'),
+    await sessionOf(app, 'mara'),
+    await sessionOf(app, 'mara'),
+  ]
+  const signOut = (token: string) =>
+    app.inject({ method: 'POST', url: '/logout', cookies: { silo_session_80: token } })
+  gate.block()
+  // The first comes before anybody knows that the database hangs, the second after.
+  for (const token of [one, two]) {
+    const res = await signOut(token)
+    t.equal(res.statusCode, 303)
+    t.match(res.cookies, [{ name: 'silo_session_80', value: '', maxAge: 0 }])
+    await waitFor('the loss of the database to be noticed', () => app.mode.databaseLost)
+  }
+  gate.open()
+  await waitFor('the database to be back', () => !app.mode.databaseLost)
+  const me = async (by: typeof app, token: string) =>
+    (await by.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
+  for (const token of [one, two]) {
+    t.equal(await me(app, token), 401)
+    await waitFor('its end in the database', async () => (await me(other, token)) === 401)
+  }
+  t.equal(await me(app, kept), 200, 'no other')
+})
+
+t.test('signing in again ends the session whose cookie it replaces, and no other', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  await createPerson(app.db, 'theo', 'viewer')
+  const me = async (token: string) =>
+    (await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
+  const elsewhere = await sessionOf(app, 'mara')
+  const first = await sessionOf(app, 'mara')
+  const again = (username: string, token: string, password = PASSWORD) =>
+    signIn(app, username, password, { cookies: { silo_session_80: token } })
+  await again('mara', first, 'wrong')
+  t.equal(await me(first), 200, 'a sign-in that is refused replaces nothing')
+  const second = (await again('mara', first)).json<{ token: string }>().token
+  t.equal(await me(first), 401)
+  t.equal(await me(second), 200)
+  const form = await app.inject({
+    method: 'POST',
+    url: '/login',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    cookies: { silo_session_80: second },
+    payload: new URLSearchParams({ username: 'theo', password: PASSWORD }).toString(),
+  })
+  t.equal(form.statusCode, 303)
+  t.equal(await me(second), 401, 'by the form and as another person, too')
+  t.equal(await me(elsewhere), 200)
+  const api = await createToken(app.db, 'viewer')
+  t.equal((await signIn(app, 'mara', PASSWORD, { cookies: { silo_session_80: api } })).statusCode, 200)
+  t.equal(await me(api), 200, 'an API token in a cookie is no session')
 })
 
 t.test('API tokens', async (t) => {
