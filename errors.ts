@@ -16,6 +16,7 @@ export const ERRORS = {
   request_timeout: [408, 'The request took too long to arrive.'],
   part_number_taken: [409, 'An item with this part number exists.'],
   username_taken: [409, 'A user with this name exists.'],
+  too_many_tokens: [409, 'A user may have 100 API tokens at a time. Revoke one that is no longer used.'],
   last_admin: [409, 'The last active admin must stay.'],
   revision_mismatch: [412, 'The item has moved on since the revision you named.'],
   payload_too_large: [413, 'The body is too large.'],

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { text } from 'node:stream/consumers'
+import type { Static } from '@sinclair/typebox'
 import { read } from 'read'
 import { CreatedToken, SignedIn } from './answers.js'
 import { Client } from './client.js'
@@ -8,9 +9,12 @@ import { EXIT, Failure } from './failure.js'
 import { plain, tell } from './screen.js'
 import { type Where, findUrl } from './session.js'
 
-export interface LoginOptions extends Where {
-  username?: string
+export interface PasswordOptions extends Where {
   passwordStdin?: boolean
+}
+
+export interface LoginOptions extends PasswordOptions {
+  username?: string
 }
 
 async function ask(prompt: string, silent: boolean): Promise<string> {
@@ -26,28 +30,47 @@ async function ask(prompt: string, silent: boolean): Promise<string> {
   return answer
 }
 
-async function readPassword({ passwordStdin = false }: LoginOptions): Promise<string> {
+async function readPassword({ passwordStdin = false }: PasswordOptions): Promise<string> {
   if (!passwordStdin) return ask('Password: ', true)
   return (await text(process.stdin)).replace(/\r?\n$/, '')
 }
 
-/** Signs in, makes an API token for this machine, and keeps that; the session is ended, the password forgotten. */
+type User = Static<typeof SignedIn>['user']
+
+/** Asks for the password, signs in, and does the work in that session, which is ended whatever comes of it. */
+export async function inSession<Result>(
+  url: string,
+  username: string,
+  options: PasswordOptions,
+  work: (session: Client, user: User) => Promise<Result>,
+): Promise<Result> {
+  const password = await readPassword(options)
+  const { token, user } = await new Client(url, undefined).ask(SignedIn, 'POST', '/api/auth/login', {
+    body: { username, password },
+  })
+  const session = new Client(url, token)
+  try {
+    return await work(session, user)
+  } finally {
+    await session.send('POST', '/logout')
+  }
+}
+
+/** Signs in, makes an API token for this machine, and keeps that in place of the one before, which is revoked. */
 export async function login(options: LoginOptions): Promise<void> {
   const url = await findUrl(options)
   const username = options.username ?? (await ask('Username: ', false))
-  const password = await readPassword(options)
-
-  const stranger = new Client(url, undefined)
-  const { token: session, user } = await stranger.ask(SignedIn, 'POST', '/api/auth/login', {
-    body: { username, password },
+  await inSession(url, username, options, async (session, user) => {
+    const replaced = (await readCredentials()).logins[url]
+    // By its own secret: it may be another user's. If it has ended, there is nothing to revoke.
+    if (replaced)
+      await new Client(url, replaced.token).send('DELETE', `/api/auth/tokens/${replaced.token_id}`)
+    const { id, token } = await session.ask(CreatedToken, 'POST', '/api/auth/tokens', {
+      body: { name: `silo on ${hostname()}`.slice(0, 200), keep: true },
+    })
+    await keepLogin(url, { username: user.username, token_id: id, token })
+    tell(`Signed in at ${url} as ${plain(`${user.username} (${user.role})`)}. Kept in ${credentialsFile()}.`)
   })
-  const client = new Client(url, session)
-  const { id, token } = await client.ask(CreatedToken, 'POST', '/api/auth/tokens', {
-    body: { name: `silo on ${hostname()}`.slice(0, 200) },
-  })
-  await keepLogin(url, { username: user.username, token_id: id, token })
-  await client.send('POST', '/logout')
-  tell(`Signed in at ${url} as ${plain(`${user.username} (${user.role})`)}. Kept in ${credentialsFile()}.`)
 }
 
 /** Revokes what `login` has made, and forgets it. */

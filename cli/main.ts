@@ -68,7 +68,14 @@ command(program, 'import <file>', 'import a .csv, .ndjson or .jsonl file, all of
 const token = program.command('token').description('API tokens, for programs')
 command(token, 'create <name>', 'create one of your own; its secret is printed, this once')
   .option('--role <role>', 'viewer, editor or admin; yours without it')
-  .option('--days <count>', 'how long it holds', wholeNumber, 90)
+  .option(
+    '--days <count>',
+    'how long it holds, at most as long as this sign-in unless it is kept',
+    wholeNumber,
+    90,
+  )
+  .option('--keep', 'let it outlive this sign-in; asks for the password')
+  .option('--password-stdin', 'read the password from the standard input')
   .action(createToken)
 
 /** What ends the command: an exit code, and a sentence where one is due. */

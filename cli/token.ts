@@ -1,20 +1,39 @@
 import { CreatedToken } from './answers.js'
+import { readCredentials } from './credentials.js'
+import { EXIT, Failure } from './failure.js'
+import { type PasswordOptions, inSession } from './login.js'
 import { plain, print, tell } from './screen.js'
-import { type Where, openSession } from './session.js'
+import { findUrl, openSession } from './session.js'
 
-export interface TokenOptions extends Where {
+export interface TokenOptions extends PasswordOptions {
   role?: string
   days: number
+  keep?: boolean
 }
 
-/** Makes an API token. Its secret alone is given out, so that it can be piped to where it belongs. */
-export async function createToken(name: string, { role, days, ...where }: TokenOptions): Promise<void> {
-  const client = await openSession(where)
-  const created = await client.ask(CreatedToken, 'POST', '/api/auth/tokens', {
-    body: { name, expires_in_days: days, role },
-  })
+/**
+ * Makes an API token. Its secret alone is given out, so that it can be piped to where it belongs. It ends with the sign-in of this
+ * machine, unless it is to be kept: then it is made in a session of its own, for which the password is asked.
+ */
+export async function createToken(name: string, options: TokenOptions): Promise<void> {
+  const { role, days, keep = false } = options
+  const body = { name, expires_in_days: days, role, keep }
+  const created = keep
+    ? await createKept(options, body)
+    : await (await openSession(options)).ask(CreatedToken, 'POST', '/api/auth/tokens', { body })
   tell(
     plain(`A token for ${created.role}s, until ${created.expires_at.slice(0, 10)}. It is shown this once:`),
   )
   print(plain(created.token))
+}
+
+async function createKept(options: TokenOptions, body: object) {
+  const url = await findUrl(options)
+  const username = (await readCredentials()).logins[url]?.username
+  if (username === undefined) {
+    throw new Failure(`You are not signed in at ${url}: run "silo login --url ${url}" first.`, EXIT.access)
+  }
+  return inSession(url, username, options, (session) =>
+    session.ask(CreatedToken, 'POST', '/api/auth/tokens', { body }),
+  )
 }

@@ -39,7 +39,7 @@ def sign_in(url, username, password):
             raise
     with opener.open(url + "/api/auth/me") as response:
         print("signed in as", json.load(response)["username"], file=sys.stderr)
-    wanted = json.dumps({"name": "follow.py", "expires_in_days": 30, "role": "viewer"}).encode()
+    wanted = json.dumps({"name": "follow.py", "expires_in_days": 30, "role": "viewer", "keep": True}).encode()
     request = urllib.request.Request(url + "/api/auth/tokens", wanted, {"Content-Type": "application/json"})
     with opener.open(request) as response:
         return json.load(response)["token"]

@@ -33,13 +33,13 @@ export async function settle(sql: Sql, username: string, role: Role): Promise<In
   return { username, credential: `Bearer ${secret}`, tokenId: token.id }
 }
 
-/** Makes `count` API tokens of a user, for requests that revoke one. */
-export async function giveTokens(sql: Sql, username: string, count: number): Promise<string[]> {
+/** Makes `count` API tokens that the inhabitant's own one manages, for requests that revoke one. */
+export async function giveTokens(sql: Sql, { tokenId }: Inhabitant, count: number): Promise<string[]> {
   const tokens = await sql<{ id: string }[]>`
-    insert into tokens (user_id, kind, name, role, hash, expires_at)
-    select users.id, 'api', 'fuzz', 'viewer', sha256(convert_to('fuzz ' || number, 'UTF8')), now() + interval '10 years'
-      from users, generate_series(1, ${count}::integer) as number
-     where username = ${username}
+    insert into tokens (user_id, parent_id, kind, name, role, hash, expires_at)
+    select user_id, id, 'api', 'fuzz', 'viewer', sha256(convert_to('fuzz ' || number, 'UTF8')), expires_at
+      from tokens, generate_series(1, ${count}::integer) as number
+     where id = ${tokenId}
     returning id
   `
   return tokens.map(({ id }) => id)

@@ -128,7 +128,7 @@ async function inhabit(site: Site, sql: Sql, cases: number): Promise<Known> {
   for (const i of range(10 + Math.ceil(cases / 500), (i) => i)) {
     doomed.push(await settle(sql, `fuzz-${i}`, i % 2 === 0 ? 'admin' : 'editor'))
   }
-  const tokens = await giveTokens(sql, admin.username, 20 + Math.ceil(cases / 100))
+  const tokens = await giveTokens(sql, admin, Math.min(60, 20 + Math.ceil(cases / 100)))
   const ids = await site.stringsAt('/api/items?limit=200', 'id')
   const byNumber = await site.stringsAt('/api/items?limit=1', 'next_cursor')
   const byTime = await site.stringsAt('/api/items?limit=1&sort=-updated_at', 'next_cursor')

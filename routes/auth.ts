@@ -15,7 +15,10 @@ import {
   SignedIn,
   TokenList,
   TokenParams,
+  TokenPlace,
+  TokenQuery,
 } from '../schemas/auth.js'
+import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import { SeeOther } from '../schemas/web.js'
 import { verifyPassword } from '../store/passwords.js'
 import { type Principal, createSession, createToken, listTokens, revokeToken } from '../store/tokens.js'
@@ -159,10 +162,30 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/auth/tokens',
     {
-      schema: { tags: ['auth'], summary: 'List your API tokens', response: { 200: TokenList } },
+      schema: {
+        tags: ['auth'],
+        summary: 'List your API tokens, the newest first; by an API token, itself and what it has made',
+        querystring: TokenQuery,
+        response: { 200: TokenList },
+      },
       onRequest: app.requireRole('viewer'),
     },
-    async (request) => ({ tokens: await listTokens(app.db, request.principal.user_id) }),
+    async (request) => {
+      const { limit, cursor } = request.query
+      const place = cursor === undefined ? undefined : decodeCursor(TokenPlace, cursor)
+      if (cursor !== undefined && !place) {
+        throw new ApiError('invalid_request', {
+          details: [{ field: 'cursor', message: 'is not a cursor of this list' }],
+        })
+      }
+      const found = await listTokens(app.db, request.principal, { limit: limit + 1, place })
+      const tokens = found.slice(0, limit)
+      const last = found.length > limit && tokens.at(-1)
+      return {
+        tokens,
+        next_cursor: last ? encodeCursor({ at: last.created_at.getTime(), id: last.id }) : null,
+      }
+    },
   )
 
   app.post(
@@ -171,7 +194,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['auth'],
         summary: 'Create an API token; its secret is shown this once',
-        errors: ['forbidden'],
+        errors: ['forbidden', 'too_many_tokens'],
         body: NewToken,
         response: { 201: CreatedToken },
       },
@@ -179,15 +202,20 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { principal } = request
-      const { name, expires_in_days, role = principal.role } = request.body
+      const { name, expires_in_days, keep, role = principal.role } = request.body
       if (ROLES.indexOf(role) > ROLES.indexOf(principal.role)) {
         throw new ApiError('forbidden', {
           message: `A token can't have a role above yours (${principal.role}).`,
         })
       }
+      if (keep && principal.kind !== 'session') {
+        throw new ApiError('forbidden', {
+          message: 'Only a session, signed in by password, makes a token that outlives it: leave keep out.',
+        })
+      }
       const token = `silo_${randomBytes(32).toString('base64url')}`
       const hash = createHash('sha256').update(token).digest()
-      const created = await createToken(app.db, principal, { name, role, expires_in_days, hash })
+      const created = await createToken(app.db, principal, { name, role, expires_in_days, keep, hash })
       return reply.code(201).send({ ...created, token })
     },
   )
@@ -197,7 +225,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['auth'],
-        summary: 'Revoke one of your API tokens',
+        summary: 'Revoke one of your API tokens, with those that it has made',
         errors: ['token_not_found'],
         params: TokenParams,
         response: { 204: Type.Null() },

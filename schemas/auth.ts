@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { NullableTimestamp, Timestamp } from './timestamp.js'
-import { Uuid } from './uuid.js'
+import { UUID, Uuid } from './uuid.js'
 
 /** What a person may do, each role including the ones before it. */
 export const ROLES = ['viewer', 'editor', 'admin'] as const
@@ -52,15 +53,39 @@ export const Token = Type.Object({
 })
 export type Token = Static<typeof Token>
 
-export const TokenList = Type.Object({ tokens: Type.Array(Token) })
+export const TokenList = Type.Object({ tokens: Type.Array(Token), next_cursor: NextCursor })
+
+export const TokenQuery = Type.Object(
+  { limit: PageSize, cursor: Type.Optional(Cursor) },
+  { additionalProperties: false },
+)
+
+/** Where a page of tokens ends; the next one begins after it. */
+export const TokenPlace = Type.Object({
+  at: Type.Integer({ minimum: 0, maximum: 253_402_300_799_999 }),
+  id: Type.String({ pattern: UUID }),
+})
+export type TokenPlace = Static<typeof TokenPlace>
 
 export const NewToken = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 200, format: 'text' }),
-    expires_in_days: Type.Integer({ minimum: 1, maximum: 3650, default: 90 }),
+    expires_in_days: Type.Integer({
+      minimum: 1,
+      maximum: 3650,
+      default: 90,
+      description:
+        'No longer than what makes the token holds, unless it is kept; `expires_at` says until when.',
+    }),
     role: Type.Optional(Role),
+    keep: Type.Boolean({
+      default: false,
+      description:
+        'Whether the token outlives the session that makes it. Without it the token ends with what has made it: at sign-out, or when ' +
+        'that token expires or is revoked. Only a session may keep one.',
+    }),
   },
-  { ...closed, examples: [{ name: 'Bridge to the ERP', expires_in_days: 90, role: 'viewer' }] },
+  { ...closed, examples: [{ name: 'Bridge to the ERP', expires_in_days: 90, role: 'viewer', keep: true }] },
 )
 
 export const CreatedToken = Type.Object({

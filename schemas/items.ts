@@ -1,10 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Properties } from './properties.js'
-import { Uuid } from './uuid.js'
+import { UUID, Uuid } from './uuid.js'
 
 export const PART_NUMBER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
-const UUID = '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
 
 export const PartNumber = Type.String({
   pattern: PART_NUMBER,

@@ -41,6 +41,12 @@ export const UserChanges = Type.Object(
     password: Type.Optional(Password),
     display_name: Type.Optional(DisplayName),
     active: Type.Optional(Type.Boolean()),
+    keep_tokens: Type.Optional(
+      Type.Boolean({
+        description:
+          'With a new password: leave those API tokens be that were made to be kept. Without it they end like the sessions.',
+      }),
+    ),
   },
   { ...closed, examples: [{ display_name: 'Inês Duarte-Keller' }] },
 )

@@ -23,10 +23,14 @@ const AUTHOR_ROLE: Role = 'editor'
  */
 const PATIENCE_MS = 7000
 
-/** The SQLSTATEs with which a statement ends whose credential lacks the right (migrations/006-rights.sql), and their errors. */
-const RIGHT_ERRORS: Record<string, ErrorCode> = { SL401: 'unauthenticated', SL403: 'forbidden' }
+/** The SQLSTATEs with which the database refuses what a credential wants (migrations 006 and 016), and the API's errors for them. */
+const RIGHT_ERRORS: Record<string, ErrorCode> = {
+  SL401: 'unauthenticated',
+  SL403: 'forbidden',
+  SL409: 'too_many_tokens',
+}
 
-/** The API's error for a statement that ended because its credential has lost the right; nothing for any other error. */
+/** The API's error for a statement that the database has refused to its credential; nothing for any other error. */
 export function rightError(error: unknown): ApiError | undefined {
   if (!(error instanceof postgres.PostgresError)) return undefined
   const code = RIGHT_ERRORS[error.code]
@@ -65,7 +69,7 @@ export const context = (sql: Sql, { token_id, comment }: Author, patienceMs = PA
 `
 
 /**
- * CTEs for a statement that changes users, tokens or settings, the last of them `author`: one row (token_id, user_id) of a
+ * CTEs for a statement that changes users, tokens or settings, the last of them `author`: one row (token_id, user_id, kind) of a
  * credential that has this role here and now. Nobody can take the right away before the commit: the person is locked, then the
  * credential, the order in which a revocation takes them. The statement must have `hasRight` among its conditions.
  * @param person selects the `id` and `role` of the active user behind the credential, locked; without, that one's row
@@ -84,7 +88,7 @@ export const author = (
 ) => sql`
   person as materialized (${person}),
   credential as materialized (
-    select t.id, t.user_id
+    select t.id, t.user_id, t.kind
       from person
       join tokens t on t.user_id = person.id
      where t.id = ${token_id}
@@ -94,7 +98,7 @@ export const author = (
        for no key update of t
   ),
   author as materialized (
-    select coalesce(c.id, refuse_right(${token_id})) as token_id, c.user_id
+    select coalesce(c.id, refuse_right(${token_id})) as token_id, c.user_id, c.kind
       from (values (true)) as one
       left join credential c on true
   )

@@ -1,4 +1,4 @@
-import type { Role, Token } from '../schemas/auth.js'
+import type { Role, Token, TokenPlace } from '../schemas/auth.js'
 import { type Credential, author, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 import type { StoredCredentials } from './users.js'
@@ -13,10 +13,12 @@ export interface Principal extends Credential {
   display_name: string
   role: Role
   expires_at: Date
+  /** A session is signed in by password. */
+  kind: 'session' | 'api'
 }
 
 const principal = (sql: Sql) => sql`
-  select t.id as token_id, u.id as user_id, u.username, u.display_name, t.expires_at,
+  select t.id as token_id, u.id as user_id, u.username, u.display_name, t.expires_at, t.kind,
          case when 'viewer' in (t.role, u.role) then 'viewer'
               when 'editor' in (t.role, u.role) then 'editor'
               else 'admin'
@@ -106,7 +108,7 @@ export async function createSession(sql: Sql, verified: StoredCredentials): Prom
         from person
       returning id, expires_at
     )
-    select s.id as token_id, p.id as user_id, p.username, p.display_name, p.role, s.expires_at
+    select s.id as token_id, p.id as user_id, p.username, p.display_name, p.role, s.expires_at, 'session' as kind
       from session s
      cross join person p
   `
@@ -125,17 +127,28 @@ export async function revokeSession(sql: Sql, id: string): Promise<void> {
 
 const columns = (sql: Sql) => sql`id, name, role, created_at, expires_at, last_used_at`
 
-/** Creates an API token by a credential that must still hold: what another instance has just revoked can't live on in a token it makes. */
+/**
+ * Creates an API token by a credential that must still hold: what another instance has just revoked can't live on in a token it
+ * makes. The token ends with that credential at the latest, unless a session makes it to be kept. Clears away the user's ended ones.
+ */
 export async function createToken(
   sql: Sql,
   by: Credential,
-  token: { name: string; role: Role; expires_in_days: number; hash: Buffer },
+  token: { name: string; role: Role; expires_in_days: number; keep: boolean; hash: Buffer },
 ): Promise<Token> {
   const [created] = await sql<Token[]>`
-    with ${author(sql, by, token.role)}
-    insert into tokens (user_id, kind, name, role, hash, expires_at)
+    with ${author(sql, by, token.role)},
+    ended as (
+      delete from tokens t
+       using author
+       where t.user_id = author.user_id
+         and t.kind = 'api'
+         and (t.expires_at < now() or t.revoked_at is not null)
+    )
+    insert into tokens (user_id, kind, name, role, hash, expires_at, parent_id)
     select user_id, 'api', ${token.name}, ${token.role}, ${token.hash},
-           now() + make_interval(days => ${token.expires_in_days})
+           now() + make_interval(days => ${token.expires_in_days}),
+           case when ${token.keep} and kind = 'session' then null else token_id end
       from author
     returning ${columns(sql)}
   `
@@ -143,19 +156,44 @@ export async function createToken(
   return created
 }
 
-/** A user's API tokens that were not revoked, the newest first. */
-export async function listTokens(sql: Sql, userId: string): Promise<Token[]> {
+/** The ids of a credential, of the tokens it has made, of those that these have made, and so on. */
+const descent = (sql: Sql, { token_id }: Credential) => sql`
+  with recursive descent (id) as (
+    select ${token_id}::uuid
+     union
+    select child.id
+      from descent
+      join tokens child on child.parent_id = descent.id
+  )
+  select id from descent
+`
+
+/**
+ * At most `limit` of the API tokens that a credential manages and that were not revoked, the newest first, from `place` on: all of its
+ * user's for a session, itself and its descent for an API token.
+ */
+export async function listTokens(
+  sql: Sql,
+  by: Principal,
+  { limit, place }: { limit: number; place: TokenPlace | undefined },
+): Promise<Token[]> {
   return sql<Token[]>`
     select ${columns(sql)}
       from tokens
-     where user_id = ${userId}
+     where user_id = ${by.user_id}
        and kind = 'api'
        and revoked_at is null
-     order by created_at desc, id
+       ${by.kind === 'session' ? sql`` : sql`and id in (${descent(sql, by)})`}
+       ${place ? sql`and (created_at, id) < (${new Date(place.at)}, ${place.id})` : sql``}
+     order by created_at desc, id desc
+     limit ${limit}
   `
 }
 
-/** @returns whether the user had this API token */
+/**
+ * Revokes an API token that the credential manages, with its descent (a trigger).
+ * @returns whether there was such a token
+ */
 export async function revokeToken(sql: Sql, by: Credential, id: string): Promise<boolean> {
   const { count } = await sql`
     with ${author(sql, by, 'viewer')}
@@ -166,6 +204,7 @@ export async function revokeToken(sql: Sql, by: Credential, id: string): Promise
        and t.user_id = author.user_id
        and t.kind = 'api'
        and t.revoked_at is null
+       and (author.kind = 'session' or t.id in (${descent(sql, by)}))
        and ${hasRight(sql, 'author')}
   `
   return count > 0

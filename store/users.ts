@@ -100,18 +100,33 @@ export async function createUser(sql: Sql, by: Credential, user: NewUser): Promi
   return created
 }
 
-/** Changes what is given. A new password, or `active: false`, ends every session and token of the user (a trigger). */
+/**
+ * Changes what is given. A new password, or `active: false`, ends every session and token of the user (a trigger); a new password
+ * leaves kept API tokens be if `keep_tokens` says so.
+ */
 export async function updateUser(
   sql: Sql,
   by: Credential,
   username: string,
-  changes: { role?: Role; display_name?: string; active?: boolean; password_hash?: string },
+  changes: {
+    role?: Role
+    display_name?: string
+    active?: boolean
+    password_hash?: string
+    keep_tokens?: boolean
+  },
 ): Promise<UserChange> {
-  const { role = null, display_name = null, active = null, password_hash = null } = changes
+  const {
+    role = null,
+    display_name = null,
+    active = null,
+    password_hash = null,
+    keep_tokens = false,
+  } = changes
   const [row] = await sql<(User | { id: null })[]>`
     with ${adminAuthor(sql, by)},
     target as materialized (
-      select u.id as target_id
+      select u.id as target_id, set_config('silo.keep_tokens', ${keep_tokens ? 'on' : 'off'}, true)
         from users u
        where lower(u.username) = lower(${username})
          and ${hasRight(sql, 'author')}

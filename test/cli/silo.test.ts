@@ -57,6 +57,29 @@ t.test('signing in keeps a token, not the password, where nobody else can read i
   t.equal(tokens?.count, 0, 'the token is revoked')
 })
 
+t.test('signing in again revokes the token it replaces; a token is kept beyond that by choice', async (t) => {
+  const site = await Site.open(t)
+  const { origin } = await site.start()
+  const shell = await Shell.open(t)
+  const login = ['login', '--url', origin, '--username', 'mara', '--password-stdin']
+  const create = async (...more: string[]) => {
+    const made = await shell.run(['token', 'create', 'x', ...more], `${PASSWORD}\n`)
+    t.equal(made.code, 0, made.stderr)
+    return made.stdout.trim()
+  }
+  const status = async (token: string) =>
+    (await fetch(`${origin}/api/auth/me`, { headers: { authorization: `Bearer ${token}` } })).status
+  await shell.run(login, `${PASSWORD}\n`)
+  const [made, kept] = [await create(), await create('--keep', '--password-stdin')]
+  t.equal(await status(made), 200)
+  await shell.run(login, `${PASSWORD}\n`)
+  const [tokens] =
+    await site.sql`select count(*)::int from tokens where name like 'silo on %' and revoked_at is null`
+  t.equal(tokens?.count, 1, 'one sign-in of this machine')
+  t.equal(await status(made), 401, 'what it made has ended with it')
+  t.equal(await status(kept), 200)
+})
+
 t.test('on a terminal the password is asked for and not shown', needs('script'), async (t) => {
   const site = await Site.open(t)
   const { origin } = await site.start()

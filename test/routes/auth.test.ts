@@ -403,7 +403,7 @@ t.test('API tokens', async (t) => {
   const me = (token: string) => app.inject({ url: '/api/auth/me', headers: bearer(token) })
 
   t.test('the secret is shown once and only its SHA-256 kept', async (t) => {
-    const res = await create({ name: 'CAD' })
+    const res = await create({ name: 'CAD', keep: true })
     t.equal(res.statusCode, 201)
     t.equal(res.headers['cache-control'], 'no-store')
     const created = res.json<Created>()
