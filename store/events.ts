@@ -178,10 +178,10 @@ export async function findEvents(sql: Sql, ids: readonly number[]): Promise<Foun
  * another one from now on, and every client reads again what it shows.
  */
 export async function adoptTimeline(sql: Sql): Promise<void> {
-  // Also where sessions only read by default: their reading depends on it.
-  await sql.begin(
-    'read write',
-    (tx) => tx`
+  await sql.begin(async (tx) => {
+    // Also where sessions only read by default: their reading depends on it.
+    await tx`set transaction read write`
+    await tx`
       update event_log
          set timeline = wal_timeline(),
              seed = case
@@ -191,8 +191,8 @@ export async function adoptTimeline(sql: Sql): Promise<void> {
                       else gen_random_uuid()
                     end
        where timeline <> wal_timeline()
-    `,
-  )
+    `
+  })
 }
 
 /**

@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { findChromium } from './browser.js'
+import { findPostgresPrograms } from './postgres-server.js'
 
 /** Where servers are installed, which is not on everybody's path. */
 const SERVER_FOLDERS = ['/usr/sbin', '/usr/local/sbin']
@@ -17,7 +18,11 @@ const isExecutable = (path: string): boolean => {
 /** Whether `program` can be run here. */
 export function isInstalled(program: string): boolean {
   if (program === 'chromium') return findChromium() !== undefined
-  const folders = [...(process.env.PATH ?? '').split(delimiter), ...SERVER_FOLDERS]
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    ...SERVER_FOLDERS,
+    findPostgresPrograms() ?? '',
+  ]
   return folders.some((folder) => isExecutable(join(folder, program)))
 }
 

@@ -1,0 +1,144 @@
+import { execFile } from 'node:child_process'
+import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+
+const execute = promisify(execFile)
+
+/** Where Debian keeps the programs of PostgreSQL, a folder for each major version. */
+const DEBIAN = '/usr/lib/postgresql'
+
+/** The folder with all of PostgreSQL's own programs, of the newest version that is installed. npm's package has not all of them. */
+export function findPostgresPrograms(): string | undefined {
+  const versions = readVersions().sort((a, b) => Number(b) - Number(a))
+  return versions[0] && join(DEBIAN, versions[0], 'bin')
+}
+
+function readVersions(): string[] {
+  try {
+    return readdirSync(DEBIAN)
+  } catch {
+    return []
+  }
+}
+
+async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** Whom PostgreSQL runs as: it refuses to be root. */
+async function findAccount(): Promise<{ uid: number; gid: number } | undefined> {
+  if (process.getuid?.() !== 0) return undefined
+  const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => execute('id', [flag, 'postgres'])))
+  return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) }
+}
+
+/** A PostgreSQL of the test's own, with everything that an operator has: dumps, base backups, standbys. Ended with the test. */
+export class PostgresServer {
+  #port = 0
+
+  private constructor(
+    readonly programs: string,
+    /** For the server's data, and whatever else its account is to write. */
+    readonly folder: string,
+    readonly account: { uid: number; gid: number } | undefined,
+  ) {}
+
+  /** Makes a server that is not started yet, and has no data. */
+  static async prepare(t: Test): Promise<PostgresServer> {
+    const programs = findPostgresPrograms()
+    if (programs === undefined) throw new Error('there is no PostgreSQL')
+    const account = await findAccount()
+    const folder = await mkdtemp(join(tmpdir(), 'silo-postgres-'))
+    if (account) await chown(folder, account.uid, account.gid)
+    const server = new PostgresServer(programs, folder, account)
+    t.teardown(async () => {
+      await server.stop('immediate').catch(() => undefined)
+      await rm(folder, { recursive: true, force: true })
+    })
+    return server
+  }
+
+  static async start(t: Test, settings: Record<string, string> = {}): Promise<PostgresServer> {
+    const server = await PostgresServer.prepare(t)
+    await server.run('initdb', '--username=silo', '--auth=trust', '--encoding=UTF8', '--no-sync', server.data)
+    await server.start(settings)
+    return server
+  }
+
+  get data(): string {
+    return join(this.folder, 'data')
+  }
+
+  url(database = 'postgres'): string {
+    return `postgres://silo@127.0.0.1:${this.#port}/${database}`
+  }
+
+  /** Runs one of PostgreSQL's programs, as the account that owns the data. */
+  async run(program: string, ...args: string[]): Promise<string> {
+    return this.#execute(join(this.programs, program), args)
+  }
+
+  /** Writes a file for that account. */
+  async write(path: string, text = ''): Promise<void> {
+    await writeFile(path, text)
+    if (this.account) await chown(path, this.account.uid, this.account.gid)
+  }
+
+  async #execute(program: string, args: string[]): Promise<string> {
+    const { stdout } = await execute(program, args, {
+      ...this.account,
+      cwd: this.folder,
+      env: { LC_ALL: 'C' },
+    })
+    return stdout
+  }
+
+  /** Takes the data of a running server, as a standby or a recovery begins with. */
+  async backUp(server: PostgresServer): Promise<void> {
+    await this.run('pg_basebackup', `--dbname=${server.url()}`, `--pgdata=${this.data}`, '--checkpoint=fast')
+  }
+
+  /** Starts where clients look for a server that has ended. */
+  async startInPlaceOf(server: PostgresServer, settings: Record<string, string> = {}): Promise<void> {
+    this.#port = server.#port
+    await this.start(settings)
+  }
+
+  /** The port stays the same, so that clients find the server again. */
+  async start(settings: Record<string, string> = {}): Promise<void> {
+    this.#port ||= await findFreePort()
+    const all = {
+      port: String(this.#port),
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      fsync: 'off',
+      ...settings,
+    }
+    const options = Object.entries(all).map(([name, value]) => `-c ${name}='${value}'`)
+    const log = join(this.folder, 'log')
+    try {
+      await this.run('pg_ctl', 'start', '-w', '-D', this.data, '-l', log, '-o', options.join(' '))
+    } catch {
+      throw new Error(`PostgreSQL does not start:\n${await readFile(log, 'utf8')}`)
+    }
+  }
+
+  async stop(mode: 'fast' | 'immediate'): Promise<void> {
+    await this.run('pg_ctl', 'stop', '-w', '-m', mode, '-D', this.data)
+  }
+
+  async promote(): Promise<void> {
+    await this.run('pg_ctl', 'promote', '-w', '-D', this.data)
+  }
+}
