@@ -1,8 +1,10 @@
 import { readFileSync, statSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { TLSSocket } from 'node:tls'
 import postgres from 'postgres'
-import { parseDatabaseUrl } from '../lib/database-url.js'
+import { AUTH_METHODS, type AuthMethod, parseDatabaseUrl } from '../lib/database-url.js'
 import { within } from '../lib/deadline.js'
 import { StartError } from '../errors.js'
 import { type Endpoint, Hosts, type ServerState } from './hosts.js'
@@ -102,6 +104,16 @@ export function openHosts(url: string): Hosts {
   return hosts
 }
 
+/** What counts as the same machine, which alone hears what is sent there. */
+const LOOPBACK = /^(?:127\.|::ffff:127\.|::1$)/
+
+/** How a server may ask for the password where the address says nothing: over an open network, not as it is. */
+function defaultMethods(socket: Socket): readonly AuthMethod[] | undefined {
+  // A Unix socket has no remote address.
+  const isOpen = !(socket instanceof TLSSocket) && !LOOPBACK.test(socket.remoteAddress ?? '::1')
+  return isOpen ? AUTH_METHODS.filter((method) => method !== 'password') : undefined
+}
+
 /** The address of a database, or what `openHosts` made of it: pools that are given the same agree on the host. */
 export type Database = string | Hosts
 
@@ -130,7 +142,7 @@ export function connect(
     try {
       const target = await hosts.current(ending.signal)
       const socket = await openSocket(target, ending.signal)
-      superviseStartup(socket, setUp, address.authMethods)
+      superviseStartup(socket, setUp, address.authMethods ?? defaultMethods(socket))
       return socket
     } catch (err) {
       // A rejection would leave the driver waiting for ever.

@@ -8,7 +8,16 @@ const HEADER_BYTES = 5
 /** What the server's requests for authentication ask for, by their numbers. */
 const METHODS: Record<number, AuthMethod> = { 3: 'password', 5: 'md5', 10: 'scram-sha-256' }
 const AUTHENTICATED = 0
+const SCRAM_CHALLENGE = 11
 const SCRAM_FINAL = 12
+/** A challenge is worked through without a pause of the event loop. PostgreSQL's default is 4096. */
+const MAX_SCRAM_ITERATIONS = 100_000
+
+/** Whether the driver can answer the server's challenge (RFC 5802, section 5.1), and at once. */
+function isSoundChallenge(text: string): boolean {
+  const [, iterations] = /^r=[!-+\--~]+,s=[A-Za-z0-9+/]+={0,2},i=([1-9]\d{0,8})$/.exec(text) ?? []
+  return iterations !== undefined && Number(iterations) <= MAX_SCRAM_ITERATIONS
+}
 
 /** The server's authentication is not one that the address accepts. */
 export class AuthMethodRefused extends Error {
@@ -56,7 +65,11 @@ class AuthenticationCheck {
   constructor(readonly accepted: readonly AuthMethod[] | undefined) {}
 
   /** @throws {AuthMethodRefused} */
-  check(request: number): void {
+  check(message: Buffer): void {
+    const request = message.readInt32BE(HEADER_BYTES)
+    if (request === SCRAM_CHALLENGE && !isSoundChallenge(message.toString('latin1', HEADER_BYTES + 4))) {
+      throw new AuthMethodRefused('the server sends a challenge that no PostgreSQL sends')
+    }
     if (!this.accepted) return
     const method = METHODS[request]
     if (method !== undefined) this.#method = method
@@ -94,7 +107,7 @@ export function superviseStartup(
   function passed(message: Buffer): Buffer | undefined {
     const type = message[0]
     if (phase === 'startup') {
-      if (type === TYPE.authentication) authentication.check(message.readInt32BE(HEADER_BYTES))
+      if (type === TYPE.authentication) authentication.check(message)
       if (type !== TYPE.ready) return message
       phase = 'set-up'
       socket.write(queryMessage(setUp))
