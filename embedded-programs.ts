@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, chmod, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { access, chmod, chown, readFile, readdir, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
@@ -10,8 +11,16 @@ import { StartError } from './errors.js'
 const Programs = Type.Object({ initdb: Type.String(), pg_ctl: Type.String(), postgres: Type.String() })
 export type Programs = Static<typeof Programs>
 
+/** How a program of PostgreSQL is run, and with what. */
+export interface RunOptions {
+  stdin?: string
+  /** The working directory; `/` by default. */
+  cwd?: string
+  env?: Record<string, string>
+}
+
 /** Runs a program to its end, as the account that owns the data, and gives back what it printed. */
-export type Run = (program: string, args: string[], stdin?: string) => Promise<string>
+export type Run = (program: string, args: string[], options?: RunOptions) => Promise<string>
 
 export interface Account {
   uid: number
@@ -35,30 +44,132 @@ export async function findPrograms(): Promise<Programs> {
   return found
 }
 
-/** Whom PostgreSQL runs as when we are root, which it refuses to be: the data's owner, else one of the usual accounts. */
-export async function findAccount(data: string): Promise<Account | undefined> {
+/** Accounts that every system has and that other programs run under, too. */
+const SHARED_ACCOUNTS = ['nobody', 'postgres']
+/** User and group ids that no distribution gives away (systemd's "Users, Groups, UIDs and GIDs"). */
+const FREE_IDS = { first: 60_706, count: 478 }
+
+/** The user and group ids of an account, by its name. */
+async function idsOf(name: string): Promise<Account | undefined> {
+  const ids = await Promise.all([execute('id', ['-u', name]), execute('id', ['-g', name])]).catch(() => [])
+  const [uid, gid] = ids.map(({ stdout }) => Number(stdout))
+  return uid !== undefined && gid !== undefined ? { uid, gid } : undefined
+}
+
+/**
+ * An account with a name that PostgreSQL's programs can run as when this process is root's, which they refuse to be.
+ * @returns undefined when the process is not root's
+ */
+export async function findAccount(): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined
-  const owner = await stat(data).catch(() => undefined)
-  if (owner && owner.uid !== 0) return owner
-  for (const name of ['postgres', 'nobody']) {
-    const ids = await Promise.all([execute('id', ['-u', name]), execute('id', ['-g', name])]).catch(() => [])
-    const [uid, gid] = ids.map(({ stdout }) => Number(stdout))
-    if (uid !== undefined && gid !== undefined) return { uid, gid }
+  for (const name of SHARED_ACCOUNTS) {
+    const account = await idsOf(name)
+    if (account) return account
   }
   throw new StartError(
-    'PostgreSQL does not run as root, and there is no user "postgres" or "nobody": ' +
+    'PostgreSQL does not run as root, and there is no user "nobody" or "postgres": ' +
       'start as another user, or set DATABASE_URL',
   )
 }
 
+/** The user ids of all processes, where the system shows them as files. */
+async function findBusyIds(): Promise<Set<number>> {
+  const entries = await readdir('/proc').catch(() => [])
+  const processes = entries.filter((entry) => /^\d+$/.test(entry))
+  const found = await Promise.all(processes.map((entry) => stat(`/proc/${entry}`).catch(() => undefined)))
+  return new Set(found.flatMap((process) => process?.uid ?? []))
+}
+
+/** Whether the number names no user and no group. Where `getent` is missing, the two files decide. */
+async function isNameless(id: number): Promise<boolean> {
+  const isFree = async (database: 'passwd' | 'group'): Promise<boolean> => {
+    try {
+      await execute('getent', [database, String(id)])
+      return false
+    } catch (err) {
+      const NOT_FOUND = 2
+      if (err instanceof Error && 'code' in err && err.code === NOT_FOUND) return true
+      const lines = (await readFile(`/etc/${database}`, 'utf8')).split('\n')
+      return !lines.some((line) => line.split(':')[2] === String(id))
+    }
+  }
+  return (await isFree('passwd')) && (await isFree('group'))
+}
+
+/** An id that nothing else on this machine uses, the same for the same folder as long as that stays so. */
+async function findFreeId(folder: string): Promise<number | undefined> {
+  const busy = await findBusyIds()
+  const start = createHash('sha256').update(folder).digest().readUInt32BE() % FREE_IDS.count
+  for (let i = 0; i < FREE_IDS.count; i++) {
+    const id = FREE_IDS.first + ((start + i) % FREE_IDS.count)
+    if (!busy.has(id) && (await isNameless(id))) return id
+  }
+  return undefined
+}
+
+const isAccount = (one: Account, { uid }: { uid: number }): boolean => one.uid === uid
+
+/** Who owns the data and runs the server, and who makes it. */
+export interface Owners {
+  server: Account
+  /** `initdb` runs only as a user that has a name. It is in the server's group, because no other reaches the folder. */
+  maker: Account
+  /** Whether the whole data folder belongs to the server's account, a person's, and stays theirs. */
+  ownFolder: boolean
+}
+
+/** The process id in a server's pid file, as long as that process lives. */
+async function findRunning(data: string): Promise<number | undefined> {
+  const [line = ''] = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')
+  const isRunning =
+    /^\d+$/.test(line) &&
+    (await access(`/proc/${line}`).then(
+      () => true,
+      () => false,
+    ))
+  return isRunning ? Number(line) : undefined
+}
+
+/**
+ * Finds the account for the server on `data` when this process is root's: the one that owns it, if no other program runs under it, and
+ * otherwise a user and a group id of its own that have no name. A process of another service, be it one of `nobody`, then reads nothing.
+ * @param folder where `data` is; given to the group, if this machine can do that
+ * @returns undefined when the process is not root's
+ */
+export async function findOwners(folder: string, data: string): Promise<Owners | undefined> {
+  const named = await findAccount()
+  if (!named) return undefined
+  const owner = await stat(data).catch(() => undefined)
+  const shared = await Promise.all(SHARED_ACCOUNTS.map(idsOf))
+  const isShared = owner && shared.some((account) => account && isAccount(account, owner))
+  if (owner && owner.uid !== 0) {
+    const ownFolder = !isShared && (await stat(folder)).uid === owner.uid
+    // Files change hands only while no server runs on them.
+    if (!isShared || (await findRunning(data)) !== undefined) {
+      const server = { uid: owner.uid, gid: owner.gid }
+      return { server, maker: server, ownFolder }
+    }
+  }
+  const id = await findFreeId(folder)
+  // A container may have no such id: its files then belong to an account that others use as well.
+  const isPossible =
+    id !== undefined &&
+    (await chown(folder, 0, id).then(
+      () => true,
+      () => false,
+    ))
+  const server = isPossible ? { uid: id, gid: id } : named
+  return { server, maker: { uid: named.uid, gid: server.gid }, ownFolder: false }
+}
+
 function runner(launcher: string[], account?: Account): Run {
-  return async (program, args, stdin = '') => {
+  return async (program, args, { stdin = '', cwd = '/', env = {} } = {}) => {
     const [command = program, ...rest] = [...launcher, program, ...args]
     const running = execute(command, rest, {
       ...(account && { uid: account.uid, gid: account.gid }),
-      cwd: '/',
+      cwd,
       // Not ours as it is: every user's process can read its own environment, and ours holds secrets.
-      env: { PATH: process.env.PATH, SystemRoot: process.env.SystemRoot, LC_ALL: 'C' },
+      env: { PATH: process.env.PATH, SystemRoot: process.env.SystemRoot, LC_ALL: 'C', ...env },
     })
     // A program that ends early has said why by its exit code.
     running.child.stdin?.on('error', () => undefined).end(stdin)
@@ -87,9 +198,9 @@ export async function findRunner(
       `--ambient-caps=+${name}`,
       '--',
     ])
-  const runners = [runner([], account), withCapability('dac_read_search'), withCapability('dac_override')]
+  const runners = [runner([], account), withCapability('dac_read_search')]
   for (const run of runners) {
-    const reaches = run('/bin/sh', ['-c', 'test -x "$1" && test -w "$2"', 'sh', program, folder])
+    const reaches = run('/bin/sh', ['-c', 'test -x "$1" && test -x "$2"', 'sh', program, folder])
     if (await reaches.catch(() => undefined).then((printed) => printed !== undefined)) return run
   }
   throw new StartError(

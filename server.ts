@@ -21,7 +21,7 @@ async function openDatabase(config: Config, signal: AbortSignal) {
   const { DATABASE_URL, JWT_SECRET, SILO_DATA_DIR } = config
   if (DATABASE_URL !== undefined && JWT_SECRET !== undefined) {
     await waitForDatabase(DATABASE_URL, say, signal)
-    return { url: DATABASE_URL, jwtSecret: JWT_SECRET, stop: async () => undefined }
+    return { url: DATABASE_URL, jwtSecret: JWT_SECRET, stop: async () => undefined, failed: undefined }
   }
   const embedded = await startEmbedded(SILO_DATA_DIR, say)
   return { ...embedded, jwtSecret: JWT_SECRET ?? embedded.jwtSecret }
@@ -61,7 +61,15 @@ class Service {
   readonly #stopping = new AbortController()
   #started: Promise<void> | undefined
 
-  constructor(readonly config: Config) {}
+  readonly #onFailure: (err: unknown) => void
+
+  /** @param onFailure is told when the database is gone for good */
+  constructor(
+    readonly config: Config,
+    onFailure: (err: unknown) => void,
+  ) {
+    this.#onFailure = onFailure
+  }
 
   start(): Promise<void> {
     this.#started = this.#start(this.#stopping.signal)
@@ -72,6 +80,7 @@ class Service {
     const { config } = this
     const database = await openDatabase(config, signal)
     this.#database = database
+    database.failed?.catch(this.#onFailure)
     signal.throwIfAborted()
     const app = await buildApp({ ...config, DATABASE_URL: database.url, JWT_SECRET: database.jwtSecret })
     this.#app = app
@@ -116,7 +125,7 @@ class Service {
 }
 
 function run(config: Config): void {
-  const service = new Service(config)
+  const service = new Service(config, (err) => void fail(err))
   const { close } = closeWithGrace(
     { delay: config.SHUTDOWN_TIMEOUT_MS, skip: ['SIGINT', 'SIGTERM'] },
     async ({ err }) => {
@@ -132,13 +141,14 @@ function run(config: Config): void {
       asked = true
     })
   }
-  service.start().catch(async (err: unknown) => {
+  async function fail(err: unknown): Promise<void> {
     // What the stop of a start leads to is no failure, and `close` ends the process.
     if (asked) return
     service.report(err instanceof Error ? err : new Error(String(err)))
     await service.stop()
     process.exit(1)
-  })
+  }
+  service.start().catch(fail)
 }
 
 try {

@@ -21,7 +21,7 @@ export class Postgres {
   static async start(): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), 'silo-chaos-'))
     const programs = await findPrograms()
-    const account = await findAccount(folder)
+    const account = await findAccount()
     if (account) await chown(folder, account.uid, account.gid)
     const run = await findRunner(account, programs.initdb, folder)
     const postgres = new Postgres(folder, await freePort(), programs, run)

@@ -261,7 +261,7 @@ async function tryService(
 /** One run. It starts everything it needs, and ends everything it started. */
 export async function runFuzz(options: Options): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-fuzz-'))
-  const database = await startEmbedded(folder, () => undefined, { fsync: 'off' })
+  const database = await startEmbedded(folder, () => undefined, { settings: { fsync: 'off' } })
   const sql = connect(database.url, 1)
   let instance: Instance | undefined
   try {

@@ -1,13 +1,15 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, lchown, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { connect as connectSocket } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
-import { type Embedded, startEmbedded } from '../embedded-postgres.js'
+import { startEmbedded } from '../embedded-postgres.js'
 import { connect } from '../store/connect.js'
-import { createDataDir, findPostmaster, isRunning, startService } from './harness/service.js'
+import { createDataDir, findPostmaster, killPostmaster, startService } from './harness/service.js'
 import { waitFor } from './harness/wait-for.js'
 
 const silent = (): void => undefined
@@ -17,20 +19,13 @@ const pidFileOf = (folder: string): string => join(folder, 'cluster', 'data', 'p
 
 const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8)
 
-async function query(embedded: Embedded, text: string) {
+async function query(embedded: { url: string }, text: string) {
   const sql = connect(embedded.url, 1)
   try {
     return (await sql.unsafe(text)).map((row) => Object.values(row)[0] as unknown)
   } finally {
     await sql.end()
   }
-}
-
-async function killPostmaster(dataDir: string): Promise<void> {
-  const pid = await findPostmaster(dataDir)
-  if (pid === undefined) throw new Error('no server is running')
-  process.kill(pid, 'SIGKILL')
-  await waitFor('PostgreSQL to end', () => !isRunning(pid))
 }
 
 t.test('a database is made once, opens by its password alone, and has one service at a time', async (t) => {
@@ -43,12 +38,12 @@ t.test('a database is made once, opens by its password alone, and has one servic
   t.strictSame(await query(first, 'select distinct pg_encoding_to_char(encoding) from pg_database'), ['UTF8'])
   t.strictSame(await query(first, "select lower('ÄÖÜ')"), ['äöü'])
   const [, , , , socketFolder, addresses] = (await readFile(pidFileOf(folder), 'utf8')).split('\n')
-  t.equal(socketFolder, '')
-  t.equal(addresses, '127.0.0.1')
+  t.equal(socketFolder, join(folder, 'cluster', 'socket'))
+  t.equal(addresses, '', 'it listens on no TCP port')
   const stranger = new URL(first.url)
   stranger.password = 'guessed'
   await t.rejects(query({ ...first, url: stranger.href }, 'select 1'), { code: '28P01' })
-  t.equal(await modeOf(folder), '700')
+  t.equal(await modeOf(folder), isRoot ? '710' : '700')
   t.equal(await modeOf(join(folder, 'cluster', 'secrets.json')), '600')
   await query(first, 'create table kept as select 42 as answer')
 
@@ -76,7 +71,7 @@ t.test('a database is made once, opens by its password alone, and has one servic
 
 t.test('nobody reaches it from another machine, and nothing in its folder is for other users', async (t) => {
   const folder = await createDataDir(t)
-  const embedded = await startEmbedded(folder, silent)
+  const embedded = await startEmbedded(folder, silent, { network: true })
   const port = Number(new URL(embedded.url).port)
   const reaches = (host: string) =>
     new Promise<boolean>((resolve) => {
@@ -101,7 +96,9 @@ t.test('nobody reaches it from another machine, and nothing in its folder is for
 
   for (const entry of await readdir(folder, { recursive: true })) {
     const { mode } = await stat(join(folder, entry))
-    if ((mode & 0o077) !== 0) t.fail(`${entry} is for others: ${(mode & 0o777).toString(8)}`)
+    // Root lets the group of the server's account, and nobody else, through to the data.
+    const forOthers = isRoot && entry === 'cluster' ? 0o067 : 0o077
+    if ((mode & forOthers) !== 0) t.fail(`${entry} is for others: ${(mode & 0o777).toString(8)}`)
   }
   t.equal(await modeOf(join(folder, 'cluster', 'secrets.json')), '600')
 })
@@ -180,6 +177,88 @@ t.test("root's own folders work too", { skip: !isRoot && 'only root has them' },
   t.teardown(async () => waitFor('the folder to be free', async () => !(await findPostmaster(folder))))
   const embedded = await startEmbedded(folder, silent)
   t.strictSame(await query(embedded, 'select 1'), [1])
-  t.not((await stat(folder)).uid, 0)
+  t.not((await stat(join(folder, 'cluster', 'data'))).uid, 0)
   await embedded.stop()
+})
+
+/** What a process of another user's sees of a file: its text, or the error's code. */
+async function readAs(uid: number, path: string): Promise<string> {
+  try {
+    return (await promisify(execFile)('cat', [path], { uid, gid: uid, cwd: '/' })).stdout
+  } catch (err) {
+    return err instanceof Error && 'stderr' in err ? String(err.stderr) : String(err)
+  }
+}
+
+async function idOf(user: string): Promise<number> {
+  return Number((await promisify(execFile)('id', ['-u', user])).stdout)
+}
+
+const ROOT_ONLY = { skip: !isRoot && 'only root gives files away' }
+
+t.test(
+  'started as root, its files belong to a user that nothing else runs as, and its secrets to root',
+  ROOT_ONLY,
+  async (t) => {
+    const folder = await createDataDir(t)
+    const home = join(folder, 'cluster')
+    const embedded = await startEmbedded(folder, silent)
+    const { uid } = await stat(join(home, 'data'))
+    await t.rejects(promisify(execFile)('id', ['-u', String(uid)]), 'the user has no name')
+    t.equal((await stat(join(home, 'secrets.json'))).uid, 0)
+    const nobody = await idOf('nobody')
+    for (const other of [nobody, uid]) {
+      t.match(
+        await readAs(other, join(home, 'secrets.json')),
+        /Permission denied/,
+        `secrets.json, user ${other}`,
+      )
+    }
+    for (const file of ['data/PG_VERSION', 'data/pg_hba.conf', 'postgres.log', 'socket/.s.PGSQL.5432.lock']) {
+      t.match(await readAs(nobody, join(home, file)), /Permission denied/, file)
+    }
+    await embedded.stop()
+    const again = await startEmbedded(folder, silent)
+    t.equal((await stat(join(home, 'data'))).uid, uid, 'it stays the same user')
+    await again.stop()
+  },
+)
+
+t.test(
+  "a folder that an earlier version gave to nobody's account is taken from it at the next start",
+  ROOT_ONLY,
+  async (t) => {
+    const folder = await createDataDir(t)
+    const home = join(folder, 'cluster')
+    const first = await startEmbedded(folder, silent)
+    await query(first, 'create table kept as select 42 as answer')
+    await first.stop()
+    const nobody = await idOf('nobody')
+    for (const entry of ['', ...(await readdir(folder, { recursive: true }))])
+      await lchown(join(folder, entry), nobody, nobody)
+    await rm(join(home, 'socket'), { recursive: true })
+
+    const second = await startEmbedded(folder, silent)
+    t.strictSame(await query(second, 'select answer from kept'), [42])
+    t.equal((await stat(join(home, 'secrets.json'))).uid, 0)
+    t.match(await readAs(nobody, join(home, 'secrets.json')), /Permission denied/)
+    t.match(await readAs(nobody, join(home, 'data', 'PG_VERSION')), /Permission denied/)
+    await second.stop()
+  },
+)
+
+t.test('a folder may have any name, and a path longer than that of a socket', async (t) => {
+  const parent = await createDataDir(t)
+  await chmod(parent, 0o711)
+  const names = [`a b ü 'c' "d" $HOME \`id\`, e`, 'long'.repeat(40)]
+  for (const name of names) {
+    const folder = join(parent, name)
+    const embedded = await startEmbedded(folder, silent)
+    t.strictSame(await query(embedded, 'select 42'), [42], name)
+    const [, , , , socketFolder = ''] = (await readFile(pidFileOf(folder), 'utf8')).split('\n')
+    t.ok(Buffer.byteLength(socketFolder) < 90, socketFolder)
+    t.equal(await modeOf(socketFolder), '700')
+    await embedded.stop()
+    if (!socketFolder.startsWith(folder)) t.notOk(existsSync(socketFolder), 'nothing of it is left')
+  }
 })

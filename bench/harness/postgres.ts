@@ -31,14 +31,15 @@ export async function startPostgres(
 ): Promise<DatabaseServer> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-bench-'))
   scope.defer(() => rm(folder, { recursive: true }))
-  const server = await startEmbedded(folder, () => undefined, settings)
+  const server = await startEmbedded(folder, () => undefined, { settings, network: true })
   scope.defer(() => server.stop())
   const secrets = await readFile(join(folder, 'cluster', 'secrets.json'), 'utf8')
   const { postgres_password } = Value.Parse(Secrets, JSON.parse(secrets))
 
   const urlOf = (user: string, password: string, database: string): string => {
     const url = new URL(server.url)
-    Object.assign(url, { username: user, password, pathname: `/${database}` })
+    // The driver takes the parameters of our addresses for settings.
+    Object.assign(url, { username: user, password, pathname: `/${database}`, search: '' })
     return url.href
   }
   const admin = postgres(urlOf('postgres', postgres_password, 'postgres'), { max: 1 })

@@ -25,6 +25,8 @@ async function superuserUrl(folder: string, server: Embedded): Promise<string> {
   url.username = 'postgres'
   url.password = Value.Parse(Secrets, JSON.parse(file)).postgres_password
   url.pathname = '/postgres'
+  // The driver takes the parameters of our addresses for settings.
+  url.search = ''
   return url.href
 }
 
@@ -41,7 +43,7 @@ async function keepServer(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-test-'))
   const note = noteOf(run)
   try {
-    const server = await startEmbedded(folder, () => undefined, SETTINGS)
+    const server = await startEmbedded(folder, () => undefined, { settings: SETTINGS, network: true })
     try {
       process.env.TEST_DATABASE_URL = await superuserUrl(folder, server)
       await createTemplate()

@@ -101,3 +101,11 @@ export async function createDataDir(t: Test): Promise<string> {
   })
   return folder
 }
+
+/** Kills the embedded server on a data folder, and waits until it is gone. */
+export async function killPostmaster(dataDir: string): Promise<void> {
+  const pid = await findPostmaster(dataDir)
+  if (pid === undefined) throw new Error('no server is running')
+  process.kill(pid, 'SIGKILL')
+  await waitFor('PostgreSQL to end', () => !isRunning(pid))
+}
