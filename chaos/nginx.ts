@@ -17,8 +17,11 @@ export class Nginx {
     readonly process: ChildProcess,
   ) {}
 
-  /** @throws {Error} when nginx is not installed or does not start */
-  static async start(upstreamPorts: readonly number[]): Promise<Nginx> {
+  /**
+   * @param tlsProxy the address of a proxy in front that ends TLS, entered where the configuration says
+   * @throws {Error} when nginx is not installed or does not start
+   */
+  static async start(upstreamPorts: readonly number[], tlsProxy?: string): Promise<Nginx> {
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'silo-nginx-'))
     const servers = upstreamPorts
@@ -27,6 +30,11 @@ export class Nginx {
     const text = (await readFile(CONFIGURATION, 'utf8'))
       .replace(/(upstream \w+ \{\n)(?:\s*server [^;]+;\n)+/, `$1    ${servers}\n`)
       .replace(/listen [^;]+;/g, `listen 127.0.0.1:${port};`)
+      .replace('# 192.0.2.10 1;', tlsProxy === undefined ? '' : `${tlsProxy} 1;`)
+      .replace(
+        '# set_real_ip_from 192.0.2.10;',
+        tlsProxy === undefined ? '' : `set_real_ip_from ${tlsProxy};`,
+      )
       .replace(/^user [^;]+;$/m, '')
       .replace(/^pid [^;]+;$/m, '')
     await writeFile(join(folder, 'nginx.conf'), text)

@@ -10,6 +10,12 @@ const read = (path: string): Promise<string> => readFile(fileOf(path), 'utf8')
 
 const Service = Type.Object({
   environment: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()]))),
+  cap_drop: Type.Optional(Type.Array(Type.String())),
+  security_opt: Type.Optional(Type.Array(Type.String())),
+  read_only: Type.Optional(Type.Boolean()),
+  mem_limit: Type.Optional(Type.String()),
+  pids_limit: Type.Optional(Type.Number()),
+  ports: Type.Optional(Type.Array(Type.String())),
   healthcheck: Type.Optional(Type.Object({ test: Type.Array(Type.String()) })),
   stop_grace_period: Type.Optional(Type.String()),
   depends_on: Type.Optional(Type.Record(Type.String(), Type.Object({ condition: Type.String() }))),
@@ -31,7 +37,9 @@ function environmentOf({ environment = {} }: Static<typeof Service>): Record<str
   return Object.fromEntries(
     Object.entries(environment).map(([name, value]) => [
       name,
-      String(value).replace(/\$\{(\w+):\?[^}]*\}/g, (_, secret: string) => SECRETS[secret] ?? ''),
+      String(value)
+        .replace(/\$\{(\w+):\?[^}]*\}/g, (_, secret: string) => SECRETS[secret] ?? '')
+        .replace(/\$\{\w+:-([^}]*)\}/g, '$1'),
     ]),
   )
 }
@@ -112,3 +120,19 @@ t.test('.ci/run is a program and says what the README says', async (t) => {
   t.ok(((await stat(fileOf('.ci/run'))).mode & 0o111) !== 0)
   t.match(await read('.ci/run'), /^npm ci && npm test$/m)
 })
+
+t.test(
+  'every container of docker-compose.yml may do as little as it needs, and only this machine reaches it',
+  async (t) => {
+    for (const [name, service] of Object.entries(services)) {
+      t.strictSame(service.cap_drop, ['ALL'], name)
+      t.strictSame(service.security_opt, ['no-new-privileges:true'], name)
+      t.equal(service.read_only, true, name)
+      t.match(service.mem_limit, /^\d+[mg]$/, name)
+      t.ok(Number(service.pids_limit) > 0, name)
+      for (const port of service.ports ?? []) t.match(port, /^127\.0\.0\.1:/, name)
+    }
+    t.ok(services.postgres?.volumes?.includes('./postgres-init.sql:/docker-entrypoint-initdb.d/silo.sql:ro'))
+    t.notOk('POSTGRES_USER' in (services.postgres?.environment ?? {}), 'silo is not the superuser')
+  },
+)

@@ -188,3 +188,69 @@ t.test('an instance that is gone costs no write', NGINX, async (t) => {
   t.strictSame(statuses, Array<number>(8).fill(201))
   await waitFor('the log', async () => (await apps[0].db`select from events`).length === 8)
 })
+
+t.test(
+  "nginx's own responses carry the protective headers, those of the service no second ones",
+  NGINX,
+  async (t) => {
+    const { apps, nginx } = await startBoth(t)
+    const dead = await startNginx(t, [(await startCrasher(t)).port])
+    const large = { method: 'POST', body: 'x'.repeat(1_100_000) }
+    const own: [number, Response][] = [
+      [503, await fetch(`${dead.origin}/api/items`)],
+      [200, await fetch(`${dead.origin}/api/events`, { headers: { accept: 'text/event-stream' } })],
+      [413, await fetch(`${nginx.origin}/api/items`, large)],
+      [
+        431,
+        await fetch(`${nginx.origin}/x`, {
+          headers: { 'x-large': 'a'.repeat(15_000), 'x-more': 'a'.repeat(60_000) },
+        }),
+      ],
+    ]
+    for (const [status, { status: actual, headers }] of own) {
+      t.equal(actual, status)
+      t.match(
+        headers.get('content-type'),
+        status === 200 ? 'text/event-stream' : 'application/json; charset=utf-8',
+      )
+      t.equal(headers.get('content-security-policy'), "default-src 'none';frame-ancestors 'none'")
+      t.equal(headers.get('x-content-type-options'), 'nosniff')
+      t.equal(headers.get('x-frame-options'), 'DENY')
+      t.equal(headers.get('referrer-policy'), 'same-origin')
+      t.equal(headers.get('cross-origin-resource-policy'), 'same-origin')
+      t.match(headers.get('cache-control'), 'no-store')
+    }
+    const through = (await fetch(`${nginx.origin}/login`)).headers
+    const direct = (await fetch(`${await listen(apps[0])}/login`)).headers
+    for (const name of [
+      'content-security-policy',
+      'x-content-type-options',
+      'x-frame-options',
+      'cache-control',
+    ]) {
+      t.equal(through.get(name), direct.get(name), name)
+    }
+  },
+)
+
+t.test('a proxy in front of nginx that ends TLS is believed where nginx.conf names it', NGINX, async (t) => {
+  const { apps, nginx } = await startBoth(t)
+  const behind = await Nginx.start([Number(new URL(await listen(apps[0])).port)], '127.0.0.1')
+  t.teardown(() => behind.stop())
+  await createPerson(apps[0].db, 'mara', 'viewer')
+  const cookieBy = async ({ origin }: Nginx, proto: string) => {
+    const res = await fetch(`${origin}/api/auth/login`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'x-forwarded-proto': proto,
+        'x-forwarded-for': '203.0.113.9',
+      },
+      body: JSON.stringify({ username: 'mara', password: PASSWORD }),
+    })
+    return res.headers.get('set-cookie')
+  }
+  t.match(await cookieBy(behind, 'https'), /^__Host-silo_session_\d+=.*; Secure/)
+  t.notMatch(await cookieBy(behind, 'http'), 'Secure')
+  t.notMatch(await cookieBy(nginx, 'https'), 'Secure', 'and nowhere else')
+})
