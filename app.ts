@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { AppConfig } from './config.js'
 import { splitTarget } from './lib/site.js'
 import auth from './plugins/auth.js'
+import bodies from './plugins/bodies.js'
 import database from './plugins/database.js'
 import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
 import forwarded from './plugins/forwarded.js'
@@ -85,6 +86,7 @@ export async function buildApp(
   await app.register(forwarded)
   await app.register(handlerTimeout)
   await app.register(unreadBodies)
+  await app.register(bodies)
   await app.register(validation)
   await app.register(securityHeaders)
   await app.register(site)

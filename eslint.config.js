@@ -114,8 +114,8 @@ export default tseslint.config(
   ),
   mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
   mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),
-  // A client knows the service by the wire alone.
-  mayNotImport(['cli', 'demo'], ''),
+  // A client knows the service by the wire alone, and shares the small pure modules.
+  mayNotImport(['cli', 'demo'], '(?!lib/)'),
   // The kit judges any server, so it knows nothing of this one: only its own folder, and Node.
   mayNotImport(['conformance'], ''),
   mayNotImport(['conformance/checks'], '\\.\\./'),

@@ -1,5 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { parseStored } from '../lib/json.js'
 import { ErrorBody } from './answers.js'
 import { EXIT, Failure } from './failure.js'
 import { plain } from './screen.js'
@@ -23,6 +24,15 @@ export function reasonOf(error: unknown): string {
   if (!(cause instanceof Error)) return String(cause)
   if (cause.name === 'TimeoutError') return 'there is no answer'
   return ('code' in cause ? REASONS[String(cause.code)] : undefined) ?? cause.message
+}
+
+/** What the body says, with its numbers as they are written; nothing where it is no JSON. */
+async function readBody(response: Response): Promise<unknown> {
+  try {
+    return parseStored(await response.text())
+  } catch {
+    return undefined
+  }
 }
 
 interface Sending {
@@ -84,14 +94,14 @@ export class Client {
 
   /** What the response says. */
   async read<Answer extends TSchema>(answer: Answer, response: Response): Promise<Static<Answer>> {
-    const body: unknown = await response.json().catch(() => undefined)
+    const body = await readBody(response)
     if (!Value.Check(answer, body)) throw this.#stranger()
     return body
   }
 
   /** The failure that a response of an error tells of. */
   async refusal(response: Response): Promise<Failure> {
-    const body: unknown = await response.json().catch(() => undefined)
+    const body = await readBody(response)
     if (!Value.Check(ErrorBody, body)) return this.#stranger()
     if (body.error === 'unauthenticated') {
       return new Failure(`You are not signed in at ${this.url}: run "silo login" first.`, EXIT.access)

@@ -1,3 +1,4 @@
+import { stringifyJson } from '../lib/json.js'
 import { type Item, Item as ItemAnswer, ItemPage } from './answers.js'
 import { jsonLine, painter, plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
@@ -14,14 +15,14 @@ export interface SearchOptions extends GetOptions {
   limit: number
 }
 
-const show = (value: unknown): string => plain(typeof value === 'string' ? value : JSON.stringify(value))
+const show = (value: unknown): string => plain(typeof value === 'string' ? value : stringifyJson(value))
 
 /** Shows one item. */
 export async function get(partNumber: string, { json = false, ...where }: GetOptions): Promise<void> {
   const client = await openSession(where)
   const path = `/api/items/${encodeURIComponent(partNumber)}`
   const item = await client.ask(ItemAnswer, 'GET', path)
-  if (json) return print(jsonLine(JSON.stringify(item)))
+  if (json) return print(jsonLine(stringifyJson(item)))
 
   const paint = painter(process.stdout)
   print(`${paint('bold', plain(item.part_number))}  ${plain(item.description)}`)
@@ -62,7 +63,7 @@ export async function search(words: string[], options: SearchOptions): Promise<v
   const { items, more } = await find(words, options)
   if (items.length === 0) tell('Nothing was found.')
   if (more) tell(`There is more: these are the first ${items.length} (--limit).`)
-  if (options.json) return items.forEach((item) => print(jsonLine(JSON.stringify(item))))
+  if (options.json) return items.forEach((item) => print(jsonLine(stringifyJson(item))))
 
   const paint = painter(process.stdout)
   const width = Math.max(0, ...items.map(({ part_number }) => part_number.length))

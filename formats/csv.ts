@@ -1,6 +1,6 @@
 import { stringify } from 'csv-stringify/sync'
-import sjson from 'secure-json-parse'
 import { ApiError } from '../errors.js'
+import { JsonError, parseJson, stringifyJson } from '../lib/json.js'
 import type { PropertyUse } from '../schemas/export.js'
 import type { Item } from '../schemas/items.js'
 import { CsvLimitError, readRecords } from './csv-records.js'
@@ -57,7 +57,7 @@ function describeSeparator(cells: string[]): string | undefined {
 }
 
 function readHeader(cells: string[]): Column[] {
-  const columns = cells.map((cell) => ({ header: cell.trim(), field: fieldOf(cell) }))
+  const columns = cells.map((cell) => ({ header: cell.trim().normalize('NFC'), field: fieldOf(cell) }))
   const taken = new Map<string, string>()
   for (const { header, field } of columns) {
     if (header === '') continue
@@ -73,15 +73,6 @@ function readHeader(cells: string[]): Column[] {
   return columns
 }
 
-/** The object in a cell; a text in its place is refused when the row is checked. */
-function readObject(cell: string): unknown {
-  try {
-    return sjson.parse(cell)
-  } catch {
-    return cell
-  }
-}
-
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
@@ -93,38 +84,61 @@ function readCell(field: string, cell: string): unknown {
     case 'sourcing_type':
       return cell.trim().toLowerCase()
     case 'properties':
-      return readObject(cell)
+      return parseJson(cell)
     default:
       return cell
   }
 }
 
-/** What the properties of a row are, taken together from the column `properties` and from those with a name of their own. */
+/** The errors of a row that has no value. */
+class RowError extends Error {
+  override readonly name = 'RowError'
+
+  constructor(
+    readonly field: string,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
+/** Adds the properties that have a column to those in the column `properties`, which may hold no object. */
 function joinProperties(object: unknown, columns: Record<string, string>): unknown {
   if (!isObject(object)) return object
+  const twice = Object.keys(columns).find((name) => Object.hasOwn(object, name))
+  if (twice !== undefined)
+    throw new RowError(`properties.${twice}`, 'has a column, and stands in "properties"')
   return { ...object, ...columns }
 }
 
-function readCells(row: number, columns: Column[], cells: string[]): Row {
+function readValue(columns: Column[], cells: string[]): Record<string, unknown> {
   if (cells.length > columns.length) {
-    const message = `has ${cells.length} cells, the header only ${columns.length}`
-    return { row, errors: [{ field: 'row', message }] }
+    throw new RowError('row', `has ${cells.length} cells, the header only ${columns.length}`)
   }
   const value: Record<string, unknown> = {}
   const properties: Record<string, string> = {}
-  for (const [index, cell] of cells.entries()) {
-    if (cell === '') continue
+  for (const [index, given] of cells.entries()) {
+    if (given === '') continue
+    const cell = given.normalize('NFC')
     const { header, field } = columns[index] ?? { header: '', field: undefined }
-    if (header === '') {
-      return { row, errors: [{ field: `column ${index + 1}`, message: 'has a cell, but no header' }] }
-    }
+    if (header === '') throw new RowError(`column ${index + 1}`, 'has a cell, but no header')
     if (field === undefined) properties[header] = cell
     else value[field] = readCell(field, cell)
   }
   if (Object.keys(properties).length > 0) {
     value.properties = joinProperties(value.properties ?? {}, properties)
   }
-  return { row, value }
+  return value
+}
+
+function readCells(row: number, columns: Column[], cells: string[]): Row {
+  try {
+    return { row, value: readValue(columns, cells) }
+  } catch (error) {
+    if (!(error instanceof RowError || error instanceof JsonError)) throw error
+    const field = error instanceof RowError ? error.field : 'properties'
+    return { row, errors: [{ field, message: error.message }] }
+  }
 }
 
 /**
@@ -176,7 +190,7 @@ function cellsOf(columns: readonly string[], item: Item): (string | null | undef
     others.delete(name)
     return value
   })
-  const json = others.size > 0 ? JSON.stringify(Object.fromEntries(others)) : ''
+  const json = others.size > 0 ? stringifyJson(Object.fromEntries(others)) : ''
   return [...EXPORTED.map((field) => item[field]), ...cells, json]
 }
 

@@ -1,5 +1,5 @@
-import sjson from 'secure-json-parse'
 import { ApiError } from '../errors.js'
+import { JsonError, parseJson } from '../lib/json.js'
 import type { Row } from './rows.js'
 
 /** Longer than any item that the API takes, in characters. */
@@ -24,11 +24,10 @@ async function* linesOf(text: AsyncIterable<string>): AsyncGenerator<string> {
 
 function readLine(row: number, line: string): Row {
   try {
-    const value: unknown = sjson.parse(line)
-    return { row, value }
+    return { row, value: parseJson(line) }
   } catch (error) {
-    const message = error instanceof SyntaxError ? error.message : 'is not valid JSON'
-    return { row, errors: [{ field: 'row', message }] }
+    if (!(error instanceof JsonError)) throw error
+    return { row, errors: [{ field: 'row', message: error.message }] }
   }
 }
 

@@ -32,6 +32,7 @@ import {
   listItems,
   wordsOf,
 } from '../store/items.js'
+import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
 /** How long an export may stand still before it is cut, in ms. */
@@ -79,6 +80,7 @@ function readTime(field: string, text: string | undefined): Date | undefined {
 /** Items: made, listed, read, changed and archived. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
   await app.register(accepts)
+  app.addHook('onSend', writeNumbers)
   const read = { onRequest: app.requireRole('viewer') }
   const write = {
     onRequest: app.requireRole('editor'),

@@ -15,6 +15,7 @@ import {
 import { NotModified } from '../schemas/web.js'
 import { reviseItem } from '../store/items.js'
 import { findRevision, listRevisions } from '../store/revisions.js'
+import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
 function readPlace(cursor: string | undefined): number | undefined {
@@ -46,6 +47,7 @@ function newest(item: Item, comment: string): Revision {
 
 /** The revisions of an item, which outlive its archiving. */
 const revisions: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onSend', writeNumbers)
   const tags = ['revisions']
 
   /** Whether there is, or was, such an item: each has its first revision. */

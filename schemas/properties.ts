@@ -1,7 +1,8 @@
 import { Type } from '@sinclair/typebox'
+import { ExactNumber, INEXACT, canBeStored, restoreNumbers } from '../lib/exact-number.js'
 
 /** What JSON can hold. */
-export type Json = string | number | boolean | null | Json[] | { [name: string]: Json }
+export type Json = string | number | ExactNumber | boolean | null | Json[] | { [name: string]: Json }
 
 const MAX_BYTES = 65_536
 const MAX_DEPTH = 32
@@ -19,12 +20,8 @@ function findIn(value: unknown, path: string[], depth: number): Unstorable | und
   if (typeof value === 'string') {
     return isText(value) ? undefined : { path, reason: 'must not hold NUL or broken characters' }
   }
-  // JSON.parse makes 1e999 infinite, and writing it back would make it null.
-  if (typeof value === 'number') {
-    return Number.isFinite(value)
-      ? undefined
-      : { path, reason: 'must be a number within the range of a double' }
-  }
+  // Any other is judged where it is known what the item has.
+  if (value instanceof ExactNumber) return canBeStored(value) ? undefined : { path, reason: INEXACT }
   if (typeof value !== 'object' || value === null) return undefined
   if (depth > MAX_DEPTH) return { path, reason: `must not be nested more than ${MAX_DEPTH} deep` }
   for (const [name, inner] of Object.entries(value)) {
@@ -40,7 +37,7 @@ function findIn(value: unknown, path: string[], depth: number): Unstorable | und
 export function findUnstorable(properties: unknown): Unstorable | undefined {
   const found = findIn(properties, [], 1)
   if (found) return found
-  return Buffer.byteLength(JSON.stringify(properties)) > MAX_BYTES
+  return Buffer.byteLength(restoreNumbers(JSON.stringify(properties))) > MAX_BYTES
     ? { path: [], reason: `must not be larger than ${MAX_BYTES / 1024} KiB as JSON` }
     : undefined
 }

@@ -6,6 +6,7 @@ import { TLSSocket } from 'node:tls'
 import postgres from 'postgres'
 import { AUTH_METHODS, type AuthMethod, parseDatabaseUrl } from '../lib/database-url.js'
 import { within } from '../lib/deadline.js'
+import { parseStored, stringifyJson } from '../lib/json.js'
 import { StartError } from '../errors.js'
 import { type Endpoint, Hosts, type ServerState } from './hosts.js'
 import { setUpStatement } from './settings.js'
@@ -13,7 +14,7 @@ import { failedSocket, openSocket } from './socket.js'
 import { superviseStartup } from './startup.js'
 import { tlsOptions } from './tls.js'
 
-const OID = { int8: 20, textArray: 1009, uuidArray: 2951 }
+const OID = { int8: 20, textArray: 1009, uuidArray: 2951, jsonb: 3802 }
 
 /** An array as PostgreSQL reads it (its documentation, section 8.15.2), every element quoted. */
 const arrayLiteral = (values: readonly string[]): string =>
@@ -28,6 +29,8 @@ const types = {
   int8: { to: OID.int8, from: [OID.int8], parse: Number, serialize: String },
   textArray: { to: OID.textArray, from: [], parse: readsNoArrays, serialize: arrayLiteral },
   uuidArray: { to: OID.uuidArray, from: [], parse: readsNoArrays, serialize: arrayLiteral },
+  // Numbers of any length: what a double would change stays as it is written (docs/decisions/0028).
+  jsonb: { to: OID.jsonb, from: [OID.jsonb], parse: parseStored, serialize: stringifyJson },
 }
 
 /** A pool, or the connection of a transaction: what every store function takes as its first argument. */
@@ -35,6 +38,7 @@ export type Sql = postgres.Sql<{
   int8: number
   textArray: readonly string[]
   uuidArray: readonly string[]
+  jsonb: unknown
 }>
 
 export interface ConnectOptions {

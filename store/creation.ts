@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto'
 import pLimit from 'p-limit'
 import postgres from 'postgres'
 import { batched } from '../lib/batch.js'
+import { findExactNumbers, stringifyJson } from '../lib/json.js'
 import { ApiError } from '../errors.js'
 import type { Item, NewItem } from '../schemas/items.js'
 import { type Author, context, rightError } from './author.js'
 import type { Sql } from './connect.js'
-import { columns, hasNumber } from './items.js'
+import { columns, hasNumber, refuseNumbers } from './items.js'
 
 /** How many items one statement creates at most. */
 const MOST = 32
@@ -40,7 +41,7 @@ async function insertItems(sql: Sql, drafts: Draft[], author: Author, patienceMs
     with ${context(sql, author, patienceMs)},
     given as materialized (
       select *
-        from json_to_recordset(${JSON.stringify(given)}::text::json) as given (
+        from json_to_recordset(${stringifyJson(given)}::text::json) as given (
           id uuid, part_number text, category text, item_type text, description text, long_description text,
           sourcing_type text, properties jsonb
         )
@@ -137,6 +138,7 @@ export function itemCreator(database: () => Sql): (item: NewItem, author: Author
   }
 
   return async (item, author) => {
+    refuseNumbers(findExactNumbers(item.properties))
     const draft = { id: randomUUID(), item, author, asked: performance.now() }
     return (await create(draft)) ?? alone(createAlone, draft)
   }

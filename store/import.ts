@@ -1,17 +1,30 @@
 import postgres from 'postgres'
 import { ApiError } from '../errors.js'
+import { INEXACT } from '../lib/exact-number.js'
 import { type ImportResult, type ImportRow, MAX_ERRORS, type RowError } from '../schemas/import.js'
+import { findExactNumbers, stringifyJson } from '../lib/json.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './connect.js'
+import { hasNumbers } from './items.js'
 
 /** How often an import may lose to writers that create or lock its items while it runs. */
 const IMPORT_ATTEMPTS = 5
 
 const MAX_PROPERTIES_BYTES = 65_536
 
-/** A row as the statement takes it. A cleared sourcing_type comes as '', for null means that the row says nothing about it. */
-export const encodeRow = (row: number, { sourcing_type, ...given }: ImportRow): string =>
-  JSON.stringify({ row, ...given, sourcing_type: sourcing_type === null ? '' : sourcing_type })
+/**
+ * A row as the statement takes it. A cleared sourcing_type comes as '', for null means that the row says nothing about it; the
+ * numbers that a double can't hold come beside, for they must be the item's own.
+ */
+export function encodeRow(row: number, { sourcing_type, ...given }: ImportRow): string {
+  const numbers = findExactNumbers(given.properties)
+  return stringifyJson({
+    row,
+    ...given,
+    sourcing_type: sourcing_type === null ? '' : sourcing_type,
+    ...(numbers.length > 0 && { numbers }),
+  })
+}
 
 interface Policy {
   on_conflict: 'error' | 'skip' | 'update'
@@ -22,6 +35,7 @@ interface Policy {
 const REFUSALS = {
   archived: { field: 'part_number', message: 'belongs to an archived item and stays taken' },
   taken: { field: 'part_number', message: 'belongs to an item that exists and differs' },
+  inexact: { field: 'properties', message: INEXACT },
   too_large: {
     field: 'properties',
     message: `are larger than ${MAX_PROPERTIES_BYTES / 1024} KiB together with those that the item has`,
@@ -54,7 +68,7 @@ async function judgeAndWrite(
       select *
         from json_to_recordset(${rows}::text::json) as given (
           "row" integer, part_number text, item_type text, description text, long_description text,
-          sourcing_type text, properties jsonb
+          sourcing_type text, properties jsonb, numbers jsonb
         )
     ),
     found as materialized (
@@ -73,13 +87,15 @@ async function judgeAndWrite(
              coalesce(given.description, found.description, '') as description,
              coalesce(given.long_description, found.long_description, '') as long_description,
              nullif(coalesce(given.sourcing_type, found.sourcing_type), '') as sourcing_type,
-             coalesce(found.properties, '{}') || coalesce(given.properties, '{}') as properties
+             coalesce(found.properties, '{}') || coalesce(given.properties, '{}') as properties,
+             not ${hasNumbers(sql, sql`found.properties`, sql`given.numbers`)} as inexact
         from given
         left join found on found.number = given."row"
     ),
     judged as materialized (
       select wanted.*,
-             case when found.id is null then 'created'
+             case when found.id is null and wanted.inexact then 'inexact'
+                  when found.id is null then 'created'
                   when found.archived_at is not null then 'archived'
                   when (found.item_type, found.description, found.long_description, found.sourcing_type,
                         found.properties)
@@ -88,6 +104,7 @@ async function judgeAndWrite(
                         wanted.properties) then 'unchanged'
                   when ${on_conflict} = 'error' then 'taken'
                   when ${on_conflict} = 'skip' then 'skipped'
+                  when wanted.inexact then 'inexact'
                   when octet_length(wanted.properties::text) > ${MAX_PROPERTIES_BYTES} then 'too_large'
                   else 'updated'
              end as verdict

@@ -1,4 +1,6 @@
 import { ApiError } from '../errors.js'
+import { type FoundNumber, findExactNumbers } from '../lib/json.js'
+import { INEXACT } from '../lib/exact-number.js'
 import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './connect.js'
@@ -116,12 +118,37 @@ export async function listItems(
   `
 }
 
+/**
+ * Whether each of these numbers (a JSON list of `FoundNumber`, or null) stands in the properties already. Such a number can't be
+ * given, but what SQL has written may be sent back.
+ */
+export const hasNumbers = (sql: Sql, properties: ReturnType<Sql>, numbers: ReturnType<Sql>) => sql`
+  not exists (
+    select
+      from jsonb_to_recordset(${numbers}) as number (path text[], "text" text)
+     where ${properties} #> number.path is distinct from number."text"::jsonb
+  )
+`
+
+/** The most numbers that a refusal names. */
+const MAX_NAMED = 50
+
+/** @throws {ApiError} invalid_request, naming the numbers */
+export function refuseNumbers(numbers: readonly FoundNumber[]): void {
+  if (numbers.length === 0) return
+  throw new ApiError('invalid_request', {
+    details: numbers
+      .slice(0, MAX_NAMED)
+      .map(({ path }) => ({ field: ['properties', ...path].join('.'), message: INEXACT })),
+  })
+}
+
 /** What a change builds on: the revisions, as text, that it may replace; any when there are none. */
 export interface Condition {
   revisions: string[] | undefined
 }
 
-type Outcome = 'archived' | 'mismatch' | 'unchanged' | 'written'
+type Outcome = 'archived' | 'inexact' | 'mismatch' | 'unchanged' | 'written'
 
 /**
  * Applies `assignments` to an item where the condition holds. The row is locked before it is judged, and what is judged
@@ -133,11 +160,17 @@ async function write(
   assignments: ReturnType<typeof columns>,
   author: Author,
   { revisions }: Condition,
+  numbers: readonly FoundNumber[] = [],
 ): Promise<Item> {
+  const areHeld =
+    numbers.length === 0
+      ? sql`true`
+      : hasNumbers(sql, sql`items.properties`, sql`${JSON.stringify(numbers)}::text::jsonb`)
   const [result] = await sql<(Item & { outcome: Outcome })[]>`
     with ${context(sql, author)},
     target as materialized (
-      select items.*, ${revisions ?? null}::text[] is null or revision::text = any(${revisions ?? null}::text[]) as matches
+      select items.*, ${revisions ?? null}::text[] is null or revision::text = any(${revisions ?? null}::text[]) as matches,
+             ${areHeld} as holds
         from context, items
        where ${hasNumber(sql, partNumber)}
          and ${hasRight(sql, 'context')}
@@ -150,6 +183,7 @@ async function write(
        where items.id = target.id
          and target.archived_at is null
          and target.matches
+         and target.holds
       returning items.*
     )
     select 'written' as outcome, ${columns(sql)}
@@ -157,6 +191,7 @@ async function write(
      union all
     select case when archived_at is not null then 'archived'
                 when not matches then 'mismatch'
+                when not holds then 'inexact'
                 else 'unchanged'
            end as outcome, ${columns(sql)}
       from target
@@ -170,6 +205,7 @@ async function write(
   if (outcome === 'mismatch') {
     throw new ApiError('revision_mismatch', { message: `The item is at revision ${item.revision} by now.` })
   }
+  if (outcome === 'inexact') refuseNumbers(numbers)
   return item
 }
 
@@ -195,7 +231,7 @@ export async function changeItem(
   author: Author,
   condition: Condition,
 ): Promise<Item> {
-  return write(sql, partNumber, given(sql, content), author, condition)
+  return write(sql, partNumber, given(sql, content), author, condition, findExactNumbers(content.properties))
 }
 
 /**
@@ -209,7 +245,8 @@ export async function reviseItem(
   author: Author,
   condition: Condition,
 ): Promise<Item> {
-  return write(sql, partNumber, sql`${given(sql, content)}, revision = items.revision + 1`, author, condition)
+  const revised = sql`${given(sql, content)}, revision = items.revision + 1`
+  return write(sql, partNumber, revised, author, condition, findExactNumbers(content.properties))
 }
 
 /**

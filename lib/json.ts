@@ -1,0 +1,166 @@
+import { parse as parseLossless } from 'lossless-json'
+import sjson from 'secure-json-parse'
+import { ExactNumber, isHeldByDouble, restoreNumbers } from './exact-number.js'
+
+/** Deeper and larger than any body that the API takes: properties are 32 deep, and 64 KiB. */
+const MAX_DEPTH = 40
+const MAX_VALUES = 40_000
+
+/** Why a text is not taken as JSON. */
+export class JsonError extends Error {
+  override readonly name = 'JsonError'
+}
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const MINUS = 0x2d
+const COLON = 0x3a
+const OPEN_ARRAY = 0x5b
+const BACKSLASH = 0x5c
+const CLOSE_ARRAY = 0x5d
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+const isDigit = (code: number): boolean => code >= 48 && code <= 57
+
+/** What a JSON text holds, as far as can be told without parsing it. */
+interface Outline {
+  names: number
+  numbers: string[]
+}
+
+/** The index behind the string that begins at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); quote >= 0; quote = text.indexOf('"', quote + 1)) {
+    let backslashes = 0
+    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes += 1
+    if (backslashes % 2 === 0) return quote + 1
+  }
+  return text.length
+}
+
+const NUMBER = /[-+.\deE]+/y
+
+/**
+ * Counts what a text holds, before anything is made of it.
+ * @throws {JsonError} beyond the limits
+ */
+function outline(text: string, isOdd: (number: string) => boolean): Outline {
+  const numbers: string[] = []
+  let names = 0
+  let values = 0
+  let depth = 0
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code === QUOTE) index = endOfString(text, index) - 1
+    else if (code === COLON) names += 1
+    else if (code === COMMA) values += 1
+    else if (code === OPEN_ARRAY || code === OPEN_OBJECT) {
+      values += 1
+      depth += 1
+    } else if (code === CLOSE_ARRAY || code === CLOSE_OBJECT) depth -= 1
+    else if (code === MINUS || isDigit(code)) {
+      NUMBER.lastIndex = index
+      const [number = ''] = NUMBER.exec(text) ?? []
+      if (isOdd(number)) numbers.push(number)
+      index += Math.max(1, number.length) - 1
+    }
+    if (depth > MAX_DEPTH) throw new JsonError(`is nested more than ${MAX_DEPTH} deep`)
+    if (values > MAX_VALUES) throw new JsonError(`holds more than ${MAX_VALUES} values`)
+  }
+  return { names, numbers }
+}
+
+/** The number of names in a value: fewer than in its text when an object names something twice. */
+function countNames(value: unknown): number {
+  if (typeof value !== 'object' || value === null || value instanceof ExactNumber) return 0
+  let count = Array.isArray(value) ? 0 : Object.keys(value).length
+  for (const inner of Object.values(value)) count += countNames(inner)
+  return count
+}
+
+/** Characters below U+0300 are in NFC by themselves, and so is what they make together. */
+const MAY_CHANGE = /[\u0300-\uffff]|\\u/
+
+/**
+ * The value with its texts and names in NFC.
+ * @throws {JsonError} where two names are the same then
+ */
+function inNfc(value: unknown): unknown {
+  if (typeof value === 'string') return value.normalize('NFC')
+  if (typeof value !== 'object' || value === null || value instanceof ExactNumber) return value
+  if (Array.isArray(value)) return value.map(inNfc)
+  const members = Object.entries(value).map(([name, inner]) => [name.normalize('NFC'), inNfc(inner)] as const)
+  const object = Object.fromEntries(members)
+  if (Object.keys(object).length < members.length) throw new JsonError(TWICE)
+  return object
+}
+
+const TWICE = 'gives a name twice in one object; two forms of one text are one name'
+
+function parseNative(text: string): unknown {
+  try {
+    return sjson.parse(text)
+  } catch (error) {
+    throw new JsonError(
+      error instanceof SyntaxError ? `is not valid JSON: ${error.message}` : 'is not valid JSON',
+    )
+  }
+}
+
+/**
+ * Parses JSON from outside. Texts and names come in NFC, numbers that a double can't hold as `ExactNumber`.
+ * @throws {JsonError} also for what is nested too deeply, holds too many values, or gives a name twice
+ */
+export function parseJson(given: string): unknown {
+  const text = given.startsWith('\ufeff') ? given.slice(1) : given
+  const { names, numbers } = outline(text, (number) => !isHeldByDouble(number))
+  let value = parseNative(text)
+  if (countNames(value) < names) throw new JsonError(TWICE)
+  if (numbers.length > 0) {
+    value = parseLossless(text, null, (number) =>
+      isHeldByDouble(number) ? Number(number) : new ExactNumber(number),
+    )
+  }
+  return MAY_CHANGE.test(text) ? inNfc(value) : value
+}
+
+const isWrittenOtherwise = (number: string): boolean => String(Number(number)) !== number
+
+/** Parses JSON that is stored, by whomever: every number is kept as it is written. */
+export function parseStored(text: string): unknown {
+  const value: unknown = JSON.parse(text)
+  if (!/\d/.test(text) || !hasNumber(text, isWrittenOtherwise)) return value
+  return parseLossless(text, null, (number) =>
+    isWrittenOtherwise(number) ? new ExactNumber(number) : Number(number),
+  )
+}
+
+function hasNumber(text: string, isOdd: (number: string) => boolean): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code === QUOTE) index = endOfString(text, index) - 1
+    else if (code === MINUS || isDigit(code)) {
+      NUMBER.lastIndex = index
+      const [number = ''] = NUMBER.exec(text) ?? []
+      if (isOdd(number)) return true
+      index += Math.max(1, number.length) - 1
+    }
+  }
+  return false
+}
+
+/** Writes a value that `parseJson` or `parseStored` has read as JSON, with its numbers as they were. */
+export const stringifyJson = (value: unknown): string => restoreNumbers(JSON.stringify(value))
+
+/** A number, and where it is in the value that was searched: names and indexes from the outside in. */
+export interface FoundNumber {
+  path: string[]
+  text: string
+}
+
+/** The numbers in a value that a double can't hold. */
+export function findExactNumbers(value: unknown, path: string[] = []): FoundNumber[] {
+  if (value instanceof ExactNumber) return [{ path, text: value.text }]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, inner]) => findExactNumbers(inner, [...path, name]))
+}
