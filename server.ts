@@ -6,6 +6,7 @@ import { type Config, readConfig } from './config.js'
 import { startEmbedded } from './embedded-postgres.js'
 import { StartError } from './errors.js'
 import { isLoopback } from './lib/site.js'
+import { startWatchdog } from './lib/watchdog.js'
 import { createFirstAdmin } from './store/users.js'
 import { waitForDatabase } from './store/wait.js'
 
@@ -14,6 +15,11 @@ const reserveOf = ({ SHUTDOWN_TIMEOUT_MS }: Config): number => Math.min(3000, SH
 
 const NO_PUBLIC_URL =
   'listening beyond this machine without PUBLIC_URL: requests by name are refused, and cookies are Secure only where a trusted proxy says https'
+
+/** How many connections may wait to be accepted, as far as the operating system allows. */
+const BACKLOG = 16_384
+/** For how long the event loop may stand still, in ms. */
+const WATCHDOG_TIMEOUT_MS = 30_000
 
 const say = (line: string): void => console.error(`silo: ${line}`)
 
@@ -27,10 +33,10 @@ async function openDatabase(config: Config, signal: AbortSignal) {
   return { ...embedded, jwtSecret: JWT_SECRET ?? embedded.jwtSecret }
 }
 
-async function listen(app: FastifyInstance, { HOST, PORT, SSE_MAX_CLIENTS }: Config): Promise<string> {
+async function listen(app: FastifyInstance, { HOST, PORT }: Config): Promise<string> {
   try {
-    // After a restart everybody knocks at once; a connection beyond the backlog is tried again only after a second.
-    return await app.listen({ host: HOST, port: PORT, backlog: SSE_MAX_CLIENTS })
+    // After a restart all clients connect at once; a connection beyond the backlog is tried again only after a second.
+    return await app.listen({ host: HOST, port: PORT, backlog: BACKLOG })
   } catch (err) {
     if (!(err instanceof Error && 'syscall' in err && 'code' in err)) throw err
     throw new StartError(
@@ -125,6 +131,7 @@ class Service {
 }
 
 function run(config: Config): void {
+  startWatchdog(WATCHDOG_TIMEOUT_MS)
   const service = new Service(config, (err) => void fail(err))
   const { close } = closeWithGrace(
     { delay: config.SHUTDOWN_TIMEOUT_MS, skip: ['SIGINT', 'SIGTERM'] },
