@@ -141,7 +141,7 @@ export default fp(
 
     /** Costs the request nothing: it isn't waited for, and its failure is only logged. */
     function noteUseOf(token: Principal): void {
-      if (noted.has(token.token_id)) return
+      if (app.mode.refusal || noted.has(token.token_id)) return
       noted.set(token.token_id, true)
       noteUse(token.token_id).catch((err: unknown) => {
         app.log.warn({ err }, 'the last use of a token was not noted')

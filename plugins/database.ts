@@ -1,9 +1,12 @@
 import fp from 'fastify-plugin'
-import { type Sql, openHosts } from '../store/connect.js'
+import { type Sql, connect, openHosts } from '../store/connect.js'
 import { makeClassesFast } from '../store/fast-classes.js'
+import type { Hosts } from '../store/hosts.js'
 import { Leases } from '../store/leases.js'
 import { migrate } from '../store/migrate.js'
 import { type Pool, openPool } from '../store/pool.js'
+import { quoteName } from '../store/preflight.js'
+import { DISK_PROBE_SETTINGS } from '../store/server.js'
 
 const REQUEST_SESSIONS = 10
 const FEED_SESSIONS = 3
@@ -24,8 +27,23 @@ declare module 'fastify' {
     readonly importDb: Sql
     /** The sessions of lists, which `runList` hands out. */
     readonly listDb: Leases
-    /** Drops every connection at once and opens others, to another host where there is one: what hangs on a dead server fails now. */
-    renewDatabase(): void
+    /** The one connection of the pulse. */
+    readonly pulseDb: Sql
+    /** Asks the hosts, by new connections, whether one takes writes, and selects it; `isOther` tells that it is not the one that was used. */
+    selectHost(): Promise<{ writable: boolean; isOther: boolean }>
+    /** Drops every connection at once and opens others, to another host where there is one: what hangs on a dead server fails now, or after `graceSeconds`. */
+    renewDatabase(graceSeconds?: number): void
+  }
+}
+
+/** Brings the schema up to date, and gives back its name. */
+async function prepare(hosts: Hosts): Promise<string> {
+  const sql = connect(hosts, 1)
+  try {
+    await makeClassesFast(sql)
+    return await migrate(sql)
+  } finally {
+    await sql.end({ timeout: 1 })
   }
 }
 
@@ -34,29 +52,37 @@ export default fp(
   async (app) => {
     const hosts = openHosts(app.config.DATABASE_URL)
     await hosts.select()
+    const schema = await prepare(hosts)
+    // One schema, and last the connection's own temporary tables, which would otherwise be found before all.
+    const settings = { search_path: `${quoteName(schema)}, pg_temp` }
     const open = () => ({
-      db: openPool(hosts, REQUEST_SESSIONS),
-      feedDb: openPool(hosts, FEED_SESSIONS),
-      accessDb: openPool(hosts, ACCESS_SESSIONS),
-      importDb: openPool(hosts, IMPORT_SESSIONS),
-      listDb: new Leases(hosts, LIST_SESSIONS),
+      db: openPool(hosts, REQUEST_SESSIONS, { settings }),
+      feedDb: openPool(hosts, FEED_SESSIONS, { settings }),
+      accessDb: openPool(hosts, ACCESS_SESSIONS, { settings }),
+      importDb: openPool(hosts, IMPORT_SESSIONS, { settings }),
+      listDb: new Leases(hosts, LIST_SESSIONS, { settings }),
+      pulseDb: connect(hosts, 1, { settings: { ...settings, ...DISK_PROBE_SETTINGS } }),
     })
     let current = open()
-    await makeClassesFast(current.db)
-    await migrate(current.db)
 
     app.decorate('db', { getter: () => current.db })
     app.decorate('feedDb', { getter: () => current.feedDb })
     app.decorate('accessDb', { getter: () => current.accessDb })
     app.decorate('importDb', { getter: () => current.importDb })
     app.decorate('listDb', { getter: () => current.listDb })
-    app.decorate('renewDatabase', () => {
+    app.decorate('pulseDb', { getter: () => current.pulseDb })
+    app.decorate('selectHost', async () => {
+      const before = hosts.selected
+      const { writable, endpoint } = await hosts.select()
+      return { writable, isOther: before !== undefined && before.host !== endpoint.host }
+    })
+    app.decorate('renewDatabase', (graceSeconds = 0) => {
       const lost = Object.values(current)
-      hosts.forget()
+      if (graceSeconds === 0) hosts.forget()
       current = open()
       for (const pool of lost) {
         pool
-          .end({ timeout: 0 })
+          .end({ timeout: graceSeconds })
           .catch((err: unknown) => app.log.warn({ err }, 'ending a lost database session'))
       }
     })

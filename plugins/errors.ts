@@ -53,6 +53,18 @@ const UNAVAILABLE = new Set([
   '57P05', // idle_session_timeout
 ])
 
+/** What the server says to a statement that it can't run at the moment, though nothing is wrong with it. */
+export const SQLSTATE = {
+  readOnly: '25006',
+  inRecovery: '55000',
+  diskFull: '53100',
+  serializationFailure: '40001',
+  deadlock: '40P01',
+} as const
+
+export const hasSqlState = (error: unknown, ...states: string[]): boolean =>
+  error instanceof postgres.PostgresError && states.includes(error.code)
+
 /** What the server says to a write that has waited for a lock for as long as it may (store/author.ts). */
 const LOCK_NOT_AVAILABLE = '55P03'
 
@@ -66,6 +78,15 @@ function toApiError(error: FastifyError | ApiError | Error): ApiError {
   if (isUnavailable(error)) return new ApiError('database_unavailable')
   const lost = rightError(error)
   if (lost) return lost
+  if (hasSqlState(error, SQLSTATE.readOnly, SQLSTATE.inRecovery)) {
+    return new ApiError('server_read_only', { message: 'The database takes no writes at the moment.' })
+  }
+  if (hasSqlState(error, SQLSTATE.diskFull)) {
+    return new ApiError('server_read_only', { message: "The database's disk is full." })
+  }
+  if (hasSqlState(error, SQLSTATE.serializationFailure, SQLSTATE.deadlock)) {
+    return new ApiError('overloaded', { message: 'Another change came in between. Try again.' })
+  }
   if (error instanceof postgres.PostgresError) {
     return error.code === LOCK_NOT_AVAILABLE
       ? new ApiError('overloaded', { message: 'Another writer still holds what this would change.' })

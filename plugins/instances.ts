@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import fp from 'fastify-plugin'
+import type { Sql } from '../store/connect.js'
 import { notifyLooks } from '../store/events.js'
 import { type Others, reportWatchers } from '../store/instances.js'
 
@@ -62,9 +63,12 @@ export default fp(
 
     /** When another instance was last heard, by `performance.now`. */
     let lastHeard = -Infinity
-    let listening = false
+    /** The pool by which this instance listens: another one takes its place when the database was lost or has changed. */
+    let listeningBy: Sql | undefined
+    const mayListen = () => !mode.databaseLost && mode.refusal !== 'standby' && listeningBy !== app.feedDb
     async function listen(participant: Participant): Promise<void> {
-      listening = true
+      const by = app.feedDb
+      listeningBy = by
       try {
         const hear = (speaker: string) => {
           // For what it says itself it has looked before.
@@ -78,9 +82,9 @@ export default fp(
           participant.look()
           void notify()
         }
-        await app.feedDb.listen('silo_events', hear, greet)
+        await by.listen('silo_events', hear, greet)
       } catch (err) {
-        listening = false
+        listeningBy = undefined
         app.log.warn({ err }, 'not listening for other instances; the poll goes on')
       }
     }
@@ -106,19 +110,19 @@ export default fp(
         return others
       },
       async join(participant) {
-        mode.onChange((current) => {
-          // The sessions were renewed while the database was lost, the one that listens among them.
-          if (current === 'degraded') listening = false
-          else if (!listening) void listen(participant)
+        mode.onChange(() => {
+          if (mayListen()) void listen(participant)
         })
         timer = setInterval(() => {
           if (mode.databaseLost) return
-          if (!listening) void listen(participant)
+          if (mayListen()) void listen(participant)
+          // To report is to write.
+          if (mode.refusal) return
           reporting ??= report(participant).finally(() => {
             reporting = undefined
           })
         }, REPORT_MS)
-        await listen(participant)
+        if (mayListen()) await listen(participant)
       },
       announce() {
         const alone = others?.instances === 0 && performance.now() - lastHeard > NEWCOMER_MS

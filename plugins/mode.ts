@@ -3,19 +3,33 @@ import fp from 'fastify-plugin'
 import { within } from '../lib/deadline.js'
 import { ApiError } from '../errors.js'
 import type { Mode, StoredMode } from '../schemas/mode.js'
-import { readMode } from '../store/server.js'
+import { probeDisk, readState } from '../store/server.js'
+import { SQLSTATE, hasSqlState } from './errors.js'
 
 /** How often an instance asks the database for its mode, and so notices that the database is gone, in ms. */
 const PULSE_MS = 500
 /** A pulse without an answer for this long means the database can't be reached, in ms. */
 const PULSE_DEADLINE_MS = 1000
 
+/** For how long requests may go on by connections that are replaced because the database's state has changed, in s. */
+const RENEW_GRACE_S = 5
+
 type Listener = (mode: Mode) => void
+
+/** Why the database takes no writes. */
+export type WriteRefusal = 'standby' | 'read-only' | 'disk-full'
+
+const REFUSAL_MESSAGES: Record<WriteRefusal, string> = {
+  standby: 'The database is a standby, which takes no writes until it is promoted.',
+  'read-only': 'The database was made read-only by its operator.',
+  'disk-full': "The database's disk is full.",
+}
 
 /** What the server can do at the moment. The gravest of its reasons decides: draining, degraded, read-only. */
 class ServerMode {
   #stored: StoredMode = 'normal'
   #databaseLost = false
+  #refusal: WriteRefusal | undefined
   #draining = false
   readonly #listeners: Listener[] = []
 
@@ -24,7 +38,12 @@ class ServerMode {
   get current(): Mode {
     if (this.#draining) return 'draining'
     if (this.#databaseLost) return 'degraded'
-    return this.readOnlyHere ? 'read-only' : this.#stored
+    return this.readOnlyHere || this.#refusal ? 'read-only' : this.#stored
+  }
+
+  /** Why the database takes no writes, as long as it doesn't: nothing is to be written, not even behind the scenes. */
+  get refusal(): WriteRefusal | undefined {
+    return this.#refusal
   }
 
   get databaseLost(): boolean {
@@ -41,11 +60,12 @@ class ServerMode {
     if (this.current !== before) for (const listener of this.#listeners) listener(this.current)
   }
 
-  /** The database answered, with the mode that is stored there. */
-  found(stored: StoredMode): void {
+  /** The database answered, with the mode that is stored there, and whether it takes writes. */
+  found(stored: StoredMode, refusal: WriteRefusal | undefined): void {
     this.#change(() => {
       this.#databaseLost = false
       this.#stored = stored
+      this.#refusal = refusal
     })
   }
 
@@ -69,6 +89,8 @@ declare module 'fastify' {
     pulse(): Promise<void>
     /** A hook for routes that write items: refuses them while the server is read-only. */
     readonly requireWritable: () => Promise<void>
+    /** A hook for routes that write something else, which an admin's read-only mode doesn't keep them from. */
+    readonly requireWritableDatabase: () => Promise<void>
   }
   interface FastifyContextConfig {
     /** The route answers without the database, so also while it is lost. */
@@ -85,9 +107,46 @@ export default fp(
     let pulsing = true
     const stopped = new AbortController()
 
+    async function readRefusal(): Promise<[StoredMode, WriteRefusal | undefined]> {
+      const isFull = probeDisk(app.pulseDb).then(
+        () => false,
+        (err: unknown) => hasSqlState(err, SQLSTATE.diskFull),
+      )
+      const { mode: stored, writable, in_recovery } = await readState(app.pulseDb)
+      if (in_recovery) return [stored, 'standby']
+      if (!writable) return [stored, 'read-only']
+      return [stored, (await isFull) ? 'disk-full' : undefined]
+    }
+
+    /**
+     * Asks new connections what the database takes. Those that are open may not know: a database's defaults hold for connections
+     * that begin later, and of several servers another one may take writes by now.
+     */
+    let rechecking: Promise<void> | undefined
+    async function recheck(): Promise<void> {
+      const seen = mode.refusal
+      const { writable, isOther } = await app.selectHost()
+      if (isOther || writable === (seen === 'read-only' || seen === 'standby'))
+        app.renewDatabase(RENEW_GRACE_S)
+    }
+    function recheckSoon(): void {
+      rechecking ??= recheck()
+        .catch((err: unknown) => app.log.debug({ err }, 'the state of the database is not known'))
+        .finally(() => {
+          rechecking = undefined
+        })
+    }
+
     async function ask(): Promise<void> {
       try {
-        mode.found(await within(PULSE_DEADLINE_MS, readMode(app.feedDb)))
+        const [stored, refusal] = await within(PULSE_DEADLINE_MS, readRefusal())
+        if (refusal !== mode.refusal) {
+          if (refusal)
+            app.log.error({ reason: refusal }, 'the database takes no writes: the service is read-only')
+          else app.log.info('the database takes writes again')
+        }
+        mode.found(stored, refusal)
+        if (refusal === 'read-only' || refusal === 'standby') recheckSoon()
       } catch (err) {
         if (!pulsing) return
         if (!mode.databaseLost) app.log.error({ err }, 'the database is lost')
@@ -122,6 +181,7 @@ export default fp(
       pulsing = false
       stopped.abort()
       await beating
+      await rechecking
     })
 
     app.addHook('onRequest', async (request) => {
@@ -129,10 +189,20 @@ export default fp(
         throw new ApiError('database_unavailable')
       }
     })
+    const readOnlyError = () =>
+      new ApiError('server_read_only', {
+        ...(mode.refusal && { message: REFUSAL_MESSAGES[mode.refusal] }),
+        headers: { 'retry-after': '30' },
+      })
     app.decorate('requireWritable', async () => {
-      if (mode.current === 'read-only') {
-        throw new ApiError('server_read_only', { headers: { 'retry-after': '30' } })
-      }
+      if (mode.current === 'read-only') throw readOnlyError()
+    })
+    app.decorate('requireWritableDatabase', async () => {
+      if (mode.refusal) throw readOnlyError()
+    })
+    // A connection that is newer than the pulse's may know what that doesn't.
+    app.addHook('onError', async (_request, _reply, error) => {
+      if (hasSqlState(error, SQLSTATE.readOnly) && !mode.refusal) recheckSoon()
     })
   },
   { name: 'mode', dependencies: ['database'] },

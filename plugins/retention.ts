@@ -34,6 +34,7 @@ export default fp(
 
     const timer = setInterval(
       () => {
+        if (app.mode.refusal) return
         pruning ??= prune()
           .catch((err: unknown) => app.log.warn({ err }, 'old events could not be deleted'))
           .finally(() => {

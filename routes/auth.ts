@@ -32,6 +32,8 @@ const TOLD_BY_FORM = new Set<ErrorCode>([
   'invalid_request',
   'rate_limited',
   'overloaded',
+  'server_read_only',
+  'database_unavailable',
 ])
 const WithNext = Type.Object({ next: Type.String() })
 
@@ -51,6 +53,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
 
   /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
   async function signIn({ username, password }: Credentials): Promise<Principal> {
+    await app.requireWritableDatabase()
     const found = await findCredentials(app.accessDb, usernameForm(username))
     const verified = await verifyPassword(password, found?.password_hash)
     const session = verified && found && (await createSession(app.accessDb, found))

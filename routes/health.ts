@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Health, Readiness } from '../schemas/server.js'
+import { Health, Readiness, ReadyQuery } from '../schemas/server.js'
 
 /** How long all connections for requests may be busy without an answer before the instance is not ready, in ms. */
 const STALLED_MS = 5000
@@ -27,19 +27,22 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['health'],
         summary: 'Whether requests should be sent here',
         security: [],
+        querystring: ReadyQuery,
         response: { 200: Readiness, 503: Readiness },
       },
       config: { withoutDatabase: true, anyHost: true },
     },
-    async (_request, reply) => {
+    async (request, reply) => {
       await app.pulse()
-      const { current: mode, databaseLost } = app.mode
+      const { current: mode, databaseLost, refusal } = app.mode
       const stalled = app.db.stalledMs > STALLED_MS
-      const ready = !databaseLost && !stalled && mode !== 'draining'
+      const isDatabaseReady = !databaseLost && !stalled
+      const ready = mode !== 'draining' && (isDatabaseReady || request.query.degraded === 'ok')
+      const reachable = stalled ? ('stalled' as const) : refusal ? ('read-only' as const) : ('ok' as const)
       return reply.code(ready ? 200 : 503).send({
         status: ready ? ('ok' as const) : ('unavailable' as const),
         mode,
-        database: databaseLost ? ('lost' as const) : stalled ? ('stalled' as const) : ('ok' as const),
+        database: databaseLost ? ('lost' as const) : reachable,
         sse_clients: app.sse.clients,
         event_log: { head: app.sse.head, lag_ms: app.sse.lagMs },
       })

@@ -13,13 +13,25 @@ export const ServerStateChange = Type.Object(
 
 export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })
 
+export const ReadyQuery = Type.Object({
+  degraded: Type.Optional(
+    Type.Unsafe<'ok'>({
+      type: 'string',
+      enum: ['ok'],
+      description:
+        'With `ok`, an instance that has lost its database is ready: for a load balancer that would otherwise have no instance left, and end the streams',
+    }),
+  ),
+})
+
 export const Readiness = Type.Object({
   status: Type.Unsafe<'ok' | 'unavailable'>({ type: 'string', enum: ['ok', 'unavailable'] }),
   mode: Mode,
-  database: Type.Unsafe<'ok' | 'lost' | 'stalled'>({
+  database: Type.Unsafe<'ok' | 'read-only' | 'lost' | 'stalled'>({
     type: 'string',
-    enum: ['ok', 'lost', 'stalled'],
-    description: '`stalled`: it is reached, but has answered no request for some seconds',
+    enum: ['ok', 'read-only', 'lost', 'stalled'],
+    description:
+      '`read-only`: it is a standby, its operator has made it so, or its disk is full; `stalled`: it is reached, but has answered no request for some seconds',
   }),
   sse_clients: Type.Integer({ description: 'Streams that are open on this instance' }),
   event_log: Type.Object({

@@ -198,16 +198,33 @@ export async function adoptTimeline(sql: Sql): Promise<void> {
 /**
  * The transactions that write to the log now: each has drawn an id, or will draw one larger than any drawn so far.
  * Always one row: an answer that came to nothing must never pass for "nobody writes".
+ *
+ * A standby knows nothing of the locks of the primary, but the transactions that may still be running there. They are from the
+ * oldest one that it has seen begin and not end, up to the next that it has not seen; so many of them that they are told in groups
+ * of 64. A transaction draws an id after it has written its item, so where the standby shows a later event, it has seen the
+ * transaction begin. A group is gone when all of its members have ended. (The snapshot alone is not enough: it ends at the newest
+ * transaction that has ended.)
  */
 export async function readWriters(sql: Sql): Promise<string[]> {
   const [row] = await sql<{ writers: string[] }[]>`
-    select coalesce(json_agg(distinct virtualtransaction), '[]') as writers
-      from pg_locks
-     where locktype = 'relation'
-       and database = (select oid from pg_database where datname = current_database())
-       and relation = 'events'::regclass
-       and mode = 'RowExclusiveLock'
-       and granted
+    select case
+             when pg_is_in_recovery() then (
+               select coalesce(json_agg('transactions ' || 64 * bits), '[]')
+                 from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest offset 0) s
+                cross join lateral generate_series(oldest::text::bigint / 64,
+                                                   (oldest::text::bigint + age(oldest::xid) - 1) / 64) as bits
+                where age(oldest::xid) > 0
+             )
+             else (
+               select coalesce(json_agg(distinct virtualtransaction), '[]')
+                 from pg_locks
+                where locktype = 'relation'
+                  and database = (select oid from pg_database where datname = current_database())
+                  and relation = 'events'::regclass
+                  and mode = 'RowExclusiveLock'
+                  and granted
+             )
+           end as writers
   `
   if (!row) throw new Error('pg_locks gave no answer')
   return row.writers

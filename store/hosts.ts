@@ -91,6 +91,11 @@ export class Hosts {
     readonly probe: Probe,
   ) {}
 
+  /** The server that is used, as far as one was selected. */
+  get selected(): Endpoint | undefined {
+    return this.#selected
+  }
+
   /** How messages call the database's server. */
   get name(): string {
     return this.address.hosts.map(hostName).join(', ')

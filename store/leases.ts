@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Database, Sql } from './connect.js'
+import type { ConnectOptions, Database, Sql } from './connect.js'
 import { type Query, type Session, isQuery, openSession } from './pool.js'
 
 /** How soon it is tried again to cancel a query that has not been sent yet, in ms. */
@@ -13,8 +13,8 @@ export class Leases {
   readonly #sessions: Session[]
   readonly #idle: Session[]
 
-  constructor(database: Database, max: number) {
-    this.#sessions = Array.from({ length: max }, () => openSession(database))
+  constructor(database: Database, max: number, options: ConnectOptions = {}) {
+    this.#sessions = Array.from({ length: max }, () => openSession(database, options))
     this.#idle = [...this.#sessions]
   }
 

@@ -1,13 +1,21 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile, readdir } from 'node:fs/promises'
+import postgres from 'postgres'
 import { StartError } from '../errors.js'
 import type { Sql } from './connect.js'
+import { inspectDatabase, quoteName } from './preflight.js'
 
 const MIGRATIONS = new URL('migrations/', import.meta.resolve('#root'))
 
 /** Serialises migrators of one database; any constant that nobody else takes. */
 const MIGRATION_LOCK = 7_149_001
 
-async function migrationFiles(): Promise<{ version: number; name: string; text: string }[]> {
+interface Migration {
+  version: number
+  name: string
+  text: string
+}
+
+async function readMigrations(): Promise<Migration[]> {
   const names = (await readdir(MIGRATIONS)).filter((name) => /^\d{3}-.+\.sql$/.test(name)).sort()
   return Promise.all(
     names.map(async (name) => ({
@@ -18,43 +26,88 @@ async function migrationFiles(): Promise<{ version: number; name: string; text: 
   )
 }
 
+async function readApplied(sql: Sql, schema: string): Promise<number[]> {
+  const rows = await sql<{ version: number }[]>`
+    select version
+      from ${sql(schema)}.schema_migrations
+     order by version
+  `
+  return rows.map(({ version }) => version)
+}
+
+/** @throws {StartError} when the database has migrations that this program doesn't know */
+function pendingOf(migrations: Migration[], applied: number[]): Migration[] {
+  const newest = migrations.at(-1)?.version ?? 0
+  const current = applied.at(-1) ?? 0
+  if (current > newest) {
+    throw new StartError(
+      `the database is at schema ${current}, this program knows up to ${newest}: run a newer Silo`,
+    )
+  }
+  return migrations.filter(({ version }) => !applied.includes(version))
+}
+
+/** What the server refuses a migration for, in a sentence. */
+function refusal(err: unknown, schema: string): unknown {
+  const INSUFFICIENT_PRIVILEGE = '42501'
+  if (!(err instanceof postgres.PostgresError && err.code === INSUFFICIENT_PRIVILEGE)) return err
+  return new StartError(
+    `the role of DATABASE_URL may not bring the schema ${schema} up to date (${err.message}): make it the owner of the tables`,
+  )
+}
+
 /**
  * Brings the database to the newest schema, forward only, in one transaction. Several instances may start at once: one
- * applies, the others wait for the lock and find nothing left to do.
- * @throws {StartError} when the database is newer than this program, or its server older than PostgreSQL 15
+ * applies, the others wait for the lock and find nothing left to do. Where there is nothing to do, nothing is written, so a
+ * database that is read-only will do.
+ * @returns the schema that has the tables
+ * @throws {StartError} when the database can't hold the service, or is newer than this program
  */
-export async function migrate(sql: Sql): Promise<void> {
-  const files = await migrationFiles()
-  await sql.begin(async (tx) => {
-    const [server] = await tx<{ version: number }[]>`
-      select current_setting('server_version_num')::integer as version
-    `
-    if (server && server.version < 150000) {
+export async function migrate(sql: Sql): Promise<string> {
+  const migrations = await readMigrations()
+  const { schema, isInstalled, trigramSchema, writable } = await inspectDatabase(sql)
+  if (isInstalled) {
+    const pending = pendingOf(migrations, await readApplied(sql, schema))
+    if (pending.length === 0) return schema
+    if (!writable) {
       throw new StartError(
-        `PostgreSQL 15 or newer is needed; this server is ${Math.floor(server.version / 10000)}`,
+        `the database takes no writes, and its schema is to be brought up to date (${pending.map(({ name }) => name).join(', ')}): make it writable first`,
       )
     }
-    await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`
-    await tx`
-      create table if not exists schema_migrations (
-        version    integer primary key,
-        name       text not null,
-        applied_at timestamptz not null default now()
-      )
-    `
-    const [applied] = await tx<
-      { version: number | null }[]
-    >`select max(version) as version from schema_migrations`
-    const current = applied?.version ?? 0
-    const newest = files.at(-1)?.version ?? 0
-    if (current > newest) {
-      throw new StartError(
-        `the database is at schema ${current}, this program knows up to ${newest}: run a newer Silo`,
-      )
-    }
-    for (const { version, name, text } of files.filter((file) => file.version > current)) {
-      await tx.unsafe(text)
-      await tx`insert into schema_migrations (version, name) values (${version}, ${name})`
-    }
-  })
+  }
+  try {
+    await sql.begin((tx) => apply(tx, migrations, schema, trigramSchema))
+  } catch (err) {
+    throw refusal(err, schema)
+  }
+  return schema
+}
+
+type Transaction = Parameters<Parameters<Sql['begin']>[1]>[0]
+
+async function apply(
+  tx: Transaction,
+  migrations: Migration[],
+  schema: string,
+  trigramSchema: string | undefined,
+): Promise<void> {
+  const path = new Set([schema, ...(trigramSchema === undefined ? [] : [trigramSchema])])
+  await tx`select set_config('search_path', ${[...path].map(quoteName).join(', ') + ', pg_temp'}, true)`
+  await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`
+  await tx`
+    create table if not exists schema_migrations (
+      version    integer primary key,
+      name       text not null,
+      applied_at timestamptz not null default now()
+    )
+  `
+  const applied = await tx<{ version: number }[]>`select version from schema_migrations order by version`
+  const pending = pendingOf(
+    migrations,
+    applied.map(({ version }) => version),
+  )
+  for (const { version, name, text } of pending) {
+    await tx.unsafe(text)
+    await tx`insert into schema_migrations (version, name) values (${version}, ${name})`
+  }
 }

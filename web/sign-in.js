@@ -5,6 +5,8 @@ const REFUSALS = {
   invalid_credentials: 'The username or the password is wrong.',
   invalid_request: 'Please give both a username and a password.',
   overloaded: 'Too many people are signing in at the moment. Please try again.',
+  server_read_only: 'The server is read-only, so nobody can sign in at the moment. Please try again later.',
+  database_unavailable: 'The database can’t be reached. Please try again later.',
   rate_limited: 'Too many attempts. Wait a minute, then try again.',
 }
 

@@ -1,0 +1,178 @@
+import { StartError } from '../errors.js'
+import type { Sql } from './connect.js'
+
+const OLDEST_VERSION = 15
+
+/** What a database is before anything is changed in it. */
+export interface Preflight {
+  /** The schema that has the service's tables, or is to have them. */
+  schema: string
+  /** The schema of the extension pg_trgm, where it is installed. */
+  trigramSchema: string | undefined
+  /** Whether the schema has the tables. */
+  isInstalled: boolean
+  writable: boolean
+}
+
+/** The relations that a first migration makes. */
+const RELATIONS = [
+  'users',
+  'tokens',
+  'items',
+  'past_revisions',
+  'revisions',
+  'categories',
+  'events',
+  'event_log',
+  'server_settings',
+  'instances',
+  'schema_migrations',
+]
+
+interface Facts {
+  version: number
+  encoding: string
+  database: string
+  role: string
+  writable: boolean
+  current_schema: string | null
+  may_create: boolean
+  may_extend: boolean
+  trigram_schema: string | null
+  may_use_trigrams: boolean
+  has_trigram: boolean
+  /** Schemas with the service's tables, those of the search path first, in its order. */
+  homes: { schema: string; in_path: boolean }[]
+  /** The relation of another application that is in the way in the current schema. */
+  obstacle: string | null
+}
+
+async function readFacts(sql: Sql): Promise<Facts> {
+  const [facts] = await sql<Facts[]>`
+    select current_setting('server_version_num')::integer / 10000 as version,
+           pg_encoding_to_char(d.encoding) as encoding,
+           d.datname as database,
+           current_user::text as role,
+           current_setting('transaction_read_only') = 'off' as writable,
+           coalesce(current_schema(), (select nspname from pg_namespace where nspname = 'public'))::text as current_schema,
+           coalesce(has_schema_privilege(coalesce(current_schema(), (select nspname from pg_namespace where nspname = 'public')), 'create'), false) as may_create,
+           has_database_privilege(d.oid, 'create') as may_extend,
+           (
+             select n.nspname::text
+               from pg_extension e
+               join pg_namespace n on n.oid = e.extnamespace
+              where e.extname = 'pg_trgm'
+           ) as trigram_schema,
+           coalesce((
+             select has_schema_privilege(extnamespace, 'usage')
+               from pg_extension
+              where extname = 'pg_trgm'
+           ), true) as may_use_trigrams,
+           exists (select from pg_available_extensions where name = 'pg_trgm') as has_trigram,
+           (
+             select coalesce(json_agg(json_build_object('schema', n.nspname, 'in_path', place is not null) order by place nulls last, n.nspname), '[]')
+               from pg_namespace n
+               left join unnest(current_schemas(false)) with ordinality as path (name, place) on path.name = n.nspname
+               join pg_class log on log.relnamespace = n.oid and log.relname = 'event_log'
+              where exists (select from pg_class where relnamespace = n.oid and relname = 'schema_migrations')
+                and exists (select from pg_class where relnamespace = n.oid and relname = 'server_settings')
+                and (place is not null or pg_has_role(log.relowner, 'usage'))
+           ) as homes,
+           (
+             select min(relname)::text
+               from pg_class
+              where relnamespace = (select oid from pg_namespace where nspname = current_schema())
+                and relname = any(${RELATIONS}::text[])
+           ) as obstacle
+      from pg_database d
+     where d.datname = current_database()
+  `
+  if (!facts) throw new Error('pg_database has no row of this database')
+  return facts
+}
+
+/** A name as SQL has it, whatever is in it. */
+export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/**
+ * Finds out whether a database can hold the service, and in which schema.
+ *
+ * The tables are looked for rather than taken for granted in the first schema of the search path: a path that is set later, and a
+ * schema that is named like the role, would otherwise lead to an empty second set of them.
+ * @throws {StartError} with what to do, where it can't
+ */
+export async function inspectDatabase(sql: Sql): Promise<Preflight> {
+  const facts = await readFacts(sql)
+  const { version, encoding, database, role, writable, current_schema, homes } = facts
+  if (version < OLDEST_VERSION) {
+    throw new StartError(`PostgreSQL ${OLDEST_VERSION} or newer is needed; this server is ${version}`)
+  }
+  if (encoding !== 'UTF8') {
+    throw new StartError(
+      `the database ${database} has the encoding ${encoding}, and text of any language needs UTF8: make another with ` +
+        `"create database … encoding 'UTF8' template template0" and name it in DATABASE_URL`,
+    )
+  }
+  const [home, second] = homes
+  if (home && second && !home.in_path) {
+    throw new StartError(
+      `the database ${database} has the service's tables in several schemas (${homes.map(({ schema }) => schema).join(', ')}), ` +
+        'and none is in the search path: name one by options=-c%20search_path%3D… in DATABASE_URL',
+    )
+  }
+  const trigramSchema = facts.trigram_schema ?? undefined
+  if (home) return { schema: home.schema, trigramSchema, isInstalled: true, writable }
+
+  if (current_schema === null) {
+    throw new StartError(
+      `the database ${database} has no schema to make tables in: create the one that the search path names`,
+    )
+  }
+  if (facts.obstacle !== null) {
+    throw new StartError(
+      `the schema ${current_schema} of the database ${database} has a table "${facts.obstacle}" of another application: ` +
+        'give the service a database of its own',
+    )
+  }
+  if (!writable) {
+    throw new StartError(
+      `the database ${database} is empty and takes no writes, so no tables can be made: make it writable, or name its primary`,
+    )
+  }
+  if (!facts.may_create) {
+    throw new StartError(
+      `the role ${role} may not make tables in the schema ${current_schema} of the database ${database}: ` +
+        `make it the owner ("alter database ${quoteName(database)} owner to ${quoteName(role)}")`,
+    )
+  }
+  checkTrigrams(facts)
+  return { schema: current_schema, trigramSchema, isInstalled: false, writable }
+}
+
+function checkTrigrams({
+  trigram_schema,
+  may_use_trigrams,
+  has_trigram,
+  may_extend,
+  role,
+  database,
+}: Facts): void {
+  if (!may_use_trigrams) {
+    throw new StartError(
+      `the role ${role} may not use the schema ${trigram_schema ?? ''}, which has the extension pg_trgm: ` +
+        `grant usage on schema ${trigram_schema ?? ''} to ${role}`,
+    )
+  }
+  if (trigram_schema !== null) return
+  if (!has_trigram) {
+    throw new StartError(
+      'the server does not have the extension pg_trgm: install the package that holds it, often postgresql-contrib',
+    )
+  }
+  if (!may_extend) {
+    throw new StartError(
+      `the role ${role} may not create extensions in the database ${database}: ` +
+        'let an administrator run "create extension pg_trgm" there, or make the role the owner',
+    )
+  }
+}

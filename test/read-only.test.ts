@@ -1,0 +1,218 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { chown, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { connect } from '../store/connect.js'
+import { createFirstAdmin } from '../store/users.js'
+import { createToken, startApp, testConfig } from './harness/app.js'
+import { buildApp } from '../app.js'
+import { createOwnedDatabase } from './harness/owned-database.js'
+import { PASSWORD, bearer } from './harness/people.js'
+import { serverUrl } from './harness/server-url.js'
+import { until } from './harness/until.js'
+import { Watcher, listen } from './harness/watcher.js'
+
+const execute = promisify(execFile)
+
+/** From a change of the database until the service says so, in ms. */
+const NOTICE_MS = 2000
+
+const modesOf = (watcher: Watcher) =>
+  watcher.seen.filter(({ type }) => type === 'server.state').map(({ data }) => data.mode)
+
+/** Everything that writes is refused as read-only, and everything that reads is served. */
+async function demandReadOnly(t: Test, app: FastifyInstance, token: string, reason: RegExp): Promise<void> {
+  const headers = bearer(token)
+  const writes = [
+    ['POST', '/api/items', { part_number: `N-${randomBytes(4).toString('hex')}` }],
+    ['PUT', '/api/items/A-1', { description: 'changed' }],
+    ['DELETE', '/api/items/A-1', undefined],
+    ['POST', '/api/auth/login', { username: 'admin', password: PASSWORD }],
+    ['POST', '/api/auth/tokens', { name: 'x' }],
+    ['POST', '/api/users', { username: 'lena', password: PASSWORD, role: 'viewer' }],
+    ['PUT', '/api/server/mode', { mode: 'normal' }],
+  ] as const
+  for (const [method, url, payload] of writes) {
+    const sent = url === '/api/auth/login' ? {} : headers
+    const response = await app.inject({ method, url, headers: sent, ...(payload && { payload }) })
+    t.equal(response.statusCode, 503, `${method} ${url}: ${response.body}`)
+    t.match(response.json(), { error: 'server_read_only', message: reason }, url)
+    t.ok(response.headers['retry-after'])
+  }
+  for (const url of [
+    '/api/items',
+    '/api/items/A-1',
+    '/api/items/A-1/revisions',
+    '/api/auth/me',
+    '/api/users',
+  ]) {
+    const response = await app.inject({ url, headers })
+    t.equal(response.statusCode, 200, `${url}: ${response.body}`)
+  }
+  const ready = await app.inject('/ready')
+  t.equal(ready.statusCode, 200)
+  t.match(ready.json(), { status: 'ok', mode: 'read-only', database: 'read-only' })
+}
+
+/** An application on the database, with an item, an admin and somebody who watches; its log is kept. */
+async function open(t: Test, databaseUrl: string) {
+  const lines: string[] = []
+  const app = await buildApp(testConfig(databaseUrl, { LOG_LEVEL: 'warn' }), {
+    write: (line) => void lines.push(line),
+  })
+  t.teardown(() => app.close())
+  await app.ready()
+  await createFirstAdmin(app.db, 'admin', PASSWORD)
+  const token = await createToken(app.db, 'admin')
+  await app.inject({
+    method: 'POST',
+    url: '/api/items',
+    headers: bearer(token),
+    payload: { part_number: 'A-1' },
+  })
+  const watcher = await Watcher.open(t, await listen(app), { token })
+  await watcher.untilSeen('server.state')
+  return { app, token, watcher, lines }
+}
+
+t.test(
+  'a database that its operator makes read-only is noticed within two seconds, and so is its end',
+  async (t) => {
+    const { name, owner, superuser, administer, terminate } = await createOwnedDatabase(t)
+    const { app, token, watcher, lines } = await open(t, owner)
+    await administer(`alter database ${name} set default_transaction_read_only = on`)
+    await terminate()
+    await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
+    await demandReadOnly(t, app, token, /^The database (was made read-only|takes no writes)/)
+
+    // Who may write all the same is in the feed as ever.
+    const operator = connect(superuser, 1, { settings: { default_transaction_read_only: 'off' } })
+    t.teardown(() => operator.end())
+    await operator`insert into items (part_number) values ('OP-1')`
+    await until(
+      () => watcher.events.some(({ data }) => data.part_number === 'OP-1'),
+      'the event of the operator',
+    )
+
+    const began = lines.length
+    await new Promise((resolve) => setTimeout(resolve, 5000))
+    t.strictSame(lines.slice(began), [], 'nothing is said again while it lasts')
+
+    // Connections that are open keep what they began with: nobody ends them.
+    await administer(`alter database ${name} reset default_transaction_read_only`)
+    await until(() => modesOf(watcher).at(-1) === 'normal', 'the stream says so', NOTICE_MS)
+    const created = await app.inject({
+      method: 'POST',
+      url: '/api/items',
+      headers: bearer(token),
+      payload: { part_number: 'A-2' },
+    })
+    t.equal(created.statusCode, 201, created.body)
+    await until(() => watcher.events.some(({ data }) => data.part_number === 'A-2'), 'its event')
+    t.notOk(lines.some((line) => line.includes('"level":50') && !line.includes('takes no writes')))
+  },
+)
+
+t.test('a write that is refused as read-only is evidence: the mode follows it', async (t) => {
+  const { name, owner, administer } = await createOwnedDatabase(t)
+  const { app, token, watcher } = await open(t, owner)
+  await administer(`alter database ${name} set default_transaction_read_only = on`)
+  // Only the pool of requests begins anew; the pulse's connection doesn't know.
+  await administer(`
+    select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}' 
+       and query not like '%generate_series%' and query not like '%server_settings%'
+  `)
+  const create = () =>
+    app.inject({
+      method: 'POST',
+      url: '/api/items',
+      headers: bearer(token),
+      payload: { part_number: `N-${randomBytes(4).toString('hex')}` },
+    })
+  await until(async () => (await create()).body.includes('server_read_only'), 'a write is refused')
+  await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
+})
+
+t.test('a start on a read-only database serves reads', async (t) => {
+  const { name, owner, administer, terminate } = await createOwnedDatabase(t)
+  const { app: first, token } = await open(t, owner)
+  await first.close()
+  await administer(`alter database ${name} set default_transaction_read_only = on`)
+  await terminate()
+  const app = await startApp(t, { databaseUrl: owner })
+  await demandReadOnly(t, app, token, /^The database (was made read-only|takes no writes)/)
+})
+
+const mount = (folder: string) =>
+  execute('mount', ['-t', 'tmpfs', '-o', 'size=32m,mode=755', 'tmpfs', folder])
+
+/** Why no disk of a test's own can be had here, or false. */
+async function whyNoDisk(): Promise<string | false> {
+  if (process.getuid?.() !== 0) return 'only root can mount a disk'
+  const folder = await mkdtemp(join(tmpdir(), 'silo-disk-'))
+  try {
+    await mount(folder)
+    await execute('umount', [folder])
+    return false
+  } catch {
+    return 'no disk can be mounted here, not even by root'
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** A disk of 32 MB, as a tablespace of the server. */
+async function mountDisk(t: Test): Promise<{ folder: string; tablespace: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'silo-disk-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  await mount(folder)
+  t.teardown(() => execute('umount', [folder]))
+  const admin = connect(serverUrl(), 1)
+  const [server] = await admin<{ data: string }[]>`select current_setting('data_directory') as data`
+  const { uid, gid } = await stat(server?.data ?? '')
+  const space = join(folder, 'space')
+  await execute('mkdir', [space])
+  await chown(space, uid, gid)
+  const tablespace = `silo_disk_${randomBytes(4).toString('hex')}`
+  await admin.unsafe(`create tablespace ${tablespace} location '${space}'`)
+  t.teardown(async () => {
+    await admin.unsafe(`drop tablespace ${tablespace}`)
+    await admin.end()
+  })
+  return { folder, tablespace }
+}
+
+t.test('a full disk is read-only until there is space again', { skip: await whyNoDisk() }, async (t) => {
+  const disk = await mountDisk(t)
+  const { owner } = await createOwnedDatabase(t, `tablespace ${disk.tablespace}`)
+  const { app, token, watcher } = await open(t, owner)
+  const filling = join(disk.folder, 'filling')
+  await writeFile(filling, Buffer.alloc(64 * 1024 * 1024)).catch(() => undefined)
+  await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
+  const ready = await app.inject('/ready')
+  t.match(ready.json(), { mode: 'read-only', database: 'read-only' })
+  const headers = bearer(token)
+  const refused = await app.inject({
+    method: 'POST',
+    url: '/api/items',
+    headers,
+    payload: { part_number: 'B-1' },
+  })
+  t.equal(refused.statusCode, 503)
+  t.match(refused.json(), { error: 'server_read_only', message: "The database's disk is full." })
+  t.equal((await app.inject({ url: '/api/items/A-1', headers })).statusCode, 200)
+
+  await rm(filling)
+  await until(() => modesOf(watcher).at(-1) === 'normal', 'the stream says so', NOTICE_MS)
+  const created = await app.inject({
+    method: 'POST',
+    url: '/api/items',
+    headers,
+    payload: { part_number: 'B-1' },
+  })
+  t.equal(created.statusCode, 201, created.body)
+})
