@@ -52,7 +52,7 @@ const START_PAUSE_MS = 500
 const WATCH_MS = 1000
 /** A server that was started again this often within that time will not stay, in ms. */
 const MAX_RESTARTS = 5
-const RESTARTS_WITHIN_MS = 60_000
+const RESTARTS_WITHIN_MS = 300_000
 
 /** What the data folder holds: the database as a whole, or what a start that was cut short left of one. */
 const CLUSTER = 'cluster'

@@ -71,7 +71,7 @@ t.test('a server that ends again and again ends the service, with one sentence',
   t.equal(await service.exit(), 1)
   t.match(
     service.stderr,
-    /silo: (the embedded PostgreSQL ended 5 times within 60 s; why is at the end of|PostgreSQL does not start; why is at the end of) .*postgres\.log/,
+    /silo: (the embedded PostgreSQL ended 5 times within 300 s; why is at the end of|PostgreSQL does not start; why is at the end of) .*postgres\.log/,
   )
 })
 
