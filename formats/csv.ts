@@ -2,8 +2,9 @@ import { stringify } from 'csv-stringify/sync'
 import { ApiError } from '../errors.js'
 import { JsonError, parseJson, stringifyJson } from '../lib/json.js'
 import type { PropertyUse } from '../schemas/export.js'
-import type { Item } from '../schemas/items.js'
+import type { Formulas, Item } from '../schemas/items.js'
 import { CsvLimitError, readRecords } from './csv-records.js'
+import { escapeFormula, looksLikeFormula, unescapeFormula } from './formulas.js'
 import type { Row } from './rows.js'
 
 /**
@@ -14,6 +15,9 @@ const LIMITS = { maxLength: 1024 * 1024, maxCells: 2000 }
 
 /** Every further property of an export goes to the column `properties`. */
 const MAX_PROPERTY_COLUMNS = 500
+
+/** The column, empty in each row, by which an import knows that formulas of the file are escaped. */
+const ESCAPED_MARK = 'formulas_escaped'
 
 /** The headers that mean a field, without case, spaces, dashes and underscores; any other is a property. */
 const FIELDS = new Map([
@@ -27,6 +31,7 @@ const FIELDS = new Map([
   ['sourcing', 'sourcing_type'],
   ['sourcingtype', 'sourcing_type'],
   ['properties', 'properties'],
+  ['formulasescaped', ESCAPED_MARK],
 ])
 
 interface Column {
@@ -85,6 +90,8 @@ function readCell(field: string, cell: string): unknown {
       return cell.trim().toLowerCase()
     case 'properties':
       return parseJson(cell)
+    case ESCAPED_MARK:
+      throw new RowError(ESCAPED_MARK, 'must be empty: the column only says that formulas are escaped')
     default:
       return cell
   }
@@ -111,7 +118,7 @@ function joinProperties(object: unknown, columns: Record<string, string>): unkno
   return { ...object, ...columns }
 }
 
-function readValue(columns: Column[], cells: string[]): Record<string, unknown> {
+function readValue(columns: Column[], escaped: boolean, cells: string[]): Record<string, unknown> {
   if (cells.length > columns.length) {
     throw new RowError('row', `has ${cells.length} cells, the header only ${columns.length}`)
   }
@@ -119,7 +126,8 @@ function readValue(columns: Column[], cells: string[]): Record<string, unknown> 
   const properties: Record<string, string> = {}
   for (const [index, given] of cells.entries()) {
     if (given === '') continue
-    const cell = given.normalize('NFC')
+    // The form comes last: "=" with a combining stroke is one character in NFC, and would not be known as escaped.
+    const cell = (escaped ? unescapeFormula(given) : given).normalize('NFC')
     const { header, field } = columns[index] ?? { header: '', field: undefined }
     if (header === '') throw new RowError(`column ${index + 1}`, 'has a cell, but no header')
     if (field === undefined) properties[header] = cell
@@ -131,9 +139,9 @@ function readValue(columns: Column[], cells: string[]): Record<string, unknown> 
   return value
 }
 
-function readCells(row: number, columns: Column[], cells: string[]): Row {
+function readCells(row: number, columns: Column[], escaped: boolean, cells: string[]): Row {
   try {
-    return { row, value: readValue(columns, cells) }
+    return { row, value: readValue(columns, escaped, cells) }
   } catch (error) {
     if (!(error instanceof RowError || error instanceof JsonError)) throw error
     const field = error instanceof RowError ? error.field : 'properties'
@@ -149,16 +157,18 @@ function readCells(row: number, columns: Column[], cells: string[]): Row {
 export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row> {
   let row = 0
   let columns: Column[] | undefined
+  let escaped = false
   try {
     for await (const record of readRecords(text, LIMITS)) {
       if (columns === undefined) {
         if ('broken' in record) throw invalid('header', record.broken)
         columns = readHeader(record.cells)
+        escaped = columns.some(({ field }) => field === ESCAPED_MARK)
         continue
       }
       row += 1
       if ('broken' in record) yield { row, errors: [{ field: 'row', message: record.broken }] }
-      else if (record.cells.some((cell) => cell !== '')) yield readCells(row, columns, record.cells)
+      else if (record.cells.some((cell) => cell !== '')) yield readCells(row, columns, escaped, record.cells)
     }
   } catch (error) {
     if (error instanceof CsvLimitError)
@@ -170,10 +180,14 @@ export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row>
 
 const EXPORTED = ['part_number', 'item_type', 'description', 'long_description', 'sourcing_type'] as const
 
-/** Which properties get a column: those that an import would read back as they are. */
-function propertyColumns(inUse: readonly PropertyUse[]): string[] {
+/**
+ * Which properties get a column: those that an import would read back as they are, and whose name can be a header. An escaped
+ * name would be another name for programs that read the file, so such a property goes to the column `properties`.
+ */
+function propertyColumns(inUse: readonly PropertyUse[], formulas: Formulas): string[] {
   return inUse
     .filter(({ name, text }) => text && name !== '' && name === name.trim() && fieldOf(name) === undefined)
+    .filter(({ name }) => formulas === 'plain' || !looksLikeFormula(name))
     .slice(0, MAX_PROPERTY_COLUMNS)
     .map(({ name }) => name)
 }
@@ -182,7 +196,7 @@ function propertyColumns(inUse: readonly PropertyUse[]): string[] {
  * The cells of an item; the last one holds, as JSON, what has no column. An empty text can't be told from no cell, so it goes
  * there too, like all that is no text, and like a property that came into use after the header was written.
  */
-function cellsOf(columns: readonly string[], item: Item): (string | null | undefined)[] {
+function cellsOf(columns: readonly string[], item: Item): (string | null)[] {
   const others = new Map(Object.entries(item.properties))
   const cells = columns.map((name) => {
     const value = others.get(name)
@@ -197,16 +211,20 @@ function cellsOf(columns: readonly string[], item: Item): (string | null | undef
 /** A bare CR would end the record for `readCsv`, though it does not for `stringify`. */
 const STRINGIFY = { quoted_match: /\r/ }
 
-/** Writes items, which come in batches, as a CSV file that `readCsv` reads back as they are. */
+/** Writes items, which come in batches, as a CSV file that `readCsv` reads back as they are, with formulas escaped or not. */
 export async function* writeCsv(
   inUse: readonly PropertyUse[],
   batches: AsyncIterable<Item[]>,
+  formulas: Formulas,
 ): AsyncGenerator<string> {
-  const columns = propertyColumns(inUse)
-  yield stringify([[...EXPORTED, ...columns, 'properties']], STRINGIFY)
+  const columns = propertyColumns(inUse, formulas)
+  const mark = formulas === 'escaped' ? [ESCAPED_MARK] : []
+  yield stringify([[...EXPORTED, ...columns, 'properties', ...mark]], STRINGIFY)
+  const escape = (cell: string | null) => cell && escapeFormula(cell)
   for await (const items of batches) {
+    const rows = items.map((item) => cellsOf(columns, item))
     yield stringify(
-      items.map((item) => cellsOf(columns, item)),
+      formulas === 'escaped' ? rows.map((cells) => [...cells.map(escape), '']) : rows,
       STRINGIFY,
     )
   }

@@ -9,6 +9,7 @@ import { namedTags, tagOf } from '../lib/entity-tags.js'
 import { IfMatch, IfNoneMatch } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import {
+  type Formulas,
   Item,
   ItemChange,
   ItemIdParams,
@@ -90,11 +91,11 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   const tags = ['items']
   const createItem = itemCreator(() => app.db)
 
-  async function sendCsv(reply: FastifyReply, filter: Filter): Promise<FastifyReply> {
+  async function sendCsv(reply: FastifyReply, filter: Filter, formulas: Formulas): Promise<FastifyReply> {
     const run = <T>(work: (sql: Sql) => Promise<T>) =>
       app.runList(reply.request, work, EXPORT_STATEMENT_TIMEOUT_MS)
     const uses = await run((sql) => readPropertyUse(sql, filter))
-    const file = Readable.from(writeCsv(uses, exportItems(run, filter)))
+    const file = Readable.from(writeCsv(uses, exportItems(run, filter), formulas))
     reply.raw.setTimeout(EXPORT_STALLED_MS, () => reply.raw.destroy())
     return reply
       .type('text/csv; charset=utf-8')
@@ -159,7 +160,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       }
       reply.header('vary', 'accept')
       if (request.accepts().type(['application/json', 'text/csv']) === 'text/csv')
-        return sendCsv(reply, filter)
+        return sendCsv(reply, filter, request.query.formulas)
 
       // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
       const event_cursor = app.sse.head

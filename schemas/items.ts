@@ -151,8 +151,19 @@ export const ItemFilter = Type.Object(
 )
 export type Sort = Static<typeof ItemFilter>['sort']
 
+/** What a CSV file does with texts that a spreadsheet would take for formulas. */
+const Formulas = Type.Unsafe<'escaped' | 'plain'>({
+  type: 'string',
+  enum: ['escaped', 'plain'],
+  default: 'escaped',
+  description:
+    'Of CSV alone. "escaped" puts an apostrophe before each text that a spreadsheet would take for a formula, which an ' +
+    'import takes away again; "plain" gives texts as they are, for programs that are no spreadsheets.',
+})
+export type Formulas = Static<typeof Formulas>
+
 export const ItemQuery = Type.Object(
-  { ...ItemFilter.properties, limit: PageSize, cursor: Type.Optional(Cursor) },
+  { ...ItemFilter.properties, limit: PageSize, cursor: Type.Optional(Cursor), formulas: Formulas },
   { additionalProperties: false },
 )
 
