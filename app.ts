@@ -5,7 +5,9 @@ import type { AppConfig } from './config.js'
 import { splitTarget } from './lib/site.js'
 import auth from './plugins/auth.js'
 import bodies from './plugins/bodies.js'
+import cacheControl from './plugins/cache-control.js'
 import database from './plugins/database.js'
+import emptyBodies from './plugins/empty-bodies.js'
 import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
 import forwarded from './plugins/forwarded.js'
 import handlerTimeout from './plugins/handler-timeout.js'
@@ -20,6 +22,7 @@ import securityHeaders from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
 import site from './plugins/site.js'
 import sse from './plugins/sse.js'
+import unknownAddresses from './plugins/unknown-addresses.js'
 import unreadBodies from './plugins/unread-bodies.js'
 import validation from './plugins/validation.js'
 import authRoutes from './routes/auth.js'
@@ -83,14 +86,18 @@ export async function buildApp(
 
   app.decorate('config', config)
   await app.register(errors)
+  // First, so that also what another plugin refuses carries their headers.
+  await app.register(securityHeaders)
+  await app.register(cacheControl)
   await app.register(forwarded)
   await app.register(handlerTimeout)
   await app.register(unreadBodies)
+  await app.register(emptyBodies)
   await app.register(bodies)
   await app.register(validation)
-  await app.register(securityHeaders)
   await app.register(site)
   await app.register(publicBodies)
+  await app.register(unknownAddresses)
   await app.register(openapi)
   await app.register(database)
   await app.register(mode)

@@ -13,6 +13,7 @@ export const ERRORS = {
   revision_not_found: [404, 'There is no such revision.'],
   user_not_found: [404, 'There is no such user.'],
   token_not_found: [404, 'There is no such token.'],
+  method_not_allowed: [405, 'This address does not take this method.'],
   request_timeout: [408, 'The request took too long to arrive.'],
   part_number_taken: [409, 'An item with this part number exists.'],
   username_taken: [409, 'A user with this name exists.'],

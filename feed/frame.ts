@@ -1,3 +1,4 @@
+import { escapeSeparatorBytes, escapeSeparators } from '../lib/line-separators.js'
 import type { LoggedEvent, Position } from '../schemas/events.js'
 import { formatCursor } from './cursor.js'
 import { type Filterable, Outline } from './filter.js'
@@ -22,14 +23,14 @@ export const lengthOf = ({ start, end }: Entry): number => end - start
  * ours, and JSON escapes every control character.
  */
 export function encodeFrame(id: string, type: string, data: unknown): string {
-  return `${headOf(id, type)}${JSON.stringify(data)}${END}`
+  return `${headOf(id, type)}${escapeSeparators(JSON.stringify(data))}${END}`
 }
 
 const DATA = '\ndata: '
 const END = '\n\n'
 const headOf = (id: string, type: string): string => `id: ${id}\nevent: ${type}${DATA}`
 
-/** An event's frame before it has a place: its head is ASCII, its data the log's own bytes. */
+/** An event's frame before it has a place: its head is ASCII, its data the log's own bytes, with no separator of lines in them. */
 interface Frame extends Filterable, Position {
   head: string
   data: Uint8Array
@@ -56,7 +57,8 @@ export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): En
   let frames: Frame[] = []
   let total = 0
   for (const event of events) {
-    const { id, check, type, part_number, data } = event
+    const { id, check, type, part_number } = event
+    const data = escapeSeparatorBytes(event.data)
     const head = headOf(formatCursor(epoch, event), type)
     const length = head.length + data.length + END.length
     if (total > 0 && total + length > WRITE_BYTES) {

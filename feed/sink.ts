@@ -8,7 +8,7 @@ import { type Block, LAST_CHUNK } from './frame.js'
  * Compression would hold events back until its window fills, and a proxy's buffer would too. The connection ends with
  * the stream, so that a shutdown does not wait for the client to let go of it.
  */
-const HEADERS = {
+export const STREAM_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store, no-transform',
   'x-accel-buffering': 'no',
@@ -74,7 +74,7 @@ export class ResponseSink implements Sink {
     // What bounds a request is no bound of a stream.
     socket.setTimeout(0)
     const chunked = response.req.httpVersion !== '1.0'
-    socket.write(encodeHead({ ...headers, ...HEADERS, ...(chunked && CHUNKED) }))
+    socket.write(encodeHead({ ...headers, ...STREAM_HEADERS, ...(chunked && CHUNKED) }))
     // Kept for a response that is still to be sent; ten thousand idle streams would keep them ten thousand times.
     for (const name of response.getHeaderNames()) response.removeHeader(name)
     return new ResponseSink(socket, chunked, patience)

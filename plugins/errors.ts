@@ -6,6 +6,7 @@ import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
 import { rightError } from '../store/author.js'
+import { CACHE_CONTROL } from './cache-control.js'
 import { LINGER_MS } from './unread-bodies.js'
 
 /** Fastify's own errors that are the client's, and what the API calls them. */
@@ -108,7 +109,7 @@ function toApiError(error: FastifyError | ApiError | Error): ApiError {
 /** What an answer carries that passes no hook, and so no other plugin's hands. */
 const BARE_HEADERS = {
   'content-type': 'application/json; charset=utf-8',
-  'cache-control': 'no-store',
+  'cache-control': CACHE_CONTROL,
   'content-security-policy': "default-src 'none'",
   'x-content-type-options': 'nosniff',
 }
@@ -179,11 +180,12 @@ export default fp(
         .type('application/json; charset=utf-8')
         .send(answer.body)
     })
-    // Node would answer 417, in no form; an expectation that is not known may be passed over (RFC 9110, section 10.1.1).
-    app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+    // Set before there are hooks, or they would not run for it.
     app.setNotFoundHandler(() => {
       throw new ApiError('not_found')
     })
+    // Node would answer 417, in no form; an expectation that is not known may be passed over (RFC 9110, section 10.1.1).
+    app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   },
   { name: 'errors' },
 )

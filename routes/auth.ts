@@ -47,10 +47,6 @@ const toAccount = (principal: Principal): Account => ({
 
 /** Sign-in, sign-out, and the API tokens of whoever asks. */
 const auth: FastifyPluginAsyncTypebox = async (app) => {
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.header('cache-control', 'no-store')
-  })
-
   /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
   async function signIn({ username, password }: Credentials): Promise<Principal> {
     await app.requireWritableDatabase()

@@ -1,4 +1,4 @@
-import fastifyAccepts from '@fastify/accepts'
+import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -7,7 +7,10 @@ import type { Connection, Start } from '../feed/connection.js'
 import { formatCursor } from '../feed/cursor.js'
 import { Filter } from '../feed/filter.js'
 import { decodeData } from '../feed/frame.js'
-import { ResponseSink } from '../feed/sink.js'
+import { ResponseSink, STREAM_HEADERS } from '../feed/sink.js'
+import { preferredType } from '../lib/accept.js'
+import { findCursor, isCursorParameter } from '../lib/cursor-parameters.js'
+import { escapeSeparators } from '../lib/line-separators.js'
 import { networkOf } from '../lib/address.js'
 import {
   EVENT_TYPES,
@@ -17,12 +20,17 @@ import {
   MAX_PATTERNS,
   MAX_WAIT_S,
 } from '../schemas/events.js'
+import { HeldResponses } from './held-responses.js'
 import { Slots } from './slots.js'
 
 /** How long a stream may take to read what is left when it ends, at most, in ms. */
 const END_GRACE_MS = 2000
 /** A stream that makes no progress at all for this long is cut, in ms. */
 const STALL_MS = 60_000
+/** How long the refusal of a stream is held back: for clients that reconnect at once, whatever `retry:` says. In ms. */
+const HOLD_MS = { full: [3000, 4500], databaseLost: [1000, 2000] } as const
+/** Refusals that are held back at a time. Beyond that they are sent at once. */
+const MAX_HELD = 1000
 
 const invalid = (field: string, message: string) =>
   new ApiError('invalid_request', { details: [{ field, message }] })
@@ -43,13 +51,24 @@ function readFilter(query: EventQuery): Filter {
   return types || partNumbers ? new Filter({ types, partNumbers }) : Filter.everything
 }
 
-/** Where the client left off. The header is the one a browser keeps current itself, so it wins. */
-function readCursor(
-  request: FastifyRequest,
-  { since, lastEventId, last_event_id }: EventQuery,
-): string | undefined {
-  const header = request.headers['last-event-id']
-  return [header].flat()[0] || since || lastEventId || last_event_id || undefined
+/** Where the client left off (lib/cursor-parameters.ts). */
+function readCursor({ raw: { rawHeaders }, url }: FastifyRequest): string | undefined {
+  const found = findCursor(rawHeaders, url)
+  if ('conflict' in found) throw invalid(found.conflict, 'came more than once, with different values')
+  return found.cursor
+}
+
+/** Parameters that only pages have: they say what is meant where `Accept` does not. */
+const PAGE_PARAMETERS = ['last', 'limit', 'wait']
+
+function wantsPage({ headers, url }: FastifyRequest): boolean {
+  const query = new URLSearchParams(url.slice(url.indexOf('?') + 1))
+  const hasPageParameter = url.includes('?') && PAGE_PARAMETERS.some((name) => query.has(name))
+  const preferred = preferredType(
+    headers.accept,
+    hasPageParameter ? ['application/json', 'text/event-stream'] : ['text/event-stream', 'application/json'],
+  )
+  return preferred === 'application/json'
 }
 
 const isTheirFault = (error: Error): boolean =>
@@ -77,7 +96,6 @@ const randomBetween = (least: number, most: number) => Math.round(least + Math.r
 
 /** `GET /api/events`: the live feed, or pages of the same log for those who ask for JSON. */
 const events: FastifyPluginAsyncTypebox = async (app) => {
-  await app.register(fastifyAccepts)
   const { feed } = app.sse
   const everybody = new Slots(app.config.SSE_MAX_CLIENTS)
   const perAddress = new Slots(app.config.SSE_MAX_CLIENTS_PER_ADDRESS)
@@ -85,62 +103,101 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   const endGraceMs = Math.min(END_GRACE_MS, (app.config.SHUTDOWN_TIMEOUT_MS - app.config.DRAIN_DELAY_MS) / 4)
   const patience = { endGraceMs, stallMs: STALL_MS }
 
-  const wantsJson = (request: FastifyRequest): boolean =>
-    request.accepts().type(['text/event-stream', 'application/json']) === 'application/json'
+  const held = new HeldResponses(MAX_HELD)
+  app.mode.onChange((mode) => mode === 'draining' && held.releaseAll())
 
-  /** Any status but 200 would stop a browser's EventSource for good: a stream we can't serve now is told to come back. */
-  function turnAway(reply: FastifyReply, retryMs: number, text = ''): FastifyReply {
+  /** What gives the slots of a request back. */
+  const taken = new WeakMap<FastifyRequest, (() => void)[]>()
+
+  /**
+   * Refuses a stream with status 200, since any other would stop a browser's EventSource for good. `retry:` shares its block
+   * with an event: many clients take it only with one.
+   */
+  function turnAway(reply: FastifyReply, retryMs: number, type: string, data: object): FastifyReply {
     return reply
       .code(200)
       .headers({ 'cache-control': 'no-store, no-transform', connection: 'close' })
       .type('text/event-stream; charset=utf-8')
-      .send(`retry: ${retryMs}\n${text}\n`)
+      .send(`retry: ${retryMs}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`)
   }
 
-  /** For what is over in a moment: the database is away, or this instance ends. */
-  function askBackSoon(reply: FastifyReply): FastifyReply {
-    const state = `event: server.state\ndata: ${JSON.stringify({ mode: app.mode.current })}\n`
-    return turnAway(reply, randomBetween(2000, 5000), state)
+  /** Holds the refusal of a stream back, for as long as its client waits for it. It keeps no slot meanwhile. */
+  async function holdBack(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    [least, most]: readonly [number, number],
+  ): Promise<void> {
+    giveBack(request)
+    if (request.method === 'HEAD' || app.mode.current === 'draining') return
+    await held.hold(randomBetween(least, most), (release) => whenOver(request, reply, release))
   }
 
-  /** Where there is no place for this request: a stream comes back later, others get the error. */
-  function refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  /** Refuses a stream for a reason that is over in a moment: the database is away, or this instance ends. */
+  async function askBackSoon(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    if (app.mode.databaseLost) await holdBack(request, reply, HOLD_MS.databaseLost)
+    return turnAway(reply, randomBetween(2000, 5000), 'server.state', { mode: app.mode.current })
+  }
+
+  /** Refuses a request that found no slot free: a stream is told to come back later, a page gets the error. */
+  async function refuse(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const retryMs = randomBetween(20_000, 60_000)
-    if (!wantsJson(request)) return turnAway(reply, retryMs)
-    throw new ApiError('overloaded', { headers: { 'retry-after': String(Math.round(retryMs / 1000)) } })
+    if (wantsPage(request)) {
+      throw new ApiError('overloaded', { headers: { 'retry-after': String(Math.round(retryMs / 1000)) } })
+    }
+    await holdBack(request, reply, HOLD_MS.full)
+    return turnAway(reply, retryMs, 'heartbeat', {})
   }
 
   async function admit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
-    if (wantsJson(request)) {
+    reply.header('vary', 'Accept')
+    if (wantsPage(request)) {
       if (app.mode.databaseLost) throw new ApiError('database_unavailable')
-    } else if (app.mode.databaseLost || !feed.isOpen) return askBackSoon(reply)
-    return takePlaces(request, reply, [
+    } else if (app.mode.databaseLost || !feed.isOpen) return askBackSoon(request, reply)
+    return takeSlots(request, reply, [
       [everybody, 'everybody'],
       [perAddress, networkOf(request.ip, 64)],
     ])
   }
 
   async function admitUser(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
-    return takePlaces(request, reply, [[perUser, request.principal.user_id]])
+    return takeSlots(request, reply, [[perUser, request.principal.user_id]])
   }
 
-  /** Places are taken before anything is waited for, and kept until the connection is closed: a rush can't outrun them. */
-  function takePlaces(
+  /** Slots are taken before anything is waited for, and kept until the connection is closed: a rush can't outrun them. */
+  function takeSlots(
     request: FastifyRequest,
     reply: FastifyReply,
     wanted: [Slots, string][],
-  ): FastifyReply | undefined {
+  ): Promise<FastifyReply> | undefined {
     for (const [slots, key] of wanted) {
       const leave = slots.take(key)
       if (!leave) return refuse(request, reply)
-      whenOver(request, reply, leave)
+      const leaves = taken.get(request)
+      if (leaves) leaves.push(leave)
+      else {
+        taken.set(request, [leave])
+        whenOver(request, reply, () => giveBack(request))
+      }
     }
+    // A HEAD is answered as the GET would be, and opens nothing.
+    if (request.method === 'HEAD') giveBack(request)
     return undefined
+  }
+
+  function giveBack(request: FastifyRequest): void {
+    for (const leave of taken.get(request)?.splice(0) ?? []) leave()
+  }
+
+  /** The head that `stream` sends, for HEAD. */
+  function headOfStream(request: FastifyRequest, query: EventQuery, reply: FastifyReply): FastifyReply {
+    readFilter(query)
+    readCursor(request)
+    return reply.headers(STREAM_HEADERS).send(Readable.from([]))
   }
 
   async function stream(request: FastifyRequest, query: EventQuery, reply: FastifyReply): Promise<void> {
     const filter = readFilter(query)
-    const start = await feed.locate(readCursor(request, query))
+    const start = await feed.locate(readCursor(request))
     reply.hijack()
     // Fastify waits for the end that a stream's response never has, and would keep request and reply in memory till then.
     reply.raw.removeAllListeners('finish').removeAllListeners('error')
@@ -184,13 +241,14 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
 
   async function page(request: FastifyRequest, query: EventQuery, reply: FastifyReply) {
     const filter = readFilter(query)
-    const start: Start = await feed.locate(readCursor(request, query) ?? 'earliest')
+    const waitS = request.method === 'HEAD' ? 0 : query.wait
+    const start: Start = await feed.locate(readCursor(request) ?? 'earliest')
     const found =
       query.last !== undefined
         ? await feed.readNewest(filter, query.last)
-        : await readPage(query, start, filter, patienceOf(reply, query.wait))
+        : await readPage(query, start, filter, patienceOf(reply, waitS))
     // What was held back is for those who may read when it comes, not only when they asked.
-    if (query.wait > 0 && !(await app.findPrincipal(request))) throw new ApiError('unauthenticated')
+    if (waitS > 0 && !(await app.findPrincipal(request))) throw new ApiError('unauthenticated')
     const { head } = feed
     if ('reset' in found) {
       const { epoch } = feed.history
@@ -212,16 +270,20 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     '/api/events',
     {
       config: { withoutDatabase: true, timeoutMs: 1000 * (MAX_WAIT_S + 15) },
-      exposeHeadRoute: false,
       onRequest: [admit, app.requireRole('viewer'), admitUser],
       // The database can go while the client is signed in or its cursor looked up, before anybody knows.
       errorHandler: (error, request, reply) => {
-        if (wantsJson(request) || isTheirFault(error)) throw error
+        if (wantsPage(request) || isTheirFault(error)) throw error
         request.log.warn({ err: error }, 'a stream could not be opened')
-        void askBackSoon(reply)
+        void askBackSoon(request, reply)
       },
       // What a page holds is JSON from the log: matching each event with each kind of event again would tell nothing new.
-      serializerCompiler: () => (page) => JSON.stringify(page),
+      serializerCompiler: () => (page) => escapeSeparators(JSON.stringify(page)),
+      // The cursor is read from the request itself, in whatever way it is written.
+      preValidation: async ({ query }) => {
+        for (const name of Object.keys(query))
+          if (isCursorParameter(name)) Reflect.deleteProperty(query, name)
+      },
       schema: {
         tags: ['feed'],
         summary: 'Every change, live (text/event-stream) or in pages (application/json)',
@@ -240,7 +302,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      if (wantsJson(request)) return page(request, request.query, reply)
+      if (wantsPage(request)) return page(request, request.query, reply)
+      if (request.method === 'HEAD') return headOfStream(request, request.query, reply)
       await stream(request, request.query, reply)
     },
   )

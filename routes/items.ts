@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
-import accepts from '@fastify/accepts'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ApiError } from '../errors.js'
 import { writeCsv } from '../formats/csv.js'
+import { preferredType } from '../lib/accept.js'
 import { namedTags, tagOf } from '../lib/entity-tags.js'
 import { IfMatch, IfNoneMatch } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
@@ -80,7 +80,6 @@ function readTime(field: string, text: string | undefined): Date | undefined {
 
 /** Items: made, listed, read, changed and archived. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
-  await app.register(accepts)
   app.addHook('onSend', writeNumbers)
   const read = { onRequest: app.requireRole('viewer') }
   const write = {
@@ -90,6 +89,11 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   }
   const tags = ['items']
   const createItem = itemCreator(() => app.db)
+
+  /** Also for refusals: a cache must not keep one for those who accept something else. */
+  async function varyByAccept(_request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    reply.header('vary', 'accept')
+  }
 
   async function sendCsv(reply: FastifyReply, filter: Filter, formulas: Formulas): Promise<FastifyReply> {
     const run = <T>(work: (sql: Sql) => Promise<T>) =>
@@ -137,7 +141,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     '/api/items',
     {
       config: { timeoutMs: EXPORT_TIMEOUT_MS },
-      ...read,
+      onRequest: [varyByAccept, app.requireRole('viewer')],
       schema: {
         tags,
         summary: 'List and search items, page by page',
@@ -158,9 +162,9 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         item_type,
         updated_since: readTime('updated_since', request.query.updated_since),
       }
-      reply.header('vary', 'accept')
-      if (request.accepts().type(['application/json', 'text/csv']) === 'text/csv')
+      if (preferredType(request.headers.accept, ['application/json', 'text/csv']) === 'text/csv') {
         return sendCsv(reply, filter, request.query.formulas)
+      }
 
       // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
       const event_cursor = app.sse.head

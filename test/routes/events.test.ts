@@ -401,7 +401,7 @@ t.test('more clients than are allowed are told to come back later, not refused',
   await first.untilSeen('server.state')
   const res = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${token}` } })
   t.equal(res.status, 200)
-  const retry = Number(/^retry: (\d+)\n\n$/.exec(await res.text())?.[1])
+  const retry = Number(/^retry: (\d+)\nevent: heartbeat\ndata: \{\}\n\n$/.exec(await res.text())?.[1])
   t.ok(retry >= 20_000 && retry <= 60_000)
 
   const accept = 'application/json'
@@ -411,6 +411,180 @@ t.test('more clients than are allowed are told to come back later, not refused',
   const after = Number(page.headers.get('retry-after'))
   t.ok(after >= 20 && after <= 60)
 })
+
+t.test(
+  'the refusal of a stream is held back, keeps no slot meanwhile, and ends with the instance',
+  async (t) => {
+    const { app, watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 2, SSE_MAX_CLIENTS_PER_USER: 1 })
+    const first = await watch()
+    await first.untilSeen('server.state')
+    const headers = { authorization: `Bearer ${token}` }
+    const began = performance.now()
+    const refused = fetch(`${origin}/api/events`, { headers })
+    // The one that is refused for its user's sake leaves the last slot to another user.
+    const other = await createToken(app.db, 'viewer')
+    const second = await Watcher.open(t, origin, { token: other })
+    await second.untilSeen('server.state')
+    t.match(await (await refused).text(), /^retry: \d+\nevent: heartbeat\n/)
+    t.ok(performance.now() - began >= 3000, 'a client that ignores retry asks every three seconds at most')
+
+    const leaving = new AbortController()
+    const received = once(app.server, 'request')
+    const left = t.rejects(fetch(`${origin}/api/events`, { headers, signal: leaving.signal }))
+    await received
+    leaving.abort()
+    await left
+    const receivedAgain = once(app.server, 'request')
+    const waiting = fetch(`${origin}/api/events`, { headers }).then((res) => res.text())
+    await receivedAgain
+    const closing = app.close()
+    t.match(await waiting, /^retry: \d+\n/, 'it is answered, not cut')
+    await closing
+  },
+)
+
+t.test('HEAD is answered as GET would be, without a body, a stream or a slot', async (t) => {
+  const { app, watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 1 })
+  const head = (query = '', accept = 'text/event-stream', as = token) =>
+    fetch(`${origin}/api/events${query}`, {
+      method: 'HEAD',
+      headers: { authorization: `Bearer ${as}`, accept },
+    })
+  for (let i = 0; i < 5; i++) {
+    const res = await head()
+    t.equal(res.status, 200)
+    t.equal(res.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+    t.equal(res.headers.get('cache-control'), 'no-store, no-transform')
+    t.equal(res.headers.get('vary'), 'Accept')
+    t.equal(res.headers.get('content-length'), null)
+    t.equal(await res.text(), '')
+  }
+  t.equal(app.sse.clients, 0)
+  const page = await head('?wait=60', 'application/json')
+  t.equal(page.headers.get('content-type'), 'application/json; charset=utf-8')
+  t.equal((await head('', '*/*', 'nobody')).status, 401)
+  t.equal((await head('?types=nonsense')).status, 400)
+  await (await watch()).untilSeen('server.state')
+  t.equal((await head()).status, 200, 'no slot is free: as the refusal of a stream')
+  t.equal((await head('', 'application/json')).status, 503)
+})
+
+t.test('parameters that only pages have mean a page, where Accept does not say otherwise', async (t) => {
+  const { app, origin, token } = await serve(t)
+  await create(app.db, 'A')
+  await headReached(app, 1)
+  const typeOf = async (query: string, accept?: string) => {
+    const cut = new AbortController()
+    const res = await fetch(`${origin}/api/events${query}`, {
+      headers: { authorization: `Bearer ${token}`, ...(accept !== undefined && { accept }) },
+      signal: cut.signal,
+    })
+    cut.abort()
+    t.equal(res.headers.get('vary'), 'Accept')
+    return res.headers.get('content-type')?.split(';')[0]
+  }
+  const [json, sse] = ['application/json', 'text/event-stream']
+  for (const query of ['?last=1', '?limit=1', '?wait=0', '?since=earliest&limit=5']) {
+    for (const accept of [undefined, '*/*', 'text/html,*/*;q=0.8', 'application/json; charset=utf-8']) {
+      t.equal(await typeOf(query, accept), json, `${query} ${accept ?? ''}`)
+    }
+    t.equal(await typeOf(query, sse), sse, query)
+    t.equal(await typeOf(query, 'text/event-stream, */*;q=0.1'), sse, query)
+  }
+  for (const accept of [
+    undefined,
+    '*/*',
+    'text/*',
+    'image/png',
+    'application/json;q=0',
+    'text/event-stream;q=1, application/json;q=0.9',
+  ]) {
+    t.equal(await typeOf('?types=item.created', accept), sse, accept ?? 'none')
+  }
+  for (const accept of [
+    'application/*',
+    'application/json;q=0.5, text/event-stream;q=0.4',
+    'text/event-stream;q=0',
+    'application/json;v="a,b"',
+  ]) {
+    t.equal(await typeOf('', accept), json, accept)
+  }
+})
+
+t.test('a cursor is taken from the header, then from what polyfills send, then from since', async (t) => {
+  const { app, origin, token, page } = await serve(t)
+  await create(app.db, ...numbers(1, 9))
+  await headReached(app, 9)
+  const { events } = await page('?since=earliest')
+  const at = (id: number) => events[id - 1]?.id ?? ''
+  const firstOf = async (query: string, ...lastEventIds: string[]) => {
+    const { body, statusCode } = await app.inject({
+      url: `/api/events?limit=1${query}`,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(lastEventIds.length > 0 && { 'last-event-id': lastEventIds }),
+      },
+    })
+    const { events: found, details } = JSON.parse(body) as Partial<Page> & { details?: { field: string }[] }
+    return statusCode === 200 ? found?.[0]?.data.part_number : details?.[0]?.field
+  }
+  t.equal(await firstOf(`&since=${at(1)}&lastEventId=${at(3)}`), 'N-4')
+  t.equal(await firstOf(`&since=${at(1)}&Last-Event-ID=${at(3)}`), 'N-4')
+  t.equal(await firstOf(`&SINCE=${at(1)}`), 'N-2')
+  t.equal(await firstOf(`&since=${at(1)}&lastEventId=${at(3)}`, at(5)), 'N-6')
+  t.equal(await firstOf(`&since=${at(1)}&lastEventId=`, ''), 'N-2', 'what is empty is absent')
+  t.equal(await firstOf(`&since=${at(1)}&since=${at(2)}`), 'N-3', 'the last of the same parameter')
+  t.equal(await firstOf('', at(5), at(5)), 'N-6')
+
+  const raw = async (...lines: string[]) => {
+    const socket = connectSocket(Number(new URL(origin).port), '127.0.0.1')
+    const request = [
+      'GET /api/events?limit=1 HTTP/1.1',
+      'Host: localhost',
+      `Authorization: Bearer ${token}`,
+      ...lines,
+    ]
+    socket.end(`${request.join('\r\n')}\r\nConnection: close\r\n\r\n`)
+    let text = ''
+    for await (const chunk of socket) text += String(chunk)
+    return text
+  }
+  const twice = await raw(`Last-Event-ID: ${at(1)}`, `last-event-id: ${at(2)}`)
+  t.match(twice, /^HTTP\/1.1 400 /)
+  t.match(twice, '"field":"last-event-id"')
+  t.match(await raw(`Last-Event-ID: ${at(1)}`, `last-event-id: ${at(1)}`), '"N-2"')
+})
+
+t.test(
+  'no client ends a line within an event: separators of Unicode are escaped, in streams and in pages',
+  async (t) => {
+    const { app, origin, token, watch } = await serve(t)
+    const text = 'a\u0085b\u2028c\u2029d\u000be\u000cf\u001cg\u001dh\u001ei'
+    await app.db`insert into items (part_number, description) values ('U', ${text})`
+    // What older versions have written stands in the log as it was.
+    t.match((await app.db`select data::text as data from events`)[0]?.data, '\u2028')
+    const watcher = await (await watch('?since=earliest')).untilEvents(1)
+    t.equal(watcher.events[0]?.data.description, text)
+
+    const read = async (accept: string) => {
+      const res = await fetch(`${origin}/api/events?since=earliest`, {
+        headers: { authorization: `Bearer ${token}`, accept },
+      })
+      const body: ReadableStream<Uint8Array> | null = res.body
+      const reader = body?.getReader()
+      let all = ''
+      while (!all.includes('"U"')) all += new TextDecoder().decode((await reader?.read())?.value)
+      await reader?.cancel()
+      return all
+    }
+    for (const accept of ['text/event-stream', 'application/json']) {
+      const all = await read(accept)
+      t.match(all, 'a\\u0085b\\u2028c\\u2029d')
+      for (const end of '\v\f\x1c\x1d\x1e\x85\u2028\u2029')
+        t.notOk(all.includes(end), encodeURIComponent(end))
+    }
+  },
+)
 
 t.test('who goes before a pipelined stream could begin leaves no place taken', async (t) => {
   const { app, watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 3 })

@@ -1,0 +1,88 @@
+/** An element of `Accept`: what it asks for, how much it is wanted, and how closely it is named. */
+interface MediaRange {
+  type: string
+  subtype: string
+  quality: number
+  specificity: number
+}
+
+const QUALITY = /^(?:0(?:\.\d*)?|1(?:\.0*)?|\.\d+)$/
+
+/** Splits text at a separator that stands outside quoted strings (RFC 9110 section 5.6.4). Time is linear in its length. */
+function splitOutsideQuotes(text: string, separator: ',' | ';'): string[] {
+  const parts: string[] = []
+  let start = 0
+  let quoted = false
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]
+    if (quoted && char === '\\') i++
+    else if (char === '"') quoted = !quoted
+    else if (char === separator && !quoted) {
+      parts.push(text.slice(start, i))
+      start = i + 1
+    }
+  }
+  parts.push(text.slice(start))
+  return parts.map((part) => part.trim())
+}
+
+/** An element of `Accept` (RFC 9110 section 12.5.1); undefined where it is malformed. */
+function parseRange(element: string): MediaRange | undefined {
+  const [range = '', ...parameters] = splitOutsideQuotes(element, ';')
+  const [type, subtype, ...rest] = range.toLowerCase().split('/')
+  if (!type || !subtype || rest.length > 0 || (type === '*' && subtype !== '*')) return undefined
+  let quality = 1
+  let specificity = type === '*' ? 0 : subtype === '*' ? 1 : 2
+  for (const parameter of parameters) {
+    const equals = parameter.indexOf('=')
+    if (parameter.slice(0, equals).trim().toLowerCase() === 'q') {
+      const text = parameter.slice(equals + 1).trim()
+      if (!QUALITY.test(text)) return undefined
+      quality = Number(text)
+    } else if (equals > 0 && specificity === 2) specificity = 3
+  }
+  return { type, subtype, quality, specificity }
+}
+
+const isMatch = ({ type, subtype }: MediaRange, offer: string): boolean => {
+  const [offeredType, offeredSubtype] = offer.split('/')
+  return (type === '*' || type === offeredType) && (subtype === '*' || subtype === offeredSubtype)
+}
+
+interface Wish {
+  offer: string
+  quality: number
+  specificity: number
+  position: number
+}
+
+/** What `Accept` says of an offer: the range that names it most closely decides (RFC 9110 section 12.5.1). */
+function wishFor(offer: string, ranges: readonly MediaRange[]): Wish {
+  let wish: Wish = { offer, quality: 0, specificity: -1, position: 0 }
+  for (const [position, range] of ranges.entries()) {
+    if (range.specificity <= wish.specificity || !isMatch(range, offer)) continue
+    wish = { offer, quality: range.quality, specificity: range.specificity, position }
+  }
+  return wish
+}
+
+/**
+ * Chooses the media type to answer with (RFC 9110 section 12.5.1). The highest quality wins; of two alike, the one that is named more
+ * closely, then the one that is named first, then the one that is offered first. Parameters other than `q` ask for nothing that
+ * could be given or refused: everything here is UTF-8. Where nothing that is offered is acceptable, `Accept` is disregarded as far as it must be, and the
+ * first offer is taken that is not excluded by `q=0`: an error status would stop a client that can read what comes.
+ * @param accept the header; undefined and empty ones accept anything
+ * @param offers media types in lower case, without parameters, the preferred one first
+ */
+export function preferredType<Offer extends string>(
+  accept: string | undefined,
+  offers: readonly [Offer, ...Offer[]],
+): Offer {
+  const ranges = splitOutsideQuotes(accept ?? '', ',').flatMap((element) => parseRange(element) ?? [])
+  if (ranges.length === 0) return offers[0]
+  const wishes = offers.map((offer) => ({ ...wishFor(offer, ranges), offer }))
+  const [best] = wishes
+    .filter(({ quality }) => quality > 0)
+    .sort((a, b) => b.quality - a.quality || b.specificity - a.specificity || a.position - b.position)
+  return best?.offer ?? wishes.find(({ specificity }) => specificity < 0)?.offer ?? offers[0]
+}

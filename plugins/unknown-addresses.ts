@@ -1,0 +1,25 @@
+import fp from 'fastify-plugin'
+import { ApiError } from '../errors.js'
+import { RouteMethods } from '../lib/route-methods.js'
+
+/**
+ * Refuses what no route takes, before its body is read: with 405 and `Allow` where the address takes other methods
+ * (RFC 9110 section 15.5.6), else with 404.
+ */
+export default fp(
+  async (app) => {
+    const routes = new RouteMethods()
+    app.addHook('onRoute', ({ method, url }) => routes.add([method].flat(), url))
+    app.addHook('onRequest', async ({ is404, method, url }) => {
+      if (!is404) return
+      const allowed = routes.at(url.split('?', 1)[0] ?? '')
+      if (allowed.length === 0) throw new ApiError('not_found')
+      const list = allowed.join(', ')
+      throw new ApiError('method_not_allowed', {
+        message: `This address does not take ${method}; it takes ${list}.`,
+        headers: { allow: list },
+      })
+    })
+  },
+  { name: 'unknown-addresses' },
+)

@@ -1,0 +1,62 @@
+import t from 'tap'
+import { preferredType } from '../../lib/accept.js'
+
+const preferred = (accept: string | undefined) => preferredType(accept, ['application/json', 'text/csv'])
+
+t.test('Accept is read with parameters and quality values, as RFC 9110 writes it', async (t) => {
+  const cases: [accept: string | undefined, type: string][] = [
+    [undefined, 'application/json'],
+    ['', 'application/json'],
+    ['*/*', 'application/json'],
+    ['text/*', 'text/csv'],
+    ['text/csv', 'text/csv'],
+    ['TEXT/CSV', 'text/csv'],
+    ['text/csv; charset=utf-8', 'text/csv'],
+    ['text/csv;charset="utf-8"', 'text/csv'],
+    ['text/csv;header=present; q=0.9, application/json;q=0.8', 'text/csv'],
+    ['text/csv;q=0.5, application/json;q=0.4', 'text/csv'],
+    ['text/csv;q=0.4, application/json;q=0.5', 'application/json'],
+    ['text/csv; Q=1.000 , */*', 'text/csv'],
+    ['text/csv, application/json', 'text/csv'],
+    ['application/json, text/csv', 'application/json'],
+    ['*/*, text/csv', 'text/csv'],
+    ['text/*;q=0.3, text/csv;q=0.7, */*;q=0.5', 'text/csv'],
+    ['text/*;q=0.9, text/csv;q=0.1, */*;q=0.5', 'application/json'],
+    ['text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', 'application/json'],
+    ['x/y;a="b,text/csv;q=1", text/csv;q=0.1', 'text/csv'],
+    ['x/y;a="\\",text/csv", application/json', 'application/json'],
+  ]
+  for (const [accept, type] of cases) t.equal(preferred(accept), type, accept ?? 'none')
+})
+
+t.test('what is excluded is not chosen while there is something else', async (t) => {
+  t.equal(preferred('application/json;q=0, */*'), 'text/csv')
+  t.equal(preferred('application/json;q=0'), 'text/csv')
+  t.equal(preferred('text/csv;q=0.0'), 'application/json')
+  t.equal(preferred('*/*;q=0'), 'application/json', 'nothing else is left')
+  t.equal(preferred('application/json;q=0, text/csv;q=0'), 'application/json')
+})
+
+t.test('what is not acceptable, or no Accept at all, gets the first that is offered', async (t) => {
+  for (const accept of [
+    'image/png',
+    'text',
+    '/',
+    '*/csv',
+    'text/csv/x',
+    'text/csv;q=2',
+    'text/csv;q=x',
+    ',,;',
+    '"',
+  ]) {
+    t.equal(preferred(accept), 'application/json', accept)
+  }
+})
+
+t.test('a hostile Accept is read in linear time', async (t) => {
+  const began = performance.now()
+  for (const part of ['*/*,', ';', '"', '\\', 'text/csv;q=0.0000', 'a/b;"', ' ', '/', '=;']) {
+    preferred(part.repeat(100_000 / part.length))
+  }
+  t.ok(performance.now() - began < 5000)
+})
