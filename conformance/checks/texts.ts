@@ -18,7 +18,7 @@ export const hostileTexts: Record<string, string> = {
   'a byte order mark': 'before\n\uFEFFdata: after\uFEFF',
   'an escaped NUL': 'before\\u0000after\\',
   'quotes and brackets': '"}]\'</script>',
-  'signs of four bytes': '👩🏽‍🚀𝕊𝕊𝔼 e\u0301 \u202e',
+  'signs of four bytes': '👩🏽‍🚀𝕊𝕊𝔼 x\u0301 \u202e',
   'a line of 10 kB': LONG_TEXT,
 }
 

@@ -206,7 +206,9 @@ await testInBrowser(t, (browser) => {
     const { app, address, page, send } = await visit(t, browser)
     const proxy = await TcpProxy.open(t, address)
     await page.clock.install()
+    // The cookie carries the port in its name, so the proxy's address is another place to sign in.
     await page.goto(proxy.through(address))
+    await signIn(page)
     await withoutSharedWorkers(page)
     await live(page)
     await waitFor('the page to be the only one', () => app.sse.clients === 1)
