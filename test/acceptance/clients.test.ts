@@ -114,7 +114,7 @@ t.test('the six events come to every client with exactly their names and keys', 
       t.strictSame(Object.keys(data ?? {}), keys, `${name}: ${type}`)
     }
     t.ok(
-      all.every(({ id }) => /^[0-9a-f]+-\d+$/.test(id)),
+      all.every(({ id }) => /^[0-9a-f]{8}-\d+-[0-9a-f]{8}$/.test(id)),
       `${name}: every event has an id`,
     )
     t.match(all[0], { type: 'server.state', data: { mode: 'normal' } })
