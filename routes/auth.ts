@@ -19,6 +19,7 @@ import {
   TokenQuery,
 } from '../schemas/auth.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
+import type { SignInAttempt } from '../plugins/sign-in-limit.js'
 import { SeeOther } from '../schemas/web.js'
 import { verifyPassword } from '../store/passwords.js'
 import { type Principal, createSession, createToken, listTokens, revokeToken } from '../store/tokens.js'
@@ -48,13 +49,20 @@ const toAccount = (principal: Principal): Account => ({
 /** Sign-in, sign-out, and the API tokens of whoever asks. */
 const auth: FastifyPluginAsyncTypebox = async (app) => {
   /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
-  async function signIn({ username, password }: Credentials): Promise<Principal> {
-    await app.requireWritableDatabase()
-    const found = await findCredentials(app.accessDb, usernameForm(username))
-    const verified = await verifyPassword(password, found?.password_hash)
-    const session = verified && found && (await createSession(app.accessDb, found))
-    if (!session) throw new ApiError('invalid_credentials')
-    return session
+  async function signIn(attempt: SignInAttempt, { username, password }: Credentials): Promise<Principal> {
+    try {
+      await app.requireWritableDatabase()
+      const found = await findCredentials(app.accessDb, usernameForm(username))
+      const verified = await verifyPassword(password, found?.password_hash, attempt)
+      const session = verified && found && (await createSession(app.accessDb, found))
+      if (!session) throw new ApiError('invalid_credentials')
+      if (attempt.isKnownDevice) attempt.takeBack()
+      return session
+    } catch (error) {
+      // No password was looked at: the queue was full, or the database away.
+      if (!(error instanceof ApiError && error.code === 'invalid_credentials')) attempt.takeBack()
+      throw error
+    }
   }
 
   /** Ends the session that the browser forgets with the cookie that is replaced. */
@@ -78,9 +86,10 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       preHandler: app.limitSignIn,
     },
     async (request, reply) => {
-      const session = await signIn(request.body)
+      const session = await signIn(request.signInAttempt, request.body)
       await endReplaced(request)
       const token = reply.startSession(session)
+      reply.rememberDevice(session.username)
       return {
         token,
         token_type: 'Bearer' as const,
@@ -120,9 +129,10 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
         errorHandler: backToForm,
       },
       async (request, reply) => {
-        const session = await signIn(request.body)
+        const session = await signIn(request.signInAttempt, request.body)
         await endReplaced(request)
         reply.startSession(session)
+        reply.rememberDevice(session.username)
         return reply.redirect(ownPath(request.body.next), 303)
       },
     )

@@ -1,6 +1,6 @@
 import { type ScryptOptions, randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
-import pLimit from 'p-limit'
 import { ApiError } from '../errors.js'
+import { RankedQueue } from '../lib/ranked-queue.js'
 
 /** 32 MiB and some 0.1 s a password: what OWASP's password storage cheat sheet asks of scrypt at N = 2^15. */
 const COST = { ln: 15, r: 8, p: 3 }
@@ -12,10 +12,20 @@ const KEY_BYTES = 32
  * names of hosts need too: a rush of sign-ins must not keep the service from finding its database.
  */
 const AT_ONCE = 2
-/** How many may wait for that: some seconds' work. Whoever comes then is refused before it costs anything. */
+/** How many may wait for that: some seconds' work. The one of the highest rank is refused before it costs anything. */
 const MOST_WAITING = 40
 
-const queue = pLimit(AT_ONCE)
+/** Whose password it is to the queue. */
+export interface Turn {
+  /** The lower, the sooner. */
+  rank: number
+  /** Whether nobody waits for the result any more: then nothing is derived. */
+  isAbandoned: () => boolean
+}
+
+const FIRST: Turn = { rank: 0, isAbandoned: () => false }
+
+const queue = new RankedQueue(AT_ONCE, MOST_WAITING, () => new ApiError('overloaded'))
 
 interface PasswordHash {
   ln: number
@@ -41,10 +51,12 @@ function parse(text: string): PasswordHash | undefined {
   }
 }
 
-/** @throws {ApiError} `overloaded` while too many others wait */
-async function derive(password: string, hash: PasswordHash): Promise<Buffer> {
-  if (queue.pendingCount >= MOST_WAITING) throw new ApiError('overloaded')
-  return queue(() => runScrypt(password, hash))
+/** @throws {ApiError} `overloaded` while too many others of no higher rank wait */
+async function derive(password: string, hash: PasswordHash, turn: Turn): Promise<Buffer> {
+  return queue.run(turn.rank, async () => {
+    if (turn.isAbandoned()) throw new ApiError('overloaded')
+    return runScrypt(password, hash)
+  })
 }
 
 function runScrypt(password: string, { ln, r, p, salt, key }: PasswordHash): Promise<Buffer> {
@@ -67,7 +79,7 @@ const NOBODY = blank()
 /** Hashes a password with a fresh salt, as a PHC string: `$scrypt$ln=15,r=8,p=3$salt$hash`. */
 export async function hashPassword(password: string): Promise<string> {
   const hash = blank()
-  const key = await derive(password, hash)
+  const key = await derive(password, hash, FIRST)
   return `$scrypt$ln=${hash.ln},r=${hash.r},p=${hash.p}$${base64(hash.salt)}$${base64(key)}`
 }
 
@@ -75,8 +87,12 @@ export async function hashPassword(password: string): Promise<string> {
  * Whether the password is the one that was hashed, by the parameters stored with the hash. Without a hash the same work
  * is done for nothing, so that the time doesn't tell whether a user exists.
  */
-export async function verifyPassword(password: string, stored: string | undefined): Promise<boolean> {
+export async function verifyPassword(
+  password: string,
+  stored: string | undefined,
+  turn = FIRST,
+): Promise<boolean> {
   const hash = stored === undefined ? undefined : parse(stored)
-  const derived = await derive(password, hash ?? NOBODY)
+  const derived = await derive(password, hash ?? NOBODY, turn)
   return hash !== undefined && timingSafeEqual(derived, hash.key)
 }

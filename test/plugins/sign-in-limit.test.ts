@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { startApp } from '../harness/app.js'
+import { WindowCounters } from '../../lib/window-counters.js'
 import { PASSWORD, createPerson, signIn } from '../harness/people.js'
 
 interface Client {
@@ -167,3 +168,161 @@ t.test('a name typed in full-width letters is the same name, for the limit too',
   for (let n = 0; n < 12; n++) statuses.push((await signIn(app, spellings[n % 5] ?? '', 'wrong')).statusCode)
   t.ok(statuses.includes(429), 'ten tries a minute, in whatever spelling')
 })
+
+/** The cookies that a browser sends after this answer. */
+const browserOf = (res: {
+  cookies: { name: string; value: string }[]
+}): { cookies: Record<string, string> } => ({
+  cookies: Object.fromEntries(res.cookies.map(({ name, value }) => [name, value])),
+})
+
+t.test('a count is not flushed by trying other names, from however many networks', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  const from = (i: number) => ({ remoteAddress: `2001:db8:${i.toString(16)}::1` })
+  const wrong = (name: string, i: number) => signIn(app, name, 'wrong', from(i))
+  for (let i = 0; i < 60; i += 1) await wrong('mara', i)
+  t.equal((await wrong('mara', 60)).statusCode, 429)
+  for (let i = 0; i < 20; i += 1) t.equal((await wrong(`nobody-${i}`, 100 + i)).statusCode, 401)
+  t.equal((await wrong('mara', 61)).statusCode, 429)
+})
+
+t.test('who has signed in from a browser before is not locked out of it from elsewhere', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  await createPerson(app.db, 'theo', 'viewer')
+  const mine = { remoteAddress: '203.0.113.1' }
+  const first = await signIn(app, 'mara', PASSWORD, mine)
+  t.equal(first.statusCode, 200)
+  const browser = browserOf(first)
+  for (let i = 0; i < 60; i += 1) {
+    await signIn(app, 'mara', 'wrong', { remoteAddress: `198.51.100.${i}` })
+  }
+  t.equal(
+    (await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.1' })).statusCode,
+    429,
+    'a stranger is',
+  )
+  for (let i = 0; i < 15; i += 1) {
+    const res = await signIn(app, 'mara', PASSWORD, { ...mine, ...browser })
+    t.equal(res.statusCode, 200, 'the right password never counts')
+  }
+  const statuses: number[] = []
+  for (let i = 0; i < 12; i += 1) {
+    statuses.push((await signIn(app, 'mara', 'wrong', { ...mine, ...browser })).statusCode)
+  }
+  t.strictSame(statuses, [...Array<number>(10).fill(401), 429, 429], 'but it guesses no more than another')
+  const both = browserOf(await signIn(app, 'theo', PASSWORD, { ...mine, ...browser }))
+  for (let i = 0; i < 60; i += 1) {
+    await signIn(app, 'theo', 'wrong', { remoteAddress: `198.51.100.${100 + i}` })
+  }
+  t.equal(
+    (await signIn(app, 'theo', PASSWORD, { ...mine, ...both })).statusCode,
+    200,
+    'a browser may have several users',
+  )
+})
+
+t.test('a device cookie is of one user and can not be made up; it opens nothing', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  await createPerson(app.db, 'theo', 'viewer')
+  const res = await signIn(app, 'mara')
+  const device = res.cookies.find(({ name }) => name.includes('silo_device'))
+  t.match(device, { httpOnly: true, sameSite: 'Strict', path: '/' })
+  const name = device?.name ?? ''
+  const value = device?.value ?? ''
+  for (let i = 0; i < 60; i += 1) {
+    await signIn(app, i % 2 ? 'mara' : 'theo', 'wrong', { remoteAddress: `198.51.100.${i}` })
+    await signIn(app, i % 2 ? 'theo' : 'mara', 'wrong', { remoteAddress: `198.51.100.${i}` })
+  }
+  const elsewhere = { remoteAddress: '192.0.2.1' }
+  t.equal((await signIn(app, 'mara', PASSWORD, { ...elsewhere, cookies: { [name]: value } })).statusCode, 200)
+  const [nonce = '', mac = ''] = value.split('~')
+  for (const made of [
+    `${nonce}~${mac.slice(1)}A`,
+    `${'A'.repeat(22)}~${mac}`,
+    '',
+    '.',
+    'x~y',
+    '~'.repeat(5000),
+  ]) {
+    const answer = await signIn(app, 'mara', PASSWORD, { ...elsewhere, cookies: { [name]: made } })
+    t.equal(answer.statusCode, 429, made.slice(0, 30))
+  }
+  t.equal((await signIn(app, 'theo', PASSWORD, { ...elsewhere, cookies: { [name]: value } })).statusCode, 429)
+  const me = await app.inject({ url: '/api/auth/me', cookies: { [name]: value } })
+  t.equal(me.statusCode, 401)
+})
+
+t.test('an IPv6 household and an IPv6 site count as one, so neither locks a user out', async (t) => {
+  for (const networks of [
+    (i: number) => `2001:db8:0:${i.toString(16)}::1`,
+    (i: number) => `2001:db8:0:${(i * 256).toString(16)}::1`,
+  ]) {
+    const app = await startApp(t)
+    await createPerson(app.db, 'mara', 'viewer')
+    const statuses = await attempt(
+      app,
+      70,
+      () => 'mara',
+      (i) => ({ remoteAddress: networks(i) }),
+    )
+    t.ok(count(statuses, 429) >= 40)
+    t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
+  }
+})
+
+t.test('a name that exists and one that does not are limited alike', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  const seen = async (name: string, net: number) => {
+    const answers: unknown[] = []
+    for (let i = 0; i < 12; i += 1) {
+      const res = await signIn(app, name, 'wrong', { remoteAddress: `198.51.100.${net}` })
+      const { date: _date, 'retry-after': _wait, ...headers } = res.headers
+      answers.push([res.statusCode, res.body, headers, res.headers['retry-after'] !== undefined])
+    }
+    return answers
+  }
+  t.strictSame(await seen('mara', 100), await seen('none', 101))
+})
+
+t.test('the queue takes the network that has tried least, so many others do not shut it out', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  const browser = browserOf(await signIn(app, 'mara', PASSWORD, { remoteAddress: '203.0.113.1' }))
+  // Each of 72 networks has tried before, and tries ten times at once.
+  const flood = Array.from({ length: 720 }, (_, i) =>
+    signIn(app, `nobody-${i}`, 'wrong', { remoteAddress: `198.51.100.${i % 72}` }),
+  )
+  const fresh = signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.1' })
+  const known = signIn(app, 'mara', PASSWORD, { remoteAddress: '198.51.100.1', ...browser })
+  t.equal((await known).statusCode, 200)
+  const first = (await fresh).statusCode
+  t.ok(first === 200 || first === 503, 'a fresh one among 72 fresh ones takes its turn')
+  t.ok(
+    count(
+      (await Promise.all(flood)).map(({ statusCode }) => statusCode),
+      503,
+    ) > 600,
+  )
+  const again = Array.from({ length: 300 }, (_, i) =>
+    signIn(app, `nobody-${i}`, 'wrong', { remoteAddress: `198.51.100.${i % 20}` }),
+  )
+  t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.2' })).statusCode, 200)
+  await Promise.all(again)
+})
+
+t.test(
+  'counts of other keys, however many, make no count forgotten; what is taken back takes no memory',
+  async (t) => {
+    const counters = new WindowCounters(60_000)
+    for (let i = 0; i < 60; i += 1) counters.count('mara')
+    for (let i = 0; i < 100_000; i += 1) counters.count(`other ${i}`)()
+    t.equal(counters.get('mara'), 60)
+    t.equal(counters.size, 1)
+    for (let i = 0; i < 10_000; i += 1) counters.count(`other ${i}`)
+    t.equal(counters.get('mara'), 60)
+  },
+)

@@ -1,0 +1,52 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+
+/** How many users one browser is known for. */
+const MAX_USERS = 5
+const NONCE = /^[A-Za-z0-9_-]{22}$/
+
+const macOf = (key: string, nonce: string, username: string): Buffer =>
+  createHmac('sha256', key).update(`device\0${nonce}\0${username}`).digest()
+
+interface Entry {
+  nonce: string
+  mac: string
+}
+
+function entriesOf(cookie: string): Entry[] {
+  return cookie
+    .split('.')
+    .slice(0, MAX_USERS)
+    .map((entry) => {
+      const [nonce = '', mac = ''] = entry.split('~')
+      return { nonce, mac }
+    })
+    .filter(({ nonce }) => NONCE.test(nonce))
+}
+
+function isOf(key: string, username: string, { nonce, mac }: Entry): boolean {
+  const expected = macOf(key, nonce, username)
+  const given = Buffer.from(mac, 'base64url')
+  return given.length === expected.length && timingSafeEqual(given, expected)
+}
+
+/**
+ * The device that a cookie proves for a user: someone has signed in as that user from this browser before (OWASP, "Slow Down Online
+ * Guessing Attacks with Device Cookies"). It opens nothing; it only has a limit of its own.
+ * @returns the device's nonce; nothing when the cookie is not of this user
+ */
+export function knownDevice(key: string, cookie: string, username: string): string | undefined {
+  return entriesOf(cookie).find((entry) => isOf(key, username, entry))?.nonce
+}
+
+/** The cookie of a browser in which this user has just signed in; the users it was known for before are kept. */
+export function deviceCookie(key: string, before: string, username: string): string {
+  const entries = entriesOf(before)
+  const own = entries.find((entry) => isOf(key, username, entry))
+  const nonce = own?.nonce ?? randomBytes(16).toString('base64url')
+  const mac = macOf(key, nonce, username).toString('base64url')
+  const others = entries.filter((entry) => entry !== own)
+  return [{ nonce, mac }, ...others]
+    .slice(0, MAX_USERS)
+    .map((entry) => `${entry.nonce}~${entry.mac}`)
+    .join('.')
+}

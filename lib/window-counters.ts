@@ -1,0 +1,53 @@
+interface Window {
+  count: number
+  /** When it ends, by `performance.now`. */
+  end: number
+}
+
+/**
+ * Counts by key in windows of a fixed length, each beginning with its first count. Nothing is evicted before its window ends, so
+ * counting other keys can't make it forget one: the caller bounds how much is counted in a window.
+ */
+export class WindowCounters {
+  readonly #windows = new Map<string, Window>()
+  #sweepAt = 0
+
+  constructor(readonly lengthMs: number) {}
+
+  #window(key: string): Window | undefined {
+    const window = this.#windows.get(key)
+    return window && window.end > performance.now() ? window : undefined
+  }
+
+  get(key: string): number {
+    return this.#window(key)?.count ?? 0
+  }
+
+  /** How long until the key's window ends, in ms. */
+  msLeft(key: string): number {
+    return Math.max(0, (this.#window(key)?.end ?? 0) - performance.now())
+  }
+
+  /** Counts one. @returns what takes it back, as long as its window lasts */
+  count(key: string): () => void {
+    this.#sweep()
+    const window = this.#window(key) ?? { count: 0, end: performance.now() + this.lengthMs }
+    window.count += 1
+    this.#windows.set(key, window)
+    return () => {
+      window.count -= 1
+      if (window.count === 0 && this.#windows.get(key) === window) this.#windows.delete(key)
+    }
+  }
+
+  get size(): number {
+    return this.#windows.size
+  }
+
+  #sweep(): void {
+    const now = performance.now()
+    if (now < this.#sweepAt) return
+    this.#sweepAt = now + this.lengthMs
+    for (const [key, { end }] of this.#windows) if (end <= now) this.#windows.delete(key)
+  }
+}
