@@ -5,7 +5,7 @@ import type { Hosts } from '../store/hosts.js'
 import { Leases } from '../store/leases.js'
 import { migrate } from '../store/migrate.js'
 import { type Pool, openPool } from '../store/pool.js'
-import { quoteName } from '../store/preflight.js'
+import { demandOwnConnections, quoteName } from '../store/preflight.js'
 import { DISK_PROBE_SETTINGS } from '../store/server.js'
 
 const REQUEST_SESSIONS = 10
@@ -38,12 +38,13 @@ declare module 'fastify' {
 
 /** Brings the schema up to date, and gives back its name. */
 async function prepare(hosts: Hosts): Promise<string> {
-  const sql = connect(hosts, 1)
+  const [sql, other] = [connect(hosts, 1), connect(hosts, 1)]
   try {
+    await demandOwnConnections(sql, other)
     await makeClassesFast(sql)
     return await migrate(sql)
   } finally {
-    await sql.end({ timeout: 1 })
+    await Promise.all([sql, other].map((pool) => pool.end({ timeout: 1 })))
   }
 }
 

@@ -16,9 +16,14 @@ import { tlsOptions } from './tls.js'
 
 const OID = { int8: 20, textArray: 1009, uuidArray: 2951, jsonb: 3802 }
 
-/** An array as PostgreSQL reads it (its documentation, section 8.15.2), every element quoted. */
-const arrayLiteral = (values: readonly string[]): string =>
-  `{${values.map((value) => `"${value.replace(/["\\]/g, '\\$&')}"`).join(',')}}`
+/**
+ * An array as PostgreSQL reads it (its documentation, section 8.15.2), every element quoted. The driver puts it in the array's place, and
+ * gives that when it sends a query again whose prepared statement is no longer valid.
+ */
+const arrayLiteral = (values: readonly string[] | string): string =>
+  typeof values === 'string'
+    ? values
+    : `{${values.map((value) => `"${value.replace(/["\\]/g, '\\$&')}"`).join(',')}}`
 
 const readsNoArrays = (): readonly string[] => {
   throw new TypeError('arrays are sent, never read: select rows, or JSON')

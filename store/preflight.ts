@@ -91,6 +91,23 @@ async function readFacts(sql: Sql): Promise<Facts> {
   return facts
 }
 
+/**
+ * Finds out whether connections are our own: two that are open at once, and both idle, have the same process of the server only
+ * behind a pooler that gives it back after each transaction.
+ * @throws {StartError} where they are not
+ */
+export async function demandOwnConnections(first: Sql, second: Sql): Promise<void> {
+  const pids: number[] = []
+  for (const sql of [first, second]) {
+    const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
+    if (row) pids.push(row.pid)
+  }
+  if (pids[0] !== pids[1]) return
+  throw new StartError(
+    'DATABASE_URL leads to a pooler in transaction mode, which gives no notifications: use its session mode, or connect to PostgreSQL itself',
+  )
+}
+
 /** A name as SQL has it, whatever is in it. */
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
 

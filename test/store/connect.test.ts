@@ -32,6 +32,16 @@ t.test('lists go to the database whatever is in them', async (t) => {
   )
 })
 
+t.test('a query with a list is sent again when its prepared statement is no longer valid', async (t) => {
+  const sql = connect(await createDatabase(t), 1)
+  t.teardown(() => sql.end())
+  await sql.unsafe('create table things (name text)')
+  const find = () => sql`select * from things where name = any(${['a', 'b']}::text[])`
+  t.strictSame([...(await find())], [])
+  await sql.unsafe("alter table things add number integer; insert into things values ('a', 1)")
+  t.strictSame([...(await find())], [{ name: 'a', number: 1 }])
+})
+
 function never(ms: number): Promise<'never'> {
   return new Promise((resolve) => {
     AbortSignal.timeout(ms).addEventListener('abort', () => resolve('never'))
