@@ -9,6 +9,10 @@ import { freePort } from './ports.js'
 
 const CONFIGURATION = new URL('nginx.conf', import.meta.resolve('#root'))
 
+/** What the configuration says of each upstream server. */
+export const readShippedParameters = async (): Promise<string> =>
+  /server silo-1:8080 ?([^;]*);/.exec(await readFile(CONFIGURATION, 'utf8'))?.[1] ?? ''
+
 /** A real nginx with the project's own configuration; only its ports and paths are this run's. */
 export class Nginx {
   private constructor(
@@ -19,13 +23,18 @@ export class Nginx {
 
   /**
    * @param tlsProxy the address of a proxy in front that ends TLS, entered where the configuration says
+   * @param parameters of each upstream server; the shipped ones are those of `readShippedParameters`
    * @throws {Error} when nginx is not installed or does not start
    */
-  static async start(upstreamPorts: readonly number[], tlsProxy?: string): Promise<Nginx> {
+  static async start(
+    upstreamPorts: readonly number[],
+    tlsProxy?: string,
+    parameters = 'max_fails=0',
+  ): Promise<Nginx> {
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'silo-nginx-'))
     const servers = upstreamPorts
-      .map((upstream) => `server 127.0.0.1:${upstream} max_fails=0;`)
+      .map((upstream) => `server 127.0.0.1:${upstream} ${parameters};`)
       .join('\n    ')
     const text = (await readFile(CONFIGURATION, 'utf8'))
       .replace(/(upstream \w+ \{\n)(?:\s*server [^;]+;\n)+/, `$1    ${servers}\n`)

@@ -76,7 +76,7 @@ t.test('docker-compose.yml holds no secret, and every service is waited for', as
 })
 
 t.test('nginx.conf has the instances of docker-compose.yml as its upstream', async (t) => {
-  const upstream = [...(await read('nginx.conf')).matchAll(/^ {4}server (\S+):(\d+);$/gm)]
+  const upstream = [...(await read('nginx.conf')).matchAll(/^ {4}server (\S+):(\d+) fail_timeout=1s;$/gm)]
   t.strictSame(
     upstream.map(([, host, port]) => [host, port]),
     instances.map(([name, service]) => [name, environmentOf(service).PORT]),

@@ -3,7 +3,8 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Agent, request } from 'undici'
-import { Nginx } from '../chaos/nginx.js'
+import { Nginx, readShippedParameters } from '../chaos/nginx.js'
+import { freePort } from '../chaos/ports.js'
 import { createToken, startApp } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
 import { needs } from './harness/needs.js'
@@ -174,9 +175,52 @@ t.test('a write that may have arrived is not sent again, a read is', NGINX, asyn
   t.equal(stream.status, 200, 'a status but 200 would stop an EventSource')
   t.equal(stream.headers.get('content-type'), 'text/event-stream')
   t.match(await stream.text(), /^retry: [2-5]000\n\n$/)
+  for (const query of ['?last=1', '?types=item.created&wait=1', '?limit=5']) {
+    t.equal((await fetch(`${nginx.origin}/api/events${query}`)).status, 503, `${query} means a page`)
+    const asStream = await fetch(`${nginx.origin}/api/events${query}`, {
+      headers: { accept: 'text/event-stream' },
+    })
+    t.equal(asStream.status, 200)
+  }
   const page = await fetch(`${nginx.origin}/api/events`, { headers: { accept: 'application/json' } })
   t.equal(page.status, 503)
   t.match(await page.json(), { error: 'overloaded' })
+})
+
+t.test('an item whose response is compressed is changed with the tag that it came with', NGINX, async (t) => {
+  const { nginx, token } = await startBoth(t)
+  const url = `${nginx.origin}/api/items/LARGE`
+  const body = JSON.stringify({ part_number: 'LARGE', long_description: 'x'.repeat(5000) })
+  t.equal((await post(`${nginx.origin}/api/items`, token, body)).status, 201)
+  const read = await fetch(url, { headers: { ...bearer(token), 'accept-encoding': 'gzip' } })
+  t.equal(read.headers.get('content-encoding'), 'gzip')
+  const etag = read.headers.get('etag') ?? ''
+  t.equal(etag, 'W/"1"', 'nginx has made it weak')
+  const put = (ifMatch: string) =>
+    fetch(url, {
+      method: 'PUT',
+      headers: { ...bearer(token), 'content-type': 'application/json', 'if-match': ifMatch },
+      body: '{"description":"new"}',
+    })
+  t.equal((await put('W/"2"')).status, 412)
+  t.equal((await put(etag)).status, 200)
+  t.equal((await put(etag)).status, 412, 'it names the revision before')
+  const held = await fetch(url, { headers: { ...bearer(token), 'if-none-match': 'W/"2"' } })
+  t.equal(held.status, 304)
+})
+
+t.test('instances that are back are taken again within seconds', NGINX, async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const apps = [await startApp(t, { databaseUrl }), await startApp(t, { databaseUrl })]
+  const token = await createToken((apps[0] as FastifyInstance).db, 'editor')
+  const ports = [await freePort(), await freePort()]
+  const nginx = await Nginx.start(ports, undefined, await readShippedParameters())
+  t.teardown(() => nginx.stop())
+  for (let i = 0; i < 4; i++) t.equal((await create(nginx.origin, token, `GONE-${i}`)).status, 503)
+  for (const [i, app] of apps.entries()) await app.listen({ host: '127.0.0.1', port: ports[i] ?? 0 })
+  const began = performance.now()
+  await waitFor('a write', async () => (await create(nginx.origin, token, 'BACK')).status === 201, 8000)
+  t.ok(performance.now() - began < 8000, 'ten seconds is the default')
 })
 
 t.test('an instance that is gone costs no write', NGINX, async (t) => {
