@@ -49,13 +49,14 @@ const limits: Experiment = async (scope, findings) => {
   findings.bound(new Set(retries).size > retries.length / 2, 'those turned away are told the same')
   findings.bound(page.status === 503 && page.headers.has('retry-after'), `a page was answered ${page.status}`)
 
+  await sql`insert into items (part_number) values ('A-1')`
   await sql`begin`
   await sql`lock table items in access exclusive mode`
   const refusedAfter: number[] = []
   const began = performance.now()
   const requests = Array.from({ length: REQUESTS }, async () => {
     const asked = performance.now()
-    const response = await fetch(`${service.origin}/api/items`, { headers: { authorization } })
+    const response = await fetch(`${service.origin}/api/items/A-1`, { headers: { authorization } })
     await response.arrayBuffer()
     const isRefused = response.status === 503 && response.headers.has('retry-after')
     if (isRefused) refusedAfter.push(performance.now() - asked)
