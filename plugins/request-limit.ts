@@ -92,7 +92,7 @@ export default fp(
           if (!request.isGivenUp) throw err
           // It was answered when its time was over.
           request.log.debug({ err }, 'a handler failed after its request was answered')
-          return reply
+          return undefined
         } finally {
           share?.release()
           leavePlace(request)

@@ -19,7 +19,6 @@ import {
   TokenQuery,
 } from '../schemas/auth.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
-import type { SignInAttempt } from '../plugins/sign-in-limit.js'
 import { SeeOther } from '../schemas/web.js'
 import { verifyPassword } from '../store/passwords.js'
 import { type Principal, createSession, createToken, listTokens, revokeToken } from '../store/tokens.js'
@@ -49,7 +48,10 @@ const toAccount = (principal: Principal): Account => ({
 /** Sign-in, sign-out, and the API tokens of whoever asks. */
 const auth: FastifyPluginAsyncTypebox = async (app) => {
   /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
-  async function signIn(attempt: SignInAttempt, { username, password }: Credentials): Promise<Principal> {
+  async function signIn(
+    attempt: FastifyRequest['signInAttempt'],
+    { username, password }: Credentials,
+  ): Promise<Principal> {
     try {
       await app.requireWritableDatabase()
       const found = await findCredentials(app.accessDb, usernameForm(username))

@@ -210,7 +210,11 @@ t.test('tail shows what was and what comes, filtered, in words or as JSON', asyn
   t.match(
     some.lines.map((line) => JSON.parse(line) as unknown),
     [
-      { id: /^[0-9a-f]{8}-5-[0-9a-f]{8}$/, type: 'item.created', data: { part_number: 'B-1', actor: 'mara' } },
+      {
+        id: /^[0-9a-f]{8}-5-[0-9a-f]{8}$/,
+        type: 'item.created',
+        data: { part_number: 'B-1', actor: 'mara' },
+      },
       { type: 'item.deleted', data: { part_number: 'A01-0001' } },
     ],
   )

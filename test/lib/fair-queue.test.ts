@@ -33,7 +33,7 @@ t.test('keys that wait have their turns one after the other', async (t) => {
   const queue = new FairQueue({ max: 1, maxPerKey: 1, maxWaitingPerKey: 10 })
   const order: string[] = []
   const shares = takeAll(queue, ['a', 'a', 'a', 'b', 'b', 'c'], order)
-  for (const share of shares) void share.then(({ release }) => setImmediate(release))
+  for (const share of shares) void share.then((taken) => setImmediate(() => taken.release()))
   await Promise.all(shares)
   t.strictSame(order, ['a', 'a', 'b', 'c', 'a', 'b'])
 })

@@ -17,7 +17,7 @@ function start(t: Test, script: string, args: string[] = []): { child: ChildProc
   t.teardown(() => child.kill('SIGKILL'))
   let text = ''
   for (const stream of [child.stdout, child.stderr])
-    stream?.on('data', (bytes: Buffer) => (text += bytes.toString()))
+    stream.on('data', (bytes: Buffer) => (text += bytes.toString()))
   return { child, output: () => text }
 }
 

@@ -125,9 +125,9 @@ t.test('/ready says that the database answers no request', async (t) => {
       database: 'stalled',
       mode: 'normal',
     })
-    return reads
+    return { reads }
   })
-  const reads = await stall
+  const { reads } = await stall
   await Promise.all(reads)
   t.equal((await app.inject('/ready')).statusCode, 200)
 })
@@ -137,7 +137,7 @@ t.test('writes that wait for a lock leave the connections of reads and of other 
   const send = await signIn(app, 'editor')
   const other = await signIn(app, 'editor')
   for (const part_number of ['L-1', 'L-2']) await send('POST', '/api/items', { payload: { part_number } })
-  const writes = await app.db.begin(async (tx) => {
+  const { waiting } = await app.db.begin(async (tx) => {
     await tx`select from items where part_number = 'L-1' for update`
     const waiting = Array.from({ length: 20 }, (_, n) =>
       send('PUT', '/api/items/L-1', { payload: { description: `${n}` } }),
@@ -148,7 +148,7 @@ t.test('writes that wait for a lock leave the connections of reads and of other 
       t.equal((await send('GET', '/api/items/L-2')).statusCode, 200)
     }
     t.ok(performance.now() - began < 6000)
-    return waiting
+    return { waiting }
   })
-  for (const write of await Promise.all(writes)) t.equal(write.statusCode, 200)
+  for (const write of await Promise.all(waiting)) t.equal(write.statusCode, 200)
 })

@@ -192,7 +192,7 @@ const hostileText = fc
   .tuple(
     fc.constantFrom('', ...TEXTS),
     fc.string({
-      unit: fc.constantFrom(...'\'=+-@\t\r\n ,;"{}[]|\ufeff\u00a0\u200b＝－5e.aé\u0338'),
+      unit: fc.constantFrom(...Array.from('\'=+-@\t\r\n ,;"{}[]|\ufeff\u00a0\u200b＝－5e.aé\u0338')),
       maxLength: 4,
     }),
     fc.boolean(),
