@@ -271,6 +271,7 @@ export async function runFuzz(options: Options): Promise<Report> {
       HEARTBEAT_MS: '1000',
       // So that every request to sign in can come from somewhere else.
       TRUST_PROXY: 'loopback',
+      PUBLIC_URL: 'http://silo.example',
     })
     return await tryService(instance, sql, options)
   } finally {

@@ -143,10 +143,12 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
     )
   })
 
-  t.test('the JSON of each is as JSON.stringify would write it, without a space too many', async (t) => {
+  t.test('the JSON of each is as JSON.stringify would write it, with line separators escaped', async (t) => {
     const lines = raw.toString().split('\n')
     for (const line of lines.filter((line) => line.startsWith('data: '))) {
-      t.equal(line, `data: ${JSON.stringify(JSON.parse(line.slice('data: '.length)))}`)
+      const json = JSON.stringify(JSON.parse(line.slice('data: '.length)))
+      const escape = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+      t.equal(line, `data: ${json.replaceAll(/[\u0085\u2028\u2029]/g, escape)}`)
     }
   })
 
