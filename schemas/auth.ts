@@ -85,7 +85,7 @@ export const NewToken = Type.Object(
         'that token expires or is revoked. Only a session may keep one.',
     }),
   },
-  { ...closed, examples: [{ name: 'Bridge to the ERP', expires_in_days: 90, role: 'viewer', keep: true }] },
+  { ...closed, examples: [{ name: 'Bridge to the ERP', expires_in_days: 90, role: 'viewer' }] },
 )
 
 export const CreatedToken = Type.Object({
