@@ -194,7 +194,10 @@ t.test('nobody writes into the log by a trigger of their own', async (t) => {
      where pronamespace = 'public'::regnamespace
        and prosecdef
   `
-  t.equal(functions.length, 4)
+  t.ok(
+    functions.some(({ name }) => name === 'items_log'),
+    'the function that writes the log is one of them',
+  )
   await clerk`create temporary table forged (id uuid, part_number text)`
   for (const { name } of functions) {
     await t.rejects(
