@@ -1,5 +1,6 @@
 import type { Sql } from '../store/connect.js'
-import type { History, TruthEvent } from './history.js'
+import type { History } from './history.js'
+import type { Truth, TruthEvent } from './truth.js'
 import { type Write, markOf } from './writers.js'
 
 /** What the run found. Anything but zeros and an empty list of problems is a failure. */
@@ -11,67 +12,80 @@ export interface Verdict {
   lost: number
   repeated: number
   outOfOrder: number
+  kinds: Record<string, KindFigures>
   problems: string[]
 }
 
-/** Keeps every event that is ever committed, also those that retention deletes from the log. */
-export async function keepTruth(sql: Sql): Promise<void> {
-  await sql.unsafe(`
-    create table chaos_truth (like events);
-    create function chaos_keep() returns trigger language plpgsql as $$
-    begin
-      insert into chaos_truth values (new.*);
-      return null;
-    end $$;
-    create trigger chaos_keep after insert on events for each row execute function chaos_keep();
-  `)
+/** What clients of one kind saw, all together. */
+export interface KindFigures {
+  clients: number
+  deliveries: number
+  resets: number
+  lost: number
+  repeated: number
+  outOfOrder: number
 }
 
-export function readTruth(sql: Sql): Promise<TruthEvent[]> {
-  return sql<TruthEvent[]>`select id, type, part_number, data from chaos_truth order by id`
+/** Judges what clients saw by what was committed: what is found holds whatever comes after. */
+export function judgeHistories(
+  truth: Truth,
+  histories: readonly History[],
+  mayChangeEpoch: boolean,
+): { problems: string[]; kinds: Record<string, KindFigures> } {
+  const problems: string[] = []
+  const kinds: Record<string, KindFigures> = {}
+  for (const history of histories) {
+    const { lost, problems: found } = history.judge(truth, mayChangeEpoch)
+    const say = (problem: string) => problems.push(`${history.name}: ${problem}`)
+    if (lost.length > 0) {
+      const some = lost.slice(0, 5).map(({ id, type }) => `${id} ${type}`)
+      say(`lost ${lost.length} events: ${some.join(', ')}`)
+    }
+    if (history.repeated > 0) say(`saw ${history.repeated} events again`)
+    if (history.outOfOrder > 0) say(`saw ${history.outOfOrder} events out of order`)
+    for (const problem of [...found, ...history.problems]) say(problem)
+    const none = { clients: 0, deliveries: 0, resets: 0, lost: 0, repeated: 0, outOfOrder: 0 }
+    const figures = (kinds[history.kind] ??= none)
+    figures.clients++
+    figures.deliveries += history.deliveries
+    figures.resets += history.resets
+    figures.lost += lost.length
+    figures.repeated += history.repeated
+    figures.outOfOrder += history.outOfOrder
+  }
+  return { problems, kinds }
 }
 
-/** Judges what every watcher saw and what every writer was told, by what the database knows. */
+/** Judges what every client saw and what every writer was told, by what the database knows. */
 export async function judge(
   sql: Sql,
+  truth: Truth,
   histories: readonly History[],
   writes: readonly Write[],
+  mayChangeEpoch: boolean,
 ): Promise<Verdict> {
-  const truth = await readTruth(sql)
+  const { committed, versions } = truth
+  const seen = judgeHistories(truth, histories, mayChangeEpoch)
   const problems = [
-    ...judgeIds(truth),
-    ...judgeRevisions(truth),
-    ...(await judgeItems(sql, truth)),
-    ...judgeWrites(truth, writes),
-    ...judgeOrder(truth, writes),
+    ...versions.flatMap(({ events }) => [...judgeIds(events), ...judgeRevisions(events)]),
+    ...(await judgeItems(sql, versions.at(-1)?.events ?? [])),
+    ...judgeWrites(committed, writes),
+    ...judgeOrder(committed, writes),
+    ...seen.problems,
   ]
-  let lost = 0
-  for (const history of histories) {
-    const missing = history.lost(truth)
-    lost += missing.length
-    if (missing.length > 0) {
-      const some = missing.slice(0, 5).map(({ id, type }) => `${id} ${type}`)
-      problems.push(`${history.name} lost ${missing.length} events: ${some.join(', ')}`)
-    }
-    const invented = history.invented(truth)
-    if (invented > 0)
-      problems.push(`${history.name} saw ${invented} events that are not in the log, or not for it`)
-    if (history.repeated > 0) problems.push(`${history.name} saw ${history.repeated} events again`)
-    if (history.outOfOrder > 0) problems.push(`${history.name} saw ${history.outOfOrder} events out of order`)
-    problems.push(...history.problems.map((problem) => `${history.name}: ${problem}`))
-  }
-  const sum = (count: (history: History) => number) =>
-    histories.reduce((total, each) => total + count(each), 0)
+  const kinds = Object.values(seen.kinds)
+  const sum = (figure: keyof KindFigures) => kinds.reduce((total, figures) => total + figures[figure], 0)
   const outcomes = { acknowledged: 0, refused: 0, unknown: 0 }
   for (const { outcome } of writes) outcomes[outcome]++
   return {
-    events: truth.length,
-    deliveries: sum(({ seen }) => seen.length),
+    events: committed.length,
+    deliveries: sum('deliveries'),
     writes: outcomes,
-    resets: sum(({ resets }) => resets),
-    lost,
-    repeated: sum(({ repeated }) => repeated),
-    outOfOrder: sum(({ outOfOrder }) => outOfOrder),
+    resets: sum('resets'),
+    lost: sum('lost'),
+    repeated: sum('repeated'),
+    outOfOrder: sum('outOfOrder'),
+    kinds: seen.kinds,
     problems,
   }
 }
@@ -115,7 +129,8 @@ async function judgeItems(sql: Sql, truth: readonly TruthEvent[]): Promise<strin
   })
 }
 
-function judgeWrites(truth: readonly TruthEvent[], writes: readonly Write[]): string[] {
+/** Whether each write is in the log as often as its writer was told. */
+export function judgeWrites(truth: readonly TruthEvent[], writes: readonly Write[]): string[] {
   const found = new Map<string, number>()
   for (const event of truth) {
     const mark = markOf(event)
@@ -131,17 +146,18 @@ function judgeWrites(truth: readonly TruthEvent[], writes: readonly Write[]): st
 
 /** What was acknowledged before something else began comes before it, whoever wrote either. */
 function judgeOrder(truth: readonly TruthEvent[], writes: readonly Write[]): string[] {
-  const idOf = new Map<string, number>()
-  for (const event of truth) {
+  // Not by its id: a restore sets those back.
+  const rankOf = new Map<string, number>()
+  for (const [rank, event] of truth.entries()) {
     const mark = markOf(event)
-    if (mark !== undefined) idOf.set(mark, event.id)
+    if (mark !== undefined) rankOf.set(mark, rank)
   }
   const placed = writes
     .filter(({ outcome }) => outcome === 'acknowledged')
     .map(({ began, ended, marks }) => ({
       began,
       ended,
-      ids: marks.map((mark) => idOf.get(mark) ?? NaN),
+      ranks: marks.map((mark) => rankOf.get(mark) ?? NaN),
       marks,
     }))
   const byEnd = [...placed].sort((a, b) => a.ended - b.ended)
@@ -151,9 +167,10 @@ function judgeOrder(truth: readonly TruthEvent[], writes: readonly Write[]): str
   let next = 0
   for (const write of byBegin) {
     for (; (byEnd[next]?.ended ?? Infinity) < write.began; next++) {
-      highest = Math.max(highest, ...(byEnd[next]?.ids ?? []))
+      highest = Math.max(highest, ...(byEnd[next]?.ranks ?? []))
     }
-    if (Math.min(...write.ids) < highest) problems.push(`${write.marks.join()} comes before what preceded it`)
+    if (Math.min(...write.ranks) < highest)
+      problems.push(`${write.marks.join()} comes before what preceded it`)
   }
   return problems
 }

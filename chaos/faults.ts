@@ -1,29 +1,43 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql } from '../store/connect.js'
 import type { Access } from './access.js'
+import type { Backups } from './backups.js'
 import type { Instance } from './instance.js'
 import type { Nginx } from './nginx.js'
 import type { Postgres } from './postgres.js'
 import type { Proxy } from './proxy.js'
 import type { Random } from './random.js'
 
+/** How long the service may take until it says what the database takes: two seconds, and as many for a busy machine. In ms. */
+const NOTICE_MS = 4000
+/** How long a standby may take until it has everything, in ms. */
+const FOLLOW_MS = 20_000
+/** How long the service may take until it works with another server of the database, in ms. */
+const MOVE_MS = 15_000
+
 /** What can be broken. */
 export interface Target {
   instances: readonly Instance[]
   postgres: Postgres
-  /** For questions to the database that no fault is meant for. */
+  /** For queries to the database that no fault is meant for. */
   sql: Sql
   nginx: Nginx | undefined
+  /** Compresses everything that goes through it. */
+  compressor: Nginx | undefined
   proxies: readonly Proxy[]
   /** What some of the watchers sign in with. */
   guest: Access
+  backups: Backups
+  problems: string[]
 }
 
 export interface Fault {
   name: string
   weight: number
-  /** Breaks something and mends it again. */
-  run(target: Target, random: Random): Promise<void>
+  /** What the run must have for it, where that isn't everywhere. */
+  needs?: 'nginx' | 'all programs of PostgreSQL'
+  /** Breaks something and mends it again. What the service did wrong meanwhile goes to `target.problems`. */
+  run(target: Target, random: Random): Promise<unknown>
 }
 
 async function restartInstance(instance: Instance, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
@@ -31,6 +45,41 @@ async function restartInstance(instance: Instance, signal: 'SIGTERM' | 'SIGKILL'
   if (signal === 'SIGTERM' && code !== 0)
     throw new Error(`${instance.name} ended with ${String(code)}:\n${instance.log}`)
   await instance.start()
+}
+
+/** Every instance must get to this mode in time. */
+async function demandMode({ instances, problems }: Target, mode: string, ms: number): Promise<void> {
+  const demand = async (instance: Instance) => {
+    const until = performance.now() + ms
+    for (;;) {
+      const found = await instance.readMode()
+      if (found === mode) return
+      if (performance.now() > until)
+        return problems.push(`${instance.name} was to be ${mode} within ${ms} ms and is ${found}`)
+      await delay(50)
+    }
+  }
+  await Promise.all(instances.map(demand))
+}
+
+/** Waits for what a query says; the server may be away meanwhile. */
+async function awaitTruth(
+  ms: number,
+  what: string,
+  query: () => Promise<{ done: boolean }[]>,
+): Promise<void> {
+  const until = performance.now() + ms
+  let last: unknown
+  do {
+    try {
+      const [row] = await query()
+      if (row?.done) return
+    } catch (err) {
+      last = err
+    }
+    await delay(50)
+  } while (performance.now() < until)
+  throw new Error(`${what}: not within ${ms} ms`, { cause: last })
 }
 
 /** Ends sessions of the service, all of them or those that listen. The one that asks lives. */
@@ -67,6 +116,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'nginx reloaded',
     weight: 2,
+    needs: 'nginx',
     run: async ({ nginx }) => nginx?.reload(),
   },
   { name: 'connections cut', weight: 6, run: async ({ proxies }, random) => random.pick(proxies).cut() },
@@ -94,13 +144,86 @@ export const FAULTS: readonly Fault[] = [
     weight: 2,
     run: async ({ instances }, random) => random.pick(instances).jumpClock(),
   },
+  {
+    name: 'compressing proxy restarted',
+    weight: 2,
+    needs: 'nginx',
+    run: async ({ compressor }) => compressor?.restart(),
+  },
+  {
+    name: 'database made read-only',
+    weight: 2,
+    run: async (target, random) => {
+      const { sql } = target
+      await sql`alter database postgres set default_transaction_read_only = on`
+      await killBackends(sql, 'all')
+      await demandMode(target, 'read-only', NOTICE_MS)
+      await delay(random.between(0, 1000))
+      // Nobody ends the connections that are open: the service must come back by itself.
+      await sql`alter database postgres reset default_transaction_read_only`
+      await demandMode(target, 'normal', NOTICE_MS)
+    },
+  },
+  {
+    name: 'backup restored',
+    weight: 2,
+    needs: 'all programs of PostgreSQL',
+    run: async ({ backups }, random) => {
+      // An old one, or one of a moment ago.
+      if (random.chance(0.5)) await backups.take()
+      await delay(random.between(200, 2000))
+      await backups.restore()
+    },
+  },
+  {
+    name: 'standby promoted',
+    weight: 2,
+    needs: 'all programs of PostgreSQL',
+    run: async (target) => {
+      const { postgres, sql, backups } = target
+      await postgres.startStandby()
+      // From here on nothing is acknowledged, or seen by anybody, that the standby does not have.
+      await sql`alter system set synchronous_standby_names = '*'`
+      await sql`select pg_reload_conf()`
+      await awaitTruth(
+        FOLLOW_MS,
+        'the standby has everything',
+        () => sql<{ done: boolean }[]>`
+        select sync_state = 'sync' and replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication
+      `,
+      )
+      await postgres.failOver((standby) => backups.inspectStandby(standby))
+      await awaitTruth(
+        FOLLOW_MS,
+        'the standby is promoted',
+        () => sql<{ done: boolean }[]>`
+        select not pg_is_in_recovery() as done
+      `,
+      )
+      await demandMode(target, 'normal', MOVE_MS)
+    },
+  },
 ]
 
-/** The next fault of the plan, and how long to wait before it, in ms. */
-export function nextFault(random: Random, available: readonly Fault[]): { fault: Fault; afterMs: number } {
+/**
+ * The faults of a run, without end: each once, in an order that the dice decide, and then by their weights. So a short run has as many
+ * kinds as it has time for, and over all seeds each is as likely.
+ */
+export function* planFaults(
+  random: Random,
+  available: readonly Fault[],
+): Generator<{ fault: Fault; afterMs: number }, never> {
+  const afterMs = () => random.between(100, 1500)
+  const first = [...available]
+  while (first.length > 0) {
+    const [fault] = first.splice(random.between(0, first.length), 1)
+    if (fault) yield { fault, afterMs: afterMs() }
+  }
   const total = available.reduce((sum, { weight }) => sum + weight, 0)
-  let dice = random.next() * total
-  const fault = available.find(({ weight }) => (dice -= weight) < 0)
-  if (!fault) throw new RangeError('no fault to choose')
-  return { fault, afterMs: random.between(100, 1500) }
+  for (;;) {
+    let dice = random.next() * total
+    const fault = available.find(({ weight }) => (dice -= weight) < 0)
+    if (!fault) throw new RangeError('no fault to choose')
+    yield { fault, afterMs: afterMs() }
+  }
 }

@@ -1,10 +1,4 @@
-/** What a watcher saw, judged as it comes in; `finish` says what the database knows it should have seen. */
-export interface TruthEvent {
-  id: number
-  type: string
-  part_number: string
-  data: Record<string, unknown>
-}
+import type { LogVersion, Place, Truth, TruthEvent } from './truth.js'
 
 export interface Seen {
   id: string
@@ -12,91 +6,198 @@ export interface Seen {
   data: Record<string, unknown>
 }
 
-const ids = (cursor: string): [epoch: string, id: number] => {
-  const [epoch = '', id = ''] = cursor.split('-')
-  return [epoch, Number(id)]
+interface Cursor extends Place {
+  epoch: string
 }
 
-/** The whole life of one watcher over all its connections. */
+const parse = (cursor: string): Cursor => {
+  const [epoch = '', id = '', check = ''] = cursor.split('-')
+  return { epoch, id: Number(id), check }
+}
+
+/** What a client saw without a `reset` in between. */
+interface Segment {
+  begin: Cursor
+  end: Cursor
+  /** The `reset` that it begins with, as far as it begins with one. */
+  reset?: { reason: string; oldest: number }
+  /** The log's events, in ascending order, by their ids and checks. Lists of both, because an hour has millions. */
+  ids: number[]
+  checks: number[]
+}
+
+const numberOf = (check: string): number => parseInt(check, 16)
+const checkOf = (number: number | undefined): string => (number ?? NaN).toString(16).padStart(8, '0')
+
+/** What the truth says of what one client saw. */
+export interface Findings {
+  lost: TruthEvent[]
+  problems: string[]
+}
+
+/** The whole life of one client over all its connections. */
 export class History {
-  /** Ids of the log's events, ascending: what came otherwise is counted below. A list, because an hour has millions. */
-  readonly seen: number[] = []
   readonly problems: string[] = []
   repeated = 0
   outOfOrder = 0
-  resets = 0
   /** The cursor to come back with. */
   cursor: string | undefined
-  #epoch: string | undefined
-  #position = -1
-  #begin: number | undefined
-  /** What resets have openly skipped: ids above the first and up to the second. */
-  readonly #skipped: [number, number][] = []
+  readonly #segments: Segment[] = []
 
   constructor(
     readonly name: string,
+    /** What kind of client it is of. */
+    readonly kind: string,
     readonly wants: (event: TruthEvent) => boolean,
   ) {}
 
-  get position(): number {
-    return this.#position
+  get position(): Place {
+    return this.#segments.at(-1)?.end ?? { id: -1, check: '' }
+  }
+
+  get resets(): number {
+    return this.#segments.filter(({ reset }) => reset).length
+  }
+
+  get deliveries(): number {
+    return this.#segments.reduce((sum, { ids }) => sum + ids.length, 0)
   }
 
   /** One event as it came off the wire. */
   saw({ id: cursor, type, data }: Seen): void {
-    const [epoch, id] = ids(cursor)
-    if (!Number.isInteger(id)) return void this.problems.push(`${type} with the id "${cursor}"`)
-    this.#epoch ??= epoch
-    this.#begin ??= id
-    if (epoch !== this.#epoch) this.problems.push(`the epoch changed to ${epoch}`)
-    if (type === 'reset') this.#reset(id, String(data.oldest))
-    else if (/^(item|revision)\./.test(type)) this.#event(id)
-    else if (id < this.#position) this.problems.push(`${type} went back from ${this.#position} to ${id}`)
-    this.#position = Math.max(this.#position, id)
+    const at = parse(cursor)
+    if (!Number.isInteger(at.id)) return void this.problems.push(`${type} with the id "${cursor}"`)
     this.cursor = cursor
+    if (type === 'reset') return this.#reset(at, String(data.reason), String(data.oldest))
+    const segment = this.#segmentAt(at)
+    if (/^(item|revision)\./.test(type)) this.#event(segment, at)
+    else if (at.id < segment.end.id)
+      this.problems.push(`${type} went back from ${segment.end.id} to ${at.id}`)
+    if (at.id >= segment.end.id) segment.end = at
   }
 
   /** A position that came without an event: where a page ends. */
   moved(cursor: string): void {
-    const [, id] = ids(cursor)
-    if (id < this.#position) this.problems.push(`a page went back from ${this.#position} to ${id}`)
-    this.#begin ??= id
-    this.#position = Math.max(this.#position, id)
+    const at = parse(cursor)
+    const segment = this.#segmentAt(at)
+    if (at.id < segment.end.id) this.problems.push(`a page went back from ${segment.end.id} to ${at.id}`)
+    else segment.end = at
     this.cursor = cursor
   }
 
-  #event(id: number): void {
-    if (id > this.#position) this.seen.push(id)
-    else if (this.seen.includes(id)) this.repeated++
+  /** The segment that goes on with this position, which is also its begin where it is the first. */
+  #segmentAt(at: Cursor): Segment {
+    let segment = this.#segments.at(-1)
+    if (!segment) {
+      segment = { begin: at, end: at, ids: [], checks: [] }
+      this.#segments.push(segment)
+    }
+    if (at.epoch !== segment.begin.epoch)
+      this.problems.push(`the epoch changed to ${at.epoch} without a reset`)
+    return segment
+  }
+
+  #event({ ids, checks, end }: Segment, { id, check }: Cursor): void {
+    if (id > end.id) {
+      ids.push(id)
+      checks.push(numberOf(check))
+    } else if (ids.includes(id)) this.repeated++
     else this.outOfOrder++
   }
 
-  #reset(head: number, oldest: string): void {
-    this.resets++
-    const [, oldestId] = ids(oldest)
-    if (this.#position >= oldestId) {
-      this.problems.push(`a reset that was not due: at ${this.#position}, kept from ${oldestId}`)
+  #reset(at: Cursor, reason: string, oldest: string): void {
+    this.#segments.push({
+      begin: at,
+      end: at,
+      reset: { reason, oldest: parse(oldest).id },
+      ids: [],
+      checks: [],
+    })
+  }
+
+  /**
+   * Compares what came with what was committed.
+   * @param mayChangeEpoch whether something in the run gave the log another epoch
+   */
+  judge({ versions }: Truth, mayChangeEpoch: boolean): Findings {
+    const findings: Findings = { lost: [], problems: [] }
+    const seen = new Map<number, number[]>()
+    let previous: Segment | undefined
+    let least = 0
+    for (const segment of this.#segments) {
+      if (previous) this.#judgeReset(previous, segment, versions, mayChangeEpoch, findings)
+      least = this.#judgeSegment(segment, versions, least, findings)
+      segment.ids.forEach((id, i) => {
+        const check = segment.checks[i] ?? NaN
+        const before = seen.get(id) ?? []
+        if (before.includes(check)) findings.problems.push(`event ${id} came again after a reset`)
+        seen.set(id, [...before, check])
+      })
+      previous = segment
     }
-    this.#skipped.push([this.#position, head])
+    return findings
   }
 
-  /** The events of the truth, up to where this watcher says it stands, that it should have seen and did not. */
-  lost(truth: readonly TruthEvent[]): TruthEvent[] {
-    const begin = this.#begin ?? Infinity
-    const seen = new Set(this.seen)
-    return truth.filter(
-      (event) =>
-        event.id > begin &&
-        event.id <= this.#position &&
-        this.wants(event) &&
-        !seen.has(event.id) &&
-        !this.#skipped.some(([from, to]) => event.id > from && event.id <= to),
-    )
+  /** @returns the version of the log that the segment ends in */
+  #judgeSegment(
+    segment: Segment,
+    versions: readonly LogVersion[],
+    least: number,
+    findings: Findings,
+  ): number {
+    const { begin, end, ids, checks } = segment
+    const seen = new Map(ids.map((id, i) => [id, checks[i]]))
+    const lostOf = (version: LogVersion) =>
+      version.events.filter(
+        (event) =>
+          event.id > begin.id &&
+          event.id <= end.id &&
+          this.wants(event) &&
+          seen.get(event.id) !== numberOf(event.check),
+      )
+    // A position before the first restore is one in several versions: what it saw fits one of them.
+    const fitting = versions
+      .map((version, index) => ({ version, index }))
+      .filter(({ version, index }) => index >= least && version.has(end))
+      .map(({ version, index }) => ({ index, lost: lostOf(version) }))
+      .sort((a, b) => a.lost.length - b.lost.length)
+    const [best] = fitting
+    if (!best) {
+      findings.problems.push(
+        `stands at ${end.id} with the check ${end.check}, which no version of the log has`,
+      )
+      return least
+    }
+    findings.lost.push(...best.lost)
+    const known = versions.slice(0, best.index + 1)
+    const invented = ids.filter((id, i) => {
+      const place = { id, check: checkOf(checks[i]) }
+      const event = known.map((version) => version.find(place)).find((found) => found)
+      return !event || !this.wants(event)
+    })
+    if (invented.length > 0) {
+      const some = invented.slice(0, 5).join(', ')
+      findings.problems.push(`saw ${invented.length} events that are not in the log, or not for it: ${some}`)
+    }
+    return best.index
   }
 
-  /** What it saw and was not in the log, or was not for it. */
-  invented(truth: readonly TruthEvent[]): number {
-    const allowed = new Set(truth.filter((event) => this.wants(event)).map(({ id }) => id))
-    return this.seen.filter((id) => !allowed.has(id)).length
+  #judgeReset(
+    { end, begin: before }: Segment,
+    { begin, reset }: Segment,
+    versions: readonly LogVersion[],
+    mayChangeEpoch: boolean,
+    { problems }: Findings,
+  ): void {
+    if (!reset) return
+    const isExpired = end.id < reset.oldest
+    // It is on another version of the log when one that has the new position has not the old one.
+    const isUndone = versions.some((version) => version.has(begin) && !version.has(end))
+    const isOtherEpoch = before.epoch !== begin.epoch
+    if (isOtherEpoch && !mayChangeEpoch)
+      problems.push(`the epoch changed from ${before.epoch} to ${begin.epoch} without need`)
+    if (!isExpired && !isUndone && !isOtherEpoch) {
+      problems.push(`a reset (${reset.reason}) that was not due: at ${end.id}, kept from ${reset.oldest}`)
+    }
   }
 }

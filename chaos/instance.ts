@@ -72,6 +72,17 @@ export class Instance {
     return this.#process?.exitCode === null && this.#process.signalCode === null
   }
 
+  /** The mode that the instance says it is in; why not, where it doesn't. */
+  async readMode(): Promise<string> {
+    try {
+      const response = await fetch(`${this.origin}/health`, { signal: AbortSignal.timeout(2000) })
+      const body: unknown = await response.json()
+      return typeof body === 'object' && body !== null && 'mode' in body ? String(body.mode) : 'of no mode'
+    } catch (err) {
+      return String(err)
+    }
+  }
+
   /** Ends the process by `signal`; gives back its exit code, null when it was killed. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     const child = this.#process

@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util'
 import { type Report, runChaos } from './run.js'
 
-const USAGE = 'usage: npm run chaos -- [--seconds 60] [--seed N] [--quiet]'
+const USAGE = `usage: npm run chaos -- [--seconds 60] [--seed N] [--quiet] [--faults 'backup restored,…'] [--clients eventsource,…]`
+
+const WIDTH = 40
 
 /** The report as a person reads it. */
 export function print(report: Report): void {
-  const { problems, faults, writes } = report
+  const { problems, faults, writes, kinds } = report
   const table = Object.entries({
     seed: report.seed,
     seconds: report.seconds,
@@ -16,21 +18,38 @@ export function print(report: Report): void {
     events: report.events,
     deliveries: report.deliveries,
     'resets, each due': report.resets,
-    faults: Object.values(faults).reduce((sum, count) => sum + count, 0),
-    ...Object.fromEntries(Object.entries(faults).map(([name, count]) => [`  ${name}`, count])),
+    'promotions that had to reset nobody': report.wholePromotions,
     'longest silence of a plain watcher': `${report.longestSilenceMs} ms`,
     lost: report.lost,
     repeated: report.repeated,
     'out of order': report.outOfOrder,
   })
-  for (const [name, value] of table) console.log(`${name.padEnd(40)} ${value}`)
+  for (const [name, value] of table) console.log(`${name.padEnd(WIDTH)} ${value}`)
+  console.log(`\n${'fault'.padEnd(WIDTH)} times, longest`)
+  for (const [name, { times, longestMs }] of Object.entries(faults)) {
+    console.log(`${name.padEnd(WIDTH)} ${times}, ${longestMs} ms`)
+  }
+  console.log(
+    `\n${'clients of a kind'.padEnd(WIDTH)} how many: deliveries, resets, lost, repeated, out of order`,
+  )
+  for (const [kind, { clients, deliveries, resets, lost, repeated, outOfOrder }] of Object.entries(kinds)) {
+    const figures = [deliveries, resets, lost, repeated, outOfOrder].join(', ')
+    console.log(`${kind.padEnd(WIDTH)} ${clients}: ${figures}`)
+  }
   for (const problem of problems.slice(0, 50)) console.log(`PROBLEM ${problem}`)
   if (problems.length > 50) console.log(`and ${problems.length - 50} more`)
 }
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string' }, seed: { type: 'string' }, quiet: { type: 'boolean' } },
+  options: {
+    seconds: { type: 'string' },
+    seed: { type: 'string' },
+    quiet: { type: 'boolean' },
+    faults: { type: 'string' },
+    clients: { type: 'string' },
+  },
 })
+const listOf = (text: string) => text.split(',').filter((name) => name !== '')
 const seconds = Number(values.seconds ?? 60)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
 if (!(seconds > 0) || !Number.isInteger(seed)) {
@@ -38,6 +57,12 @@ if (!(seconds > 0) || !Number.isInteger(seed)) {
   process.exit(2)
 }
 console.log(`seed ${seed}`)
-const report = await runChaos({ seed, seconds, ...(!values.quiet && { log: (line) => console.log(line) }) })
+const report = await runChaos({
+  seed,
+  seconds,
+  ...(values.faults !== undefined && { faults: listOf(values.faults) }),
+  ...(values.clients !== undefined && { clients: listOf(values.clients) }),
+  ...(!values.quiet && { log: (line) => console.log(line) }),
+})
 print(report)
 process.exitCode = report.problems.length > 0 ? 1 : 0

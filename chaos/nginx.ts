@@ -13,15 +13,45 @@ const CONFIGURATION = new URL('nginx.conf', import.meta.resolve('#root'))
 export const readShippedParameters = async (): Promise<string> =>
   /server silo-1:8080 ?([^;]*);/.exec(await readFile(CONFIGURATION, 'utf8'))?.[1] ?? ''
 
-/** A real nginx with the project's own configuration; only its ports and paths are this run's. */
+/** Compresses everything, event streams too, for every client that takes it: then its entity tags are weak ones. */
+const COMPRESSING = `
+events {}
+http {
+  access_log off;
+  gzip on;
+  gzip_types *;
+  gzip_min_length 1;
+  gzip_comp_level 1;
+  gzip_proxied any;
+  upstream silo {
+    server silo-1:8080;
+  }
+  server {
+    listen 80;
+    location / {
+      proxy_pass http://silo;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_buffering off;
+      proxy_request_buffering off;
+      proxy_next_upstream off;
+    }
+  }
+}
+`
+
+/** A real nginx; only its ports and paths are this run's. */
 export class Nginx {
+  #process: ChildProcess | undefined
+
   private constructor(
     readonly port: number,
     readonly folder: string,
-    readonly process: ChildProcess,
   ) {}
 
   /**
+   * Starts nginx with the project's own configuration.
    * @param tlsProxy the address of a proxy in front that ends TLS, entered where the configuration says
    * @param parameters of each upstream server; the shipped ones are those of `readShippedParameters`
    * @throws {Error} when nginx is not installed or does not start
@@ -31,14 +61,7 @@ export class Nginx {
     tlsProxy?: string,
     parameters = 'max_fails=0',
   ): Promise<Nginx> {
-    const port = await freePort()
-    const folder = await mkdtemp(join(tmpdir(), 'silo-nginx-'))
-    const servers = upstreamPorts
-      .map((upstream) => `server 127.0.0.1:${upstream} ${parameters};`)
-      .join('\n    ')
     const text = (await readFile(CONFIGURATION, 'utf8'))
-      .replace(/(upstream \w+ \{\n)(?:\s*server [^;]+;\n)+/, `$1    ${servers}\n`)
-      .replace(/listen [^;]+;/g, `listen 127.0.0.1:${port};`)
       .replace('# 192.0.2.10 1;', tlsProxy === undefined ? '' : `${tlsProxy} 1;`)
       .replace(
         '# set_real_ip_from 192.0.2.10;',
@@ -46,7 +69,43 @@ export class Nginx {
       )
       .replace(/^user [^;]+;$/m, '')
       .replace(/^pid [^;]+;$/m, '')
-    await writeFile(join(folder, 'nginx.conf'), text)
+    return Nginx.#startWith(text, upstreamPorts, parameters)
+  }
+
+  /**
+   * Starts an nginx that compresses everything.
+   * @throws {Error} when nginx is not installed or does not start
+   */
+  static startCompressing(upstreamPorts: readonly number[]): Promise<Nginx> {
+    return Nginx.#startWith(COMPRESSING, upstreamPorts, 'max_fails=0')
+  }
+
+  static async #startWith(
+    text: string,
+    upstreamPorts: readonly number[],
+    parameters: string,
+  ): Promise<Nginx> {
+    const port = await freePort()
+    const folder = await mkdtemp(join(tmpdir(), 'silo-nginx-'))
+    const servers = upstreamPorts
+      .map((upstream) => `server 127.0.0.1:${upstream} ${parameters};`)
+      .join('\n    ')
+    const configuration = text
+      .replace(/(upstream \w+ \{\n)(?:\s*server [^;]+;\n)+/, `$1    ${servers}\n`)
+      .replace(/listen [^;]+;/g, `listen 127.0.0.1:${port};`)
+    await writeFile(join(folder, 'nginx.conf'), configuration)
+    const nginx = new Nginx(port, folder)
+    try {
+      await nginx.#spawn()
+      return nginx
+    } catch (err) {
+      await rm(folder, { recursive: true })
+      throw err
+    }
+  }
+
+  async #spawn(): Promise<void> {
+    const { folder } = this
     const globals = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`
     const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', globals], {
       // Debian installs it where not every user's path leads.
@@ -55,14 +114,9 @@ export class Nginx {
     })
     let complaint = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text))
-    try {
-      await Promise.race([once(child, 'spawn'), once(child, 'close')])
-      if (await isListening(port, child)) return new Nginx(port, folder, child)
-      throw new Error(`nginx does not start: ${complaint}`)
-    } catch (err) {
-      await rm(folder, { recursive: true })
-      throw err
-    }
+    await Promise.race([once(child, 'spawn'), once(child, 'close')])
+    if (!(await isListening(this.port, child))) throw new Error(`nginx does not start: ${complaint}`)
+    this.#process = child
   }
 
   get origin(): string {
@@ -70,13 +124,25 @@ export class Nginx {
   }
 
   reload(): void {
-    this.process.kill('SIGHUP')
+    this.#process?.kill('SIGHUP')
+  }
+
+  /** Ends nginx, and every connection through it, and starts it again. */
+  async restart(): Promise<void> {
+    await this.#end()
+    await this.#spawn()
+  }
+
+  async #end(): Promise<void> {
+    if (!this.#process) return
+    const ended = once(this.#process, 'exit')
+    this.#process.kill('SIGTERM')
+    await ended
+    this.#process = undefined
   }
 
   async stop(): Promise<void> {
-    const ended = once(this.process, 'exit')
-    this.process.kill('SIGTERM')
-    await ended
+    await this.#end()
     await rm(this.folder, { recursive: true })
   }
 }

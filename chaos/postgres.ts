@@ -1,86 +1,112 @@
 import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { chown, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { type Programs, type Run, findAccount, findPrograms, findRunner } from '../embedded-programs.js'
+import { type Account, type Run, findAccount, findPrograms, findRunner } from '../embedded-programs.js'
 import { freePort } from './ports.js'
 
 const execute = promisify(execFile)
 
+/** Where Debian keeps the programs of PostgreSQL, a folder for each major version. */
+const DEBIAN = '/usr/lib/postgresql'
+
+/** The folder with all programs of the newest PostgreSQL that the system has. npm's package has no dumps and no base backups. */
+function findAllPrograms(): string | undefined {
+  try {
+    const [newest] = readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a))
+    return newest && join(DEBIAN, newest, 'bin')
+  } catch {
+    return undefined
+  }
+}
+
+/** Where a server of the run is: the one that is used, or the one that takes over from it. */
+interface Site {
+  data: string
+  port: number
+}
+
+const addressOf = (sites: readonly Site[]): string =>
+  `postgres://silo@${sites.map(({ port }) => `127.0.0.1:${port}`).join(',')}/postgres`
+
 /** A PostgreSQL of this run's own, and what can be done to it. */
 export class Postgres {
+  #used: Site
+  #spare: Site
+
   private constructor(
     readonly folder: string,
-    readonly port: number,
-    readonly programs: Programs,
-    readonly run: Run,
-  ) {}
+    /** Whether the programs are there with which it is dumped, restored and replaced by a standby. */
+    readonly hasAllPrograms: boolean,
+    readonly programs: string,
+    readonly account: Account | undefined,
+    readonly execute: Run,
+    ports: [number, number],
+  ) {
+    this.#used = { data: join(folder, 'one'), port: ports[0] }
+    this.#spare = { data: join(folder, 'two'), port: ports[1] }
+  }
 
   static async start(): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), 'silo-chaos-'))
-    const programs = await findPrograms()
+    const all = findAllPrograms()
+    const programs = all ?? join((await findPrograms()).initdb, '..')
     const account = await findAccount()
     if (account) await chown(folder, account.uid, account.gid)
-    const run = await findRunner(account, programs.initdb, folder)
-    const postgres = new Postgres(folder, await freePort(), programs, run)
-    const data = postgres.#data
-    await run(programs.initdb, [
-      `--pgdata=${data}`,
-      '--username=silo',
-      '--auth=trust',
-      '--encoding=UTF8',
-      '--no-sync',
-    ])
-    await run(programs.pg_ctl, [
-      'start',
-      '-w',
-      '-D',
-      data,
-      '-l',
-      join(folder, 'log'),
-      '-o',
-      postgres.#options,
-    ])
+    const run = await findRunner(account, join(programs, 'initdb'), folder)
+    const ports: [number, number] = [await freePort(), await freePort()]
+    const postgres = new Postgres(folder, all !== undefined, programs, account, run, ports)
+    const options = ['--username=silo', '--auth=trust', '--encoding=UTF8', '--no-sync']
+    await postgres.run('initdb', `--pgdata=${postgres.#used.data}`, ...options)
+    await postgres.#start(postgres.#used)
     return postgres
   }
 
-  get #data(): string {
-    return join(this.folder, 'data')
+  /** The port of the server that is used now. */
+  get port(): number {
+    return this.#used.port
   }
 
-  /** Crashes here are of the server, not of the machine; what it wrote is in the page cache and survives them. */
-  get #options(): string {
+  /** The address of the server that is used now. */
+  get url(): string {
+    return addressOf([this.#used])
+  }
+
+  /** The address that names both the server and the one that may take over from it. */
+  get hostsUrl(): string {
+    return addressOf([this.#used, this.#spare])
+  }
+
+  /** Runs one of PostgreSQL's programs, as the account that owns the data; gives what it printed. */
+  run(program: string, ...args: string[]): Promise<string> {
+    return this.execute(join(this.programs, program), args)
+  }
+
+  async #start({ data, port }: Site): Promise<void> {
+    // Crashes here are of the server, not of the machine; what it wrote is in the page cache and survives them.
     const settings = {
-      port: this.port,
+      port,
       listen_addresses: '127.0.0.1',
       unix_socket_directories: '',
       fsync: 'off',
     }
-    return Object.entries(settings)
-      .map(([name, value]) => `-c ${name}=${value}`)
-      .join(' ')
+    const options = Object.entries(settings).map(([name, value]) => `-c ${name}='${value}'`)
+    const log = join(this.folder, 'log')
+    await this.run('pg_ctl', 'start', '-w', '-D', data, '-l', log, '-o', options.join(' '))
   }
 
-  get url(): string {
-    return `postgres://silo@127.0.0.1:${this.port}/postgres`
+  #stop({ data }: Site, mode: 'fast' | 'immediate'): Promise<string> {
+    return this.run('pg_ctl', 'stop', '-w', '-m', mode, '-D', data)
   }
 
   /** Restarts the server; it stays away for `awayMs`. */
   async restart(mode: 'fast' | 'immediate', awayMs = 0): Promise<void> {
-    await this.run(this.programs.pg_ctl, ['stop', '-w', '-m', mode, '-D', this.#data])
+    await this.#stop(this.#used, mode)
     await delay(awayMs)
-    await this.run(this.programs.pg_ctl, [
-      'start',
-      '-w',
-      '-D',
-      this.#data,
-      '-l',
-      join(this.folder, 'log'),
-      '-o',
-      this.#options,
-    ])
+    await this.#start(this.#used)
   }
 
   /** Stops every process of the server in its tracks for `ms`, as a machine that swaps or a hypervisor that pauses. */
@@ -91,13 +117,55 @@ export class Postgres {
     for (const pid of processes) signal(pid, 'SIGCONT')
   }
 
+  /** Starts a standby of the server on the other host, from a base backup. */
+  async startStandby(): Promise<void> {
+    const { data } = this.#spare
+    await rm(data, { recursive: true, force: true })
+    const source = ['--checkpoint=fast', '--no-sync', '--write-recovery-conf', `--dbname=${this.url}`]
+    await this.run('pg_basebackup', `--pgdata=${data}`, ...source)
+    await this.#start(this.#spare)
+  }
+
+  /** Kills the server, has its standby inspected, and promotes that: it is the server from then on. */
+  async failOver(inspect: (standbyUrl: string) => Promise<void>): Promise<void> {
+    await this.#stop(this.#used, 'immediate')
+    await inspect(addressOf([this.#spare]))
+    await this.run('pg_ctl', 'promote', '-w', '-D', this.#spare.data)
+    ;[this.#used, this.#spare] = [this.#spare, this.#used]
+  }
+
+  /** Writes a dump of the database without the schema `chaos`; gives the ids of its events. */
+  async dump(file: string): Promise<Set<number>> {
+    await this.run('pg_dump', '--format=custom', '--exclude-schema=chaos', `--file=${file}`, this.url)
+    const text = `${file}.events`
+    await this.run('pg_restore', '--data-only', '--table=events', `--file=${text}`, file)
+    const rows = await readFile(text, 'utf8')
+    const [, begin = '', copied = ''] =
+      /^copy public\.events \(([^)]+)\) from stdin;\n([^]*?)^\\\.$/im.exec(rows) ?? []
+    const place = begin.split(', ').indexOf('id')
+    const ids = copied
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => Number(line.split('\t')[place]))
+    if (place < 0 || ids.some((id) => !Number.isInteger(id)))
+      throw new Error('the ids of a dump can’t be read')
+    return new Set(ids)
+  }
+
+  /** Loads a dump in the place of what is there, in one transaction. */
+  async restore(file: string): Promise<void> {
+    const how = ['--clean', '--if-exists', '--single-transaction', `--dbname=${this.url}`]
+    await this.run('pg_restore', ...how, file)
+  }
+
   async stop(): Promise<void> {
-    await this.run(this.programs.pg_ctl, ['stop', '-w', '-m', 'immediate', '-D', this.#data])
+    await this.#stop(this.#used, 'immediate').catch(() => undefined)
+    await this.#stop(this.#spare, 'immediate').catch(() => undefined)
     await rm(this.folder, { recursive: true, force: true })
   }
 
   async #processes(): Promise<number[]> {
-    const [pid] = (await readFile(join(this.#data, 'postmaster.pid'), 'utf8')).split('\n')
+    const [pid] = (await readFile(join(this.#used.data, 'postmaster.pid'), 'utf8')).split('\n')
     const { stdout } = await execute('ps', ['-o', 'pid=', '--ppid', String(pid)])
     return [Number(pid), ...stdout.trim().split(/\s+/).filter(Boolean).map(Number)]
   }

@@ -6,21 +6,31 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Sql } from '../store/connect.js'
 import { Access } from './access.js'
-import { type Verdict, judge, keepTruth } from './checker.js'
-import { FAULTS, killBackends, nextFault } from './faults.js'
+import { Backups } from './backups.js'
+import { type Verdict, judge, judgeHistories, judgeWrites } from './checker.js'
+import { OTHERS, openOthers } from './clients.js'
+import { FAULTS, type Fault, type Target, killBackends, planFaults } from './faults.js'
+import type { History } from './history.js'
 import { Instance } from './instance.js'
 import { Nginx } from './nginx.js'
 import { Postgres } from './postgres.js'
 import { Proxy } from './proxy.js'
 import { Random } from './random.js'
+import { keepTruth, readNewestId, readTruth } from './truth.js'
 import { EVERYTHING, type Filter, PageWatcher, type Route, StreamWatcher } from './watchers.js'
-import { ApiWriter, HOT_ITEMS, SqlWriter } from './writers.js'
+import { ApiWriter, ConditionalWriter, HOT_ITEMS, SqlWriter, type Write } from './writers.js'
 
 export interface Options {
   seed: number
   seconds: number
+  /** Only these faults, by their names; all by default. */
+  faults?: readonly string[]
+  /** Only these kinds of the clients that others wrote; all by default. */
+  clients?: readonly string[]
   /** How long the subscribers may take to reach the head once everything works again, in ms. 30,000 by default. */
   settleMs?: number
+  /** Ends the run as soon as something is wrong. */
+  stopsAtFirst?: boolean
   /** A module that each instance loads first, to make the service wrong on purpose. */
   preload?: string
   /** Changes the database after the migrations, for the same reason. */
@@ -28,12 +38,20 @@ export interface Options {
   log?: (line: string) => void
 }
 
+/** How often a fault was made, and how long it took from break to mend, in ms. */
+export interface FaultFigures {
+  times: number
+  longestMs: number
+}
+
 export interface Report extends Verdict {
   seed: number
   seconds: number
-  faults: Record<string, number>
+  faults: Record<string, FaultFigures>
   longestSilenceMs: number
   withNginx: boolean
+  /** Promotions after which nobody may be reset, because no id was missing. */
+  wholePromotions: number
 }
 
 const FILTERS: readonly Filter[] = [
@@ -51,6 +69,8 @@ function openWatchers(
   instances: readonly Instance[],
   proxies: readonly Proxy[],
   nginx: Nginx | undefined,
+  compressor: Nginx | undefined,
+  others: readonly string[],
   access: Access,
   guest: Access,
   random: Random,
@@ -85,17 +105,29 @@ function openWatchers(
   stream(6, 'hopping', [...direct, ...fronted], { stayMs: () => random.between(100, 4000) })
   stream(6, 'by a broken network', proxied, {})
   stream(3, 'guest', direct, {})
-  const pages = [EVERYTHING, ...FILTERS].map(
-    (filter, i) =>
-      new PageWatcher(
-        `pages ${i}`,
-        [...direct, ...proxied],
-        filter,
-        access,
-        new Random(random.between(0, 2 ** 31)),
-      ),
-  )
-  return { streams, pages }
+  const page = (kind: string, i: number, routes: readonly Route[], filter: Filter) =>
+    new PageWatcher(`${kind} ${i}`, kind, routes, filter, access, new Random(random.between(0, 2 ** 31)))
+  const pages = [EVERYTHING, ...FILTERS].map((filter, i) => page('pages', i, [...direct, ...proxied], filter))
+  if (compressor) {
+    const compressed: Route[] = [{ origin: () => compressor.origin }]
+    stream(3, 'compressed', compressed, { takesGzip: true })
+    pages.push(page('compressed pages', 0, compressed, EVERYTHING))
+  }
+  const [first = [], ...rest] = direct.map((route) => [route])
+  const ways = [
+    first,
+    nginx ? fronted : rest.flat(),
+    ...(compressor ? [[{ origin: () => compressor.origin }]] : []),
+  ]
+  return {
+    streams,
+    pages,
+    others: openOthers(
+      others,
+      ways.flatMap(([route]) => route ?? []),
+      access,
+    ),
+  }
 }
 
 /** One run. It starts everything it needs, and ends everything it started. */
@@ -105,10 +137,13 @@ export async function runChaos(options: Options): Promise<Report> {
   const plan = new Random(options.seed)
   const random = new Random(options.seed + 1)
   const postgres = await Postgres.start()
-  const sql = connect(postgres.url, 1)
+  // The run's own connections go where the server is, and write also while the database is read-only by default.
+  const way = await Proxy.open(() => postgres.port)
+  const url = `postgres://silo@127.0.0.1:${way.port}/postgres`
+  const sql = connect(url, 1, { settings: { default_transaction_read_only: 'off' } })
   const { preload, settleMs = 30_000 } = options
   const env = {
-    DATABASE_URL: postgres.url,
+    DATABASE_URL: postgres.hostsUrl,
     JWT_SECRET: randomBytes(32).toString('hex'),
     SILO_ADMIN_PASSWORD: randomBytes(16).toString('hex'),
     HEARTBEAT_MS: '1000',
@@ -118,60 +153,87 @@ export async function runChaos(options: Options): Promise<Report> {
   const instances: Instance[] = []
   const proxies: Proxy[] = []
   let nginx: Nginx | undefined
+  let compressor: Nginx | undefined
   try {
-    for (const name of ['one', 'two', 'three']) instances.push(await Instance.start(name, env, preload))
+    instances.push(await Instance.start('one', env, preload))
+    instances.push(...(await Promise.all(['two', 'three'].map((name) => Instance.start(name, env, preload)))))
     await keepTruth(sql)
     await options.sabotage?.(sql)
     const access = await Access.create(sql, 'chaos')
     const guest = await Access.create(sql, 'guest')
-    nginx = await startNginx(instances, log)
-    for (const { port } of instances.slice(0, 2)) proxies.push(await Proxy.open(() => port))
+    const ports = instances.map(({ port }) => port)
+    nginx = await unlessMissing(() => Nginx.start(ports), log)
+    compressor = nginx && (await Nginx.startCompressing(ports))
+    for (const port of ports.slice(0, 2)) proxies.push(await Proxy.open(() => port))
     await sql`insert into items (part_number) select unnest(${HOT_ITEMS}::text[])`
+    const backups = new Backups(sql, postgres)
+    if (postgres.hasAllPrograms) await backups.take()
 
-    const { streams, pages } = openWatchers(instances, proxies, nginx, access, guest, random)
-    const watchers = [...streams, ...pages]
+    const { clients: kinds = Object.keys(OTHERS) } = options
+    const { streams, pages, others } = openWatchers(
+      instances,
+      proxies,
+      nginx,
+      compressor,
+      kinds,
+      access,
+      guest,
+      random,
+    )
+    const watchers = [...streams, ...pages, ...others]
+    const histories = watchers.map(({ history }) => history)
     const reachable = () =>
       random.pick([...instances.map(({ origin }) => origin), ...(nginx ? [nginx.origin] : [])])
-    const sqlForWriter = connect(postgres.url, 1)
+    const sqlForWriter = connect(url, 1)
+    const dice = () => new Random(random.between(0, 2 ** 31))
+    const conditional =
+      compressor && new ConditionalWriter('conditional', dice(), () => compressor?.origin ?? '', access.token)
     const writers = [
-      ...Array.from({ length: 6 }, (_, i) =>
-        new ApiWriter(`api-${i}`, new Random(random.between(0, 2 ** 31)), reachable, access.token).start(),
-      ),
-      new SqlWriter('sql', new Random(random.between(0, 2 ** 31)), sqlForWriter).start(),
+      ...Array.from({ length: 6 }, (_, i) => new ApiWriter(`api-${i}`, dice(), reachable, access.token)),
+      new SqlWriter('sql', dice(), sqlForWriter, plan.chance(0.5)),
+      ...(conditional ? [conditional] : []),
     ]
+    for (const writer of writers) writer.start()
+    const writes = () => writers.flatMap((writer) => writer.writes)
 
-    const faults = await breakThings(options, plan, { instances, postgres, sql, nginx, proxies, guest }, log)
+    const problems: string[] = []
+    const target = { instances, postgres, sql, nginx, compressor, proxies, guest, backups, problems }
+    const isWrong = async () =>
+      options.stopsAtFirst === true &&
+      (problems.length > 0 || (await findProblems(target, histories, writes())).length > 0)
+    const broken = await breakThings(options, plan, target, log, isWrong)
 
     log('stopping the writers')
     await Promise.all(writers.map((writer) => writer.stop()))
-    log('the last word')
     await sqlForWriter.end({ timeout: 1 })
-    await sayLastWord(sql, instances, access.token)
-    log('waiting for the watchers')
-    for (const stream of streams) stream.hurry()
-    const histories = watchers.map(({ history }) => history)
-    const late = await settle(sql, histories, settleMs)
-    if (late.length > 0) late.push(...(await Promise.all(instances.map(describe))))
+    const late: string[] = []
+    if (!broken.isStopped) {
+      log('the last word')
+      await sayLastWord(sql, instances, access.token)
+      log('waiting for the watchers')
+      for (const stream of streams) stream.hurry()
+      late.push(...(await settle(sql, histories, settleMs)))
+      if (late.length > 0) late.push(...(await Promise.all(instances.map(describe))))
+    }
     await Promise.all(watchers.map((watcher) => watcher.stop()))
 
-    const verdict = await judge(
-      sql,
-      histories,
-      writers.flatMap(({ writes }) => writes),
-    )
+    const truth = await readTruth(sql, backups.restores)
+    const verdict = await judge(sql, truth, histories, writes(), backups.mayChangeEpoch)
     const crashed = instances.filter(({ crashes }) => crashes > 0)
     const cut = streams.filter(({ cutAtShutdown }) => cutAtShutdown > 0)
     return {
       ...verdict,
       problems: [
+        ...problems,
         ...verdict.problems,
+        ...(conditional?.problems ?? []),
         ...late,
         ...crashed.map(({ name, log }) => `${name} ended by itself:\n${log}`),
         ...cut.map(({ name, cutAtShutdown }) => `${name} was cut at ${cutAtShutdown} shutdowns`),
       ],
       seed: options.seed,
       seconds: options.seconds,
-      faults,
+      faults: broken.figures,
       longestSilenceMs: Math.round(
         Math.max(
           ...streams
@@ -180,23 +242,26 @@ export async function runChaos(options: Options): Promise<Report> {
         ),
       ),
       withNginx: nginx !== undefined,
+      wholePromotions: backups.wholePromotions,
     }
   } finally {
     for (const instance of instances) await instance.end('SIGKILL')
     for (const proxy of proxies) proxy.close()
     await nginx?.stop()
+    await compressor?.stop()
     await sql.end({ timeout: 1 })
+    way.close()
     await postgres.stop()
   }
 }
 
 /** Undefined where nginx is not installed; then no stream goes through it, and the report says so. */
-async function startNginx(
-  instances: readonly Instance[],
+async function unlessMissing(
+  start: () => Promise<Nginx>,
   log: (line: string) => void,
 ): Promise<Nginx | undefined> {
   try {
-    return await Nginx.start(instances.map(({ port }) => port))
+    return await start()
   } catch (err) {
     const isMissing = err instanceof Error && 'code' in err && err.code === 'ENOENT'
     if (!isMissing || process.env.CI !== undefined) throw err
@@ -205,25 +270,66 @@ async function startNginx(
   }
 }
 
-type Target = Parameters<(typeof FAULTS)[number]['run']>[0]
+/** What is wrong already, while everything goes on. */
+async function findProblems(
+  { sql, backups }: Target,
+  histories: readonly History[],
+  writes: readonly Write[],
+): Promise<string[]> {
+  const told = [...writes]
+  try {
+    const truth = await readTruth(sql, backups.restores)
+    const { problems } = judgeHistories(truth, histories, backups.mayChangeEpoch)
+    return [...problems, ...judgeWrites(truth.committed, told)]
+  } catch {
+    // The database is away, and the end of the run will say it.
+    return []
+  }
+}
+
+/** The faults of a run. @throws {Error} for a name that none has, and under CI for one that can't be made here */
+function selectFaults(
+  { faults }: Options,
+  { nginx, postgres }: Target,
+  log: (line: string) => void,
+): Fault[] {
+  const unknown = faults?.find((name) => !FAULTS.some((fault) => fault.name === name))
+  if (unknown !== undefined)
+    throw new Error(`there is no fault "${unknown}": ${FAULTS.map(({ name }) => name).join(', ')}`)
+  const selected = FAULTS.filter(({ name }) => faults?.includes(name) ?? true)
+  const has = { nginx: nginx !== undefined, 'all programs of PostgreSQL': postgres.hasAllPrograms }
+  const possible = selected.filter(({ needs }) => needs === undefined || has[needs])
+  for (const { name, needs } of selected.filter((fault) => !possible.includes(fault))) {
+    if (process.env.CI !== undefined)
+      throw new Error(`no "${name}" without ${String(needs)}; .ci/run must install it`)
+    log(`no "${name}": it needs ${String(needs)}, which is not installed`)
+  }
+  return possible
+}
 
 async function breakThings(
-  { seconds }: Options,
+  options: Options,
   random: Random,
   target: Target,
   log: (line: string) => void,
-) {
-  const counts: Record<string, number> = {}
-  const until = performance.now() + seconds * 1000
-  const available = FAULTS.filter(({ name }) => target.nginx ?? !name.startsWith('nginx'))
-  while (performance.now() < until) {
-    const { fault, afterMs } = nextFault(random, available)
-    await delay(afterMs)
+  isWrong: () => Promise<boolean>,
+): Promise<{ figures: Record<string, FaultFigures>; isStopped: boolean }> {
+  const figures: Record<string, FaultFigures> = {}
+  const until = performance.now() + options.seconds * 1000
+  for (const { fault, afterMs } of planFaults(random, selectFaults(options, target, log))) {
+    await delay(Math.min(afterMs, Math.max(0, until - performance.now())))
+    if (performance.now() >= until) break
     log(`${((until - performance.now()) / 1000).toFixed(0)} s left: ${fault.name}`)
+    const began = performance.now()
     await fault.run(target, random)
-    counts[fault.name] = (counts[fault.name] ?? 0) + 1
+    const { times, longestMs } = figures[fault.name] ?? { times: 0, longestMs: 0 }
+    figures[fault.name] = {
+      times: times + 1,
+      longestMs: Math.max(longestMs, Math.round(performance.now() - began)),
+    }
+    if (await isWrong()) return { figures, isStopped: true }
   }
-  return counts
+  return { figures, isStopped: false }
 }
 
 /**
@@ -262,15 +368,10 @@ async function describe({ name, origin, log }: Instance): Promise<string> {
 }
 
 /** Waits until every watcher stands at the end of the log. */
-async function settle(
-  sql: Sql,
-  histories: { name: string; position: number }[],
-  settleMs: number,
-): Promise<string[]> {
-  const [newest] = await sql<{ id: number }[]>`select max(id) as id from chaos_truth`
-  const head = newest?.id ?? 0
+async function settle(sql: Sql, histories: readonly History[], settleMs: number): Promise<string[]> {
+  const head = await readNewestId(sql)
   const until = performance.now() + settleMs
-  const behind = () => histories.filter(({ position }) => position < head)
+  const behind = () => histories.filter(({ position }) => position.id !== head)
   while (behind().length > 0 && performance.now() < until) await delay(50)
-  return behind().map(({ name, position }) => `${name} stays at ${position}, the log is at ${head}`)
+  return behind().map(({ name, position }) => `${name} stays at ${position.id}, the log is at ${head}`)
 }

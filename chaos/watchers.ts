@@ -1,10 +1,13 @@
 import { type IncomingMessage, get } from 'node:http'
+import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import { constants, createGunzip } from 'node:zlib'
 import { createParser } from 'eventsource-parser'
 import type { Access } from './access.js'
-import { History, type Seen, type TruthEvent } from './history.js'
+import { History, type Seen } from './history.js'
 import type { Instance } from './instance.js'
 import type { Random } from './random.js'
+import type { TruthEvent } from './truth.js'
 
 /** A client that hears nothing for this long, with a heartbeat due every second, believes its connection dead. In ms. */
 const DEAF_MS = 5000
@@ -30,6 +33,8 @@ export interface Manner {
   restMs?: () => number
   /** It leaves by itself after this long, in ms. */
   stayMs?: () => number
+  /** It takes a compressed stream. */
+  takesGzip?: boolean
   /** Slow readers may be cut when an instance ends before they have read. */
   mayBeCut?: boolean
 }
@@ -41,6 +46,7 @@ export class StreamWatcher {
   connections = 0
   cutAtShutdown = 0
   #response: IncomingMessage | undefined
+  #body: Readable | undefined
   #hurries = false
   #stopped = false
   #done: Promise<void>
@@ -53,14 +59,14 @@ export class StreamWatcher {
     readonly access: Access,
     readonly random: Random,
   ) {
-    this.history = new History(name, filter.wants)
+    this.history = new History(name, manner.name, filter.wants)
     this.#done = this.#live()
   }
 
   /** From now on it reads as fast as it can. */
   hurry(): void {
     this.#hurries = true
-    this.#response?.resume()
+    this.#body?.resume()
   }
 
   async stop(): Promise<void> {
@@ -79,19 +85,21 @@ export class StreamWatcher {
   async #connect(route: Route): Promise<void> {
     const response = await open(`${route.origin()}/api/events${this.filter.query}`, this.access.token, {
       accept: 'text/event-stream',
+      ...(this.manner.takesGzip && { 'accept-encoding': 'gzip' }),
       ...(this.history.cursor !== undefined && { 'last-event-id': this.history.cursor }),
     })
     if (!response) return
     this.connections++
     this.#response = response
     const leave = this.manner.stayMs && setTimeout(() => response.destroy(), this.manner.stayMs())
-    const whole = await this.#read(response)
+    const whole = await this.#read(response, decode(response))
     clearTimeout(leave)
     this.#judgeEnd(route, whole, response.complete)
   }
 
   /** Reads to the end; true when what came ended with a whole frame. */
-  async #read(response: IncomingMessage): Promise<boolean> {
+  async #read(response: IncomingMessage, body: Readable): Promise<boolean> {
+    this.#body = body
     const parser = createParser({
       onEvent: ({ id = '', event: type = 'message', data }) => {
         const seen: Seen = { id, type, data: JSON.parse(data) as Record<string, unknown> }
@@ -105,25 +113,25 @@ export class StreamWatcher {
     let tail = '\n\n'
     let heard = performance.now()
     const deaf = setInterval(() => {
-      if (!response.isPaused() && performance.now() - heard > DEAF_MS) response.destroy()
+      if (!body.isPaused() && performance.now() - heard > DEAF_MS) response.destroy()
     }, 500)
-    response.setEncoding('utf8')
-    response.on('data', (text: string) => {
+    body.setEncoding('utf8')
+    body.on('data', (text: string) => {
       this.longestSilenceMs = Math.max(this.longestSilenceMs, performance.now() - heard)
       heard = performance.now()
       tail = (tail + text).slice(-2)
       parser.feed(text)
       const rest = this.manner.restMs?.() ?? 0
       if (rest === 0 || this.#hurries) return
-      response.pause()
+      body.pause()
       setTimeout(() => {
         heard = performance.now()
-        response.resume()
+        body.resume()
       }, rest)
     })
     await new Promise<void>((resolve) => {
-      response.once('close', resolve)
-      response.on('error', () => undefined)
+      body.once('close', resolve)
+      body.on('error', () => undefined)
     })
     clearInterval(deaf)
     return tail === '\n\n'
@@ -148,12 +156,13 @@ export class PageWatcher {
 
   constructor(
     readonly name: string,
+    readonly kind: string,
     readonly routes: readonly Route[],
     readonly filter: Filter,
     readonly access: Access,
     readonly random: Random,
   ) {
-    this.history = new History(name, filter.wants)
+    this.history = new History(name, kind, filter.wants)
     this.#done = this.#live()
   }
 
@@ -182,6 +191,17 @@ export class PageWatcher {
     this.pages++
     return true
   }
+}
+
+/** The body as it was before something compressed it. Each piece is given as soon as it is there. */
+function decode(response: IncomingMessage): Readable {
+  if (response.headers['content-encoding'] !== 'gzip') return response
+  const gunzip = createGunzip({ flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH })
+  response.on('error', () => gunzip.destroy())
+  response.on('close', () => {
+    if (!response.complete) gunzip.destroy()
+  })
+  return response.pipe(gunzip)
 }
 
 /** The answer to a GET once its head is there, if it is a 200. */

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { within } from '../lib/deadline.js'
 import type { Sql } from '../store/connect.js'
-import type { TruthEvent } from './history.js'
 import type { Random } from './random.js'
+import type { TruthEvent } from './truth.js'
 
 /** Items that everybody edits at once. */
 export const HOT_ITEMS = Array.from({ length: 8 }, (_, i) => `HOT-${i}`)
@@ -134,6 +134,72 @@ export class ApiWriter extends Writer {
   }
 }
 
+/** Edits an item of its own through a proxy that compresses, by the entity tags that come out of it. */
+export class ConditionalWriter extends Writer {
+  readonly problems: string[] = []
+  #isThere = false
+
+  constructor(
+    name: string,
+    random: Random,
+    readonly origin: () => string,
+    readonly token: string,
+  ) {
+    super(name, random)
+  }
+
+  protected async write(mark: string): Promise<Omit<Write, 'began' | 'ended'>> {
+    try {
+      return await this.#edit(mark)
+    } catch {
+      return { outcome: 'unknown', marks: [mark] }
+    }
+  }
+
+  async #edit(mark: string): Promise<Omit<Write, 'began' | 'ended'>> {
+    if (!this.#isThere) {
+      const created = await this.#send('POST', '/api/items', { part_number: this.name })
+      this.#isThere = created.status === 201 || created.status === 409
+    }
+    const item = `/api/items/${this.name}`
+    const read = await this.#send('GET', item)
+    // A restore undid its creation.
+    if (read.status === 404) this.#isThere = false
+    const { etag } = read
+    if (read.status !== 200 || etag === null) return { outcome: 'refused', marks: [mark] }
+    const { status } = await this.#send(
+      'PUT',
+      item,
+      { description: mark, comment: mark },
+      { 'if-match': etag },
+    )
+    if (status === 412) await this.#judgeRefusal(etag)
+    return { outcome: outcomeOf(status), marks: [mark] }
+  }
+
+  /** Nobody else edits the item, so a tag that still is its own holds. */
+  async #judgeRefusal(etag: string): Promise<void> {
+    const again = await this.#send('GET', `/api/items/${this.name}`)
+    if (again.etag === etag)
+      this.problems.push(`${this.name}: the tag ${etag} was refused and is still the item's`)
+  }
+
+  async #send(method: string, path: string, body?: object, headers: Record<string, string> = {}) {
+    const response = await fetch(`${this.origin()}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        ...(body && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(10_000),
+    })
+    await response.arrayBuffer()
+    return { status: response.status, etag: response.headers.get('etag') }
+  }
+}
+
 /** A gateway's or an interrupted server's 5xx says nothing about whether the write was committed. */
 function outcomeOf(status: number): Write['outcome'] {
   if (status < 300) return 'acknowledged'
@@ -146,13 +212,15 @@ export class SqlWriter extends Writer {
     name: string,
     random: Random,
     readonly sql: Sql,
+    /** Whether it rolls back with its ids already drawn, so that they are missing in the log for good. */
+    readonly leavesHoles: boolean,
   ) {
     super(name, random)
   }
 
   protected async write(mark: string): Promise<Omit<Write, 'began' | 'ended'>> {
     const rollBack = this.random.chance(0.3)
-    const drawEarly = this.random.chance(0.3)
+    const drawEarly = this.random.chance(0.3) && (this.leavesHoles || !rollBack)
     const idleSeconds = this.random.chance(0.02) ? 2 : this.random.next() * 0.2
     const number = this.random.pick(SQL_ITEMS)
     // One message, not `sql.begin`: the driver dies of a query on a pinned session that was killed (porsager/postgres#1208).

@@ -1,0 +1,74 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Sql, connect } from '../store/connect.js'
+import type { Postgres } from './postgres.js'
+import { type Restore, readRelation } from './truth.js'
+
+/** A restore waits for whoever writes, and they for it: one of them is ended then. */
+const TRIES = 10
+
+/** The dumps of a run, and what was restored of them. */
+export class Backups {
+  /** Each restore, in order. */
+  readonly restores: Restore[] = []
+  /**
+   * Whether the log had to become another one for everybody: a server was promoted while ids were missing in the log, or a log
+   * was restored that had never been on the server's timeline.
+   */
+  mayChangeEpoch = false
+  /** Promotions that had to reset nobody. */
+  wholePromotions = 0
+  #ids = new Set<number>()
+  #timeline = 0
+
+  constructor(
+    readonly sql: Sql,
+    readonly postgres: Postgres,
+  ) {}
+
+  get #file(): string {
+    return join(this.postgres.folder, 'dump')
+  }
+
+  async take(): Promise<void> {
+    this.#timeline = await this.#readTimeline()
+    this.#ids = await this.postgres.dump(this.#file)
+  }
+
+  /** Loads the last dump into the place of what is there. */
+  async restore(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.postgres.restore(this.#file)
+        break
+      } catch (err) {
+        if (attempt === TRIES) throw err
+        await delay(100)
+      }
+    }
+    this.restores.push({ relation: await readRelation(this.sql), ids: this.#ids })
+    if ((await this.#readTimeline()) !== this.#timeline) this.mayChangeEpoch = true
+  }
+
+  /** Looks at a standby that has everything and whose server is gone: where ids are missing, its promotion resets everybody. */
+  async inspectStandby(url: string): Promise<void> {
+    const standby = connect(url, 1)
+    try {
+      const [row] = await standby<{ isWhole: boolean }[]>`
+        select (select count(*) from events where id > pruned_to)
+               = greatest((select max(id) from events), pruned_to) - pruned_to as "isWhole"
+          from event_log
+      `
+      if (row?.isWhole) this.wholePromotions++
+      else this.mayChangeEpoch = true
+    } finally {
+      await standby.end({ timeout: 1 })
+    }
+  }
+
+  async #readTimeline(): Promise<number> {
+    const [row] = await this.sql<{ timeline: number }[]>`select wal_timeline() as timeline`
+    if (!row) throw new Error('a select returned no row')
+    return row.timeline
+  }
+}
