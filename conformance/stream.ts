@@ -153,8 +153,8 @@ function parseHead(text: string): Head {
   const [statusLine = '', ...lines] = text.split('\r\n')
   const headers: IncomingHttpHeaders = {}
   for (const line of lines) {
-    const [, name = '', value = ''] = /^([^:]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
-    headers[name.toLowerCase()] = value
+    const colon = line.indexOf(':')
+    if (colon > 0) headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim()
   }
   return { status: Number(statusLine.split(' ')[1]), headers }
 }

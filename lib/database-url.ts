@@ -422,7 +422,9 @@ export function findPassword(
   { host, database, user }: { host: Host; database: string; user: string },
 ): string | undefined {
   const wanted = [
-    ...('path' in host ? ['localhost', /\d+$/.exec(host.path)?.[0]] : [host.host, String(host.port)]),
+    ...('path' in host
+      ? ['localhost', host.path.slice(host.path.lastIndexOf('.') + 1)]
+      : [host.host, String(host.port)]),
     database,
     user,
   ]

@@ -22,7 +22,7 @@ export function parseHost(text: string): Host | undefined {
 
 /** The authority of a request target in absolute form (RFC 9112, section 3.2.2), and the rest of it as a path. */
 export function splitTarget(target: string): { authority: string; path: string } | undefined {
-  const [, authority, rest = ''] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? []
+  const [, authority, rest = ''] = /^https?:\/\/([^/?#]*)(.*)/is.exec(target) ?? []
   if (authority === undefined) return undefined
   return { authority, path: rest.startsWith('/') ? rest : `/${rest}` }
 }

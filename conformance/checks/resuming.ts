@@ -13,7 +13,7 @@ function takeApart(id: string): { history: string; number: bigint; rest: string 
   // Parts and what stands between them, in turn.
   const parts = id.split(/([^0-9A-Za-z]+)/)
   const place = parts.findLastIndex((part) => /^\d+$/.test(part))
-  const digits = parts[place] ?? /\d+$/.exec(id)?.[0]
+  const digits = parts[place] ?? /(?<!\d)\d+$/.exec(id)?.[0]
   if (digits === undefined) return undefined
   const rest = place < 0 ? '' : parts.slice(place + 1).join('')
   return { history: id.slice(0, id.length - rest.length - digits.length), number: BigInt(digits), rest }
