@@ -14,9 +14,11 @@ import {
 } from './connection.js'
 import { type Cursor, formatCursor, isSamePosition, parseCursor } from './cursor.js'
 import type { Filter } from './filter.js'
-import { Block, type Entry, encodeEntries, encodeFrame } from './frame.js'
+import { CollectedEvents, type PageEvent } from './collected-events.js'
+import { Block, encodeEntries, encodeFrame } from './frame.js'
 import { Pages, type ReadLog } from './pages.js'
 import { Ring } from './ring.js'
+import type { Segment } from './segment.js'
 import { Slices } from './slices.js'
 import type { TailListener } from './tail.js'
 
@@ -66,13 +68,22 @@ export interface Subscription {
 }
 
 /** A page of events for those who don't stream. */
-export interface EntryPage {
+export interface EventPage {
   /** The log's, to make cursors of positions. */
   epoch: string
-  entries: Entry[]
+  events: readonly PageEvent[]
+  /** The size of the events, in bytes. */
+  bytes: number
   /** Where the next page begins. */
   next: Position
 }
+
+const pageOf = (epoch: string, { events, bytes }: CollectedEvents, { id, check }: Position): EventPage => ({
+  epoch,
+  events,
+  bytes,
+  next: { id, check },
+})
 
 /**
  * The fan-out: all open streams, and the settled log they are served from. The tail feeds it; nothing else does.
@@ -206,11 +217,11 @@ export class Feed implements TailListener, ConnectionFeed {
   // Clients that read pages.
 
   /**
-   * Up to `limit` events after `position` that `filter` lets through. The page can be short, or empty, before the head is
-   * reached: one answer looks through a bounded stretch of the log.
+   * Up to `limit` events after `position` that `filter` lets through, and no more than a page's bound of bytes. The page can be
+   * short, or empty, before the head is reached: one answer looks through a bounded stretch of the log.
    */
-  async read(position: Position, filter: Filter, limit: number): Promise<EntryPage | { reset: ResetReason }> {
-    const entries: Entry[] = []
+  async read(position: Position, filter: Filter, limit: number): Promise<EventPage | { reset: ResetReason }> {
+    const found = new CollectedEvents(limit)
     let next = position
     let cursor = position.id
     const { epoch, ring, pages } = this.#history
@@ -219,32 +230,37 @@ export class Feed implements TailListener, ConnectionFeed {
       if (cursor < segment.floor) return { reset: 'expired' }
       if (!isSamePosition(segment.positionAt(cursor), next)) return { reset: 'unknown' }
       for (const entry of segment.after(cursor)) {
-        if (filter.matches(entry)) entries.push(entry)
-        if (entries.length === limit) return { epoch, entries, next: entry }
+        if (!filter.matches(entry)) continue
+        found.add(entry)
+        if (found.isFull) return pageOf(epoch, found, entry)
       }
       cursor = segment.head
       next = segment.positionAt(cursor)
     }
-    return { epoch, entries, next }
+    return pageOf(epoch, found, next)
   }
 
-  /** The newest `count` events that `filter` lets through, oldest first, from a bounded stretch of the log. */
-  async readNewest(filter: Filter, count: number): Promise<EntryPage> {
+  /**
+   * The newest `count` events that `filter` lets through, oldest first, from a bounded stretch of the log. The oldest of them are
+   * left out where a page's bound of bytes is reached.
+   */
+  async readNewest(filter: Filter, count: number): Promise<EventPage> {
     const { epoch, ring, pages } = this.#history
     const next = ring.headPosition
-    let entries = [...ring.after(ring.floor)].filter((entry) => filter.matches(entry))
-    let floor = ring.floor
-    for (
-      let stretch = 0;
-      stretch < STRETCHES && entries.length < count && floor > this.#oldest.id;
-      stretch++
-    ) {
-      const page = await pages.readBefore(floor)
-      entries = [...[...page.after(page.floor)].filter((entry) => filter.matches(entry)), ...entries]
+    const found = new CollectedEvents(count)
+    let segment: Segment = ring
+    for (let stretch = 0; ; stretch++) {
+      for (const entry of [...segment.after(segment.floor)].reverse()) {
+        if (found.isFull) break
+        if (filter.matches(entry)) found.add(entry)
+      }
       // Below its floor there may be no event for long.
-      floor = page.positionAt(page.floor).id
+      const floor = segment.positionAt(segment.floor).id
+      if (found.isFull || stretch === STRETCHES || floor <= this.#oldest.id) break
+      segment = await pages.readBefore(floor)
     }
-    return { epoch, entries: entries.slice(-count), next }
+    found.events.reverse()
+    return pageOf(epoch, found, next)
   }
 
   /** Resolves when there may be more to read; rejects when `signal` says that waiting is over. */

@@ -307,6 +307,11 @@ function toTls(reader: Reader): TlsDemands {
   if (direct && (mode === 'disable' || mode === 'allow' || mode === 'prefer')) {
     return reader.refuse('sslnegotiation', 'is direct, which needs sslmode=require, verify-ca or verify-full')
   }
+  const minVersion = reader.oneOf('ssl_min_protocol_version', TLS_VERSIONS, undefined)
+  const maxVersion = reader.oneOf('ssl_max_protocol_version', TLS_VERSIONS, undefined)
+  if (minVersion && maxVersion && TLS_VERSIONS.indexOf(minVersion) > TLS_VERSIONS.indexOf(maxVersion)) {
+    return refuse('ssl_min_protocol_version is above ssl_max_protocol_version')
+  }
   return {
     mode,
     rootCertFile: authorities === 'system' ? undefined : authorities,
@@ -314,8 +319,8 @@ function toTls(reader: Reader): TlsDemands {
     keyFile,
     keyPassphrase: reader.text('sslpassword'),
     crlFile: reader.text('sslcrl'),
-    minVersion: reader.oneOf('ssl_min_protocol_version', TLS_VERSIONS, undefined),
-    maxVersion: reader.oneOf('ssl_max_protocol_version', TLS_VERSIONS, undefined),
+    minVersion,
+    maxVersion,
     sendsName: reader.oneOf('sslsni', ['0', '1'], '1') === '1',
     direct,
   }

@@ -6,7 +6,6 @@ import { ApiError } from '../errors.js'
 import type { Connection, Start } from '../feed/connection.js'
 import { formatCursor } from '../feed/cursor.js'
 import { Filter } from '../feed/filter.js'
-import { decodeData } from '../feed/frame.js'
 import { ResponseSink, STREAM_HEADERS } from '../feed/sink.js'
 import { preferredType } from '../lib/accept.js'
 import { findCursor, isCursorParameter } from '../lib/cursor-parameters.js'
@@ -219,7 +218,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     for (;;) {
       if ('reset' in start) return start
       const page = await feed.read(start.position, filter, query.limit)
-      if ('reset' in page || page.entries.length > 0 || patience.aborted || !feed.isOpen) return page
+      if ('reset' in page || page.events.length > 0 || patience.aborted || !feed.isOpen) return page
       if (page.next.id >= start.history.ring.head) await feed.grown(patience).catch(() => undefined)
       start =
         feed.history === start.history
@@ -256,10 +255,10 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       return { events: [{ id: head, type: 'reset', data }], next: head, head }
     }
     return {
-      events: found.entries.map((entry) => ({
-        id: formatCursor(found.epoch, entry),
-        type: entry.type,
-        data: decodeData(entry),
+      events: found.events.map((event) => ({
+        id: formatCursor(found.epoch, event),
+        type: event.type,
+        data: event.data,
       })),
       next: formatCursor(found.epoch, found.next),
       head,

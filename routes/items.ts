@@ -169,13 +169,12 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
       const event_cursor = app.sse.head
       const place = readPlace(request.query)
-      const found = await app.runList(request, (sql) =>
-        listItems(sql, { ...filter, sort, limit: limit + 1, place }),
+      const { rows, hasNext } = await app.runList(request, (sql) =>
+        listItems(sql, { ...filter, sort, limit, place }),
       )
-      const page = found.slice(0, limit)
-      const last = page.at(-1)
-      const next_cursor = found.length > limit && last ? encodeCursor(placeOf(last, sort)) : null
-      return { items: page, next_cursor, event_cursor }
+      const last = rows.at(-1)
+      const next_cursor = hasNext && last ? encodeCursor(placeOf(last, sort)) : null
+      return { items: rows, next_cursor, event_cursor }
     },
   )
 

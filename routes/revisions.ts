@@ -52,7 +52,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
 
   /** Whether there is, or was, such an item: each has its first revision. */
   async function hasRevisions(partNumber: string): Promise<boolean> {
-    return (await listRevisions(app.db, partNumber, { before: undefined, limit: 1 })).length > 0
+    return (await listRevisions(app.db, partNumber, { before: undefined, limit: 1 })).rows.length > 0
   }
 
   app.get(
@@ -72,15 +72,13 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
       const { part_number } = request.params
       const { limit, cursor } = request.query
       const before = readPlace(cursor)
-      const found = await app.runList(request, (sql) =>
-        listRevisions(sql, part_number, { before, limit: limit + 1 }),
+      const { rows, hasNext } = await app.runList(request, (sql) =>
+        listRevisions(sql, part_number, { before, limit }),
       )
-      if (found.length === 0 && !(await hasRevisions(part_number))) throw new ApiError('item_not_found')
-      const page = found.slice(0, limit)
-      const last = page.at(-1)
-      const next_cursor =
-        found.length > limit && last ? encodeCursor({ revision_number: last.revision_number }) : null
-      return { revisions: page, next_cursor }
+      if (rows.length === 0 && !(await hasRevisions(part_number))) throw new ApiError('item_not_found')
+      const last = rows.at(-1)
+      const next_cursor = hasNext && last ? encodeCursor({ revision_number: last.revision_number }) : null
+      return { revisions: rows, next_cursor }
     },
   )
 

@@ -9,10 +9,16 @@ export const Cursor = Type.String({
 
 export const NextCursor = Type.Unsafe<string | null>({
   type: ['string', 'null'],
-  description: 'The `cursor` of the next page; null on the last one.',
+  description:
+    'The `cursor` of the next page; null on the last one, and only there: a page may have fewer entries than `limit`.',
 })
 
-export const PageSize = Type.Integer({ minimum: 1, maximum: 500, default: 50 })
+export const PageSize = Type.Integer({
+  minimum: 1,
+  maximum: 500,
+  default: 50,
+  description: 'At most. A page ends earlier where its texts come to 1 MiB; `next_cursor` goes on after it.',
+})
 
 export const encodeCursor = (place: unknown): string =>
   Buffer.from(JSON.stringify(place)).toString('base64url')

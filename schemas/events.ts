@@ -147,13 +147,14 @@ export const EventQuery = Type.Object({
     minimum: 1,
     maximum: 1000,
     default: 100,
-    description: 'JSON pages: events a page',
+    description: 'JSON pages: events a page, at most. A page ends earlier where its events come to 1 MiB',
   }),
   last: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 1000,
-      description: 'JSON pages: the newest ones, instead of `since`',
+      description:
+        'JSON pages: the newest ones, instead of `since`; fewer where they come to more than 1 MiB',
     }),
   ),
   wait: Type.Integer({

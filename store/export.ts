@@ -3,8 +3,9 @@ import type { Item, ItemPlace } from '../schemas/items.js'
 import type { Sql } from './connect.js'
 import { type Filter, listItems, matching } from './items.js'
 
-/** Rows fetched at once: enough to be quick, few enough to be forgotten soon. */
+/** What is read at once, in rows and in bytes: enough to be quick, and no more than a socket that is not read may keep. */
 const BATCH = 500
+const BATCH_BYTES = 256 * 1024
 
 /** Runs a query on a connection that it has until it is done. */
 type Run = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
@@ -30,12 +31,12 @@ export async function* exportItems(run: Run, filter: Filter): AsyncGenerator<Ite
   let place: ItemPlace | undefined
   for (;;) {
     const from = place
-    const items = await run((sql) =>
-      listItems(sql, { ...filter, sort: 'part_number', limit: BATCH, place: from }),
+    const { rows, hasNext } = await run((sql) =>
+      listItems(sql, { ...filter, sort: 'part_number', limit: BATCH, bytes: BATCH_BYTES, place: from }),
     )
-    yield items
-    const last = items.at(-1)
-    if (!last || items.length < BATCH) return
+    yield rows
+    const last = rows.at(-1)
+    if (!last || !hasNext) return
     place = { sort: 'part_number', part_number: last.part_number }
   }
 }

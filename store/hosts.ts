@@ -2,6 +2,7 @@ import { type ConnectionOptions } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type DatabaseAddress, type Host, type SslMode, findPassword, hostName } from '../lib/database-url.js'
 import { ConnectionError, type Target } from './socket.js'
+import { isTlsAlert, tlsReasonOf } from './tls.js'
 
 /** Whether a connection is encrypted: when the server has TLS, in any case, or not. */
 type Encryption = 'offered' | 'always' | 'never'
@@ -35,6 +36,9 @@ const ENCRYPTIONS: Record<SslMode, readonly [Encryption, ...Encryption[]]> = {
 /** Errors that another encryption may cure; 28000 is the server's refusal of a connection with, or without. */
 const ENCRYPTION_ERRORS = new Set<unknown>(['TLS_REFUSED', 'TLS_FAILED', '28000'])
 
+const isEncryptionError = (err: unknown): boolean =>
+  isTlsAlert(err) || (err instanceof Error && 'code' in err && ENCRYPTION_ERRORS.has(err.code))
+
 /** For how long a suitable server is passed over for one that stands before it and hasn't answered yet, in ms. */
 const PREFERENCE_MS = 300
 
@@ -51,6 +55,7 @@ export class NoHostError extends Error {
 /** What an error says, in one line. Node's error for several addresses that all failed has a code but no message. */
 export function reasonOf(err: unknown): string {
   if (!(err instanceof Error)) return String(err)
+  if (isTlsAlert(err)) return `the server ends the TLS connection: ${tlsReasonOf(err)}`
   return err.message || ('code' in err ? String(err.code) : err.name)
 }
 
@@ -202,7 +207,7 @@ export class Hosts {
         return { endpoint, ...(await this.probe(endpoint, this.#closing.signal)) }
       } catch (err) {
         failure ??= err
-        if (!(err instanceof Error && 'code' in err && ENCRYPTION_ERRORS.has(err.code))) throw err
+        if (!isEncryptionError(err)) throw err
       }
     }
     throw failure

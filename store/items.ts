@@ -4,6 +4,7 @@ import { INEXACT } from '../lib/exact-number.js'
 import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './connect.js'
+import { type Page, printedLength, readPage } from './pages.js'
 
 /** What the list and the export leave out. */
 export interface Filter {
@@ -103,19 +104,38 @@ function after(sql: Sql, place: ItemPlace) {
     : sql`(${sql(place.sort.replace('-', ''))}, id) ${beyond} (${new Date(place.at)}, ${place.id})`
 }
 
-/** At most `limit` items that match, in the order of `sort`, from `place` on. */
-export async function listItems(
-  sql: Sql,
-  filter: Filter & { sort: Sort; limit: number; place?: ItemPlace | undefined },
-): Promise<Item[]> {
-  return sql<Item[]>`
+/** What is said of an item, as it is printed, in bytes. */
+const length = (sql: Sql) => sql`
+  ${printedLength(sql, sql`description`)} + ${printedLength(sql, sql`long_description`)} + ${printedLength(sql, sql`properties`)}
+`
+
+interface PageQuery extends Filter {
+  sort: Sort
+  place?: ItemPlace | undefined
+  limit: number
+  /** The size of a page, see `readPage`. */
+  bytes?: number
+}
+
+/** The items that match, in the order of `sort`, from `place` on: a page of at most `limit`. */
+export async function listItems(sql: Sql, query: PageQuery): Promise<Page<Item>> {
+  const { sort, place, limit, bytes } = query
+  const found = sql`
     select ${columns(sql)}
       from items
-     where ${matching(sql, filter)}
-           ${filter.place ? sql`and ${after(sql, filter.place)}` : sql``}
-     order by ${order(sql, filter.sort)}
-     limit ${filter.limit}
+     where ${matching(sql, query)}
+           ${place ? sql`and ${after(sql, place)}` : sql``}
+     order by ${order(sql, sort)}
+     limit ${limit + 1}
   `
+  return readPage(sql, {
+    found,
+    order: order(sql, sort),
+    columns: columns(sql),
+    length: length(sql),
+    limit,
+    bytes,
+  })
 }
 
 /**

@@ -1,25 +1,37 @@
 import type { Revision } from '../schemas/revisions.js'
 import type { Sql } from './connect.js'
+import { type Page, printedLength, readPage } from './pages.js'
+
+const columns = (sql: Sql) => sql`
+  part_number, revision_number, item_type, description, long_description, sourcing_type, properties, comment, created_at, created_by
+`
 
 const revisionsOf = (sql: Sql, partNumber: string) => sql`
-  select part_number, revision_number, item_type, description, long_description, sourcing_type,
-         properties, comment, created_at, created_by
+  select ${columns(sql)}
     from revisions
    where item_id = (select id from items where lower(part_number) = lower(${partNumber} collate "C"))
 `
 
-/** At most `limit` revisions of an item, archived or not, the newest first; those below `before` if that is given. */
+/** What is said in a revision, as it is printed, in bytes. */
+const length = (sql: Sql) => sql`
+  ${printedLength(sql, sql`description`)} + ${printedLength(sql, sql`long_description`)} + ${printedLength(sql, sql`properties`)}
+  + coalesce(${printedLength(sql, sql`comment`)}, 0)
+`
+
+/** The revisions of an item, archived or not, the newest first, from below `before` on: a page of at most `limit`. */
 export async function listRevisions(
   sql: Sql,
   partNumber: string,
   { before, limit }: { before: number | undefined; limit: number },
-): Promise<Revision[]> {
-  return sql<Revision[]>`
+): Promise<Page<Revision>> {
+  const order = sql`revision_number desc`
+  const found = sql`
     ${revisionsOf(sql, partNumber)}
       ${before === undefined ? sql`` : sql`and revision_number < ${before}`}
-    order by revision_number desc
-    limit ${limit}
+    order by ${order}
+    limit ${limit + 1}
   `
+  return readPage(sql, { found, order, columns: columns(sql), length: length(sql), limit })
 }
 
 export async function findRevision(

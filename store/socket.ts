@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { type ConnectionOptions, type TLSSocket, connect as connectTls } from 'node:tls'
 import { type Host, hostName } from '../lib/database-url.js'
+import { tlsReasonOf } from './tls.js'
 
 /** "Do you speak TLS?": the length of this, and a number that is no version of the protocol. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
@@ -12,7 +13,12 @@ export class ConnectionError extends Error {
 
   constructor(
     readonly code:
-      'CONNECT_TIMEOUT' | 'CONNECTION_CLOSED' | 'CONNECTION_ENDED' | 'TLS_REFUSED' | 'TLS_FAILED',
+      | 'CONNECT_TIMEOUT'
+      | 'CONNECTION_CLOSED'
+      | 'CONNECTION_ENDED'
+      | 'TLS_REFUSED'
+      | 'TLS_FAILED'
+      | 'CERTIFICATE_REFUSED',
     message: string,
     options?: ErrorOptions,
   ) {
@@ -58,15 +64,34 @@ async function offersTls(socket: Socket): Promise<boolean> {
   throw new ConnectionError('TLS_FAILED', 'the server answers to the request for TLS with something else')
 }
 
-async function encrypt(socket: Socket, options: ConnectionOptions): Promise<TLSSocket> {
+/** Codes of certificates whose authority is not among those that count. */
+const UNKNOWN_AUTHORITY = new Set<unknown>([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])
+
+function certificateError(cause: unknown): ConnectionError {
+  const isUnknown = cause instanceof Error && 'code' in cause && UNKNOWN_AUTHORITY.has(cause.code)
+  const advice = isUnknown ? ' (name its authority in sslrootcert)' : ''
+  const message = `the server's certificate is refused: ${tlsReasonOf(cause)}${advice}`
+  return new ConnectionError('CERTIFICATE_REFUSED', message, { cause })
+}
+
+async function encrypt(socket: Socket, options: ConnectionOptions, isDirect: boolean): Promise<TLSSocket> {
   const encrypted = connectTls({ ...options, socket })
   encrypted.on('error', () => undefined)
   try {
     await first(encrypted, 'secureConnect')
   } catch (cause) {
     encrypted.destroy()
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new ConnectionError('TLS_FAILED', `no TLS connection: ${reason}`, { cause })
+    // Set where the handshake ended well and the certificate did not.
+    const refusal: unknown = encrypted.authorizationError
+    if (refusal) throw certificateError(cause)
+    const advice = isDirect ? ' (sslnegotiation=direct needs PostgreSQL 17 or newer)' : ''
+    throw new ConnectionError('TLS_FAILED', `no TLS connection: ${tlsReasonOf(cause)}${advice}`, { cause })
   }
   return encrypted
 }
@@ -94,7 +119,7 @@ export async function openSocket(target: Target, signal: AbortSignal): Promise<S
     await first(socket, 'connect')
     // A Unix socket leads nowhere else, so nobody encrypts it.
     if (!tls || 'path' in host) return socket
-    if (target.tlsIsDirect || (await offersTls(socket))) return await encrypt(socket, tls)
+    if (target.tlsIsDirect || (await offersTls(socket))) return await encrypt(socket, tls, target.tlsIsDirect)
     if (target.tlsIsOptional) return socket
     throw new ConnectionError('TLS_REFUSED', 'the server has no TLS, which sslmode demands')
   } catch (err) {

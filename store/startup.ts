@@ -92,6 +92,7 @@ class AuthenticationCheck {
  *
  * Also lets `close` follow `error` at once. Node lets some time pass between the two, and the driver takes the connection
  * for usable in that time: a query sent then is never answered, or is answered with the nothing that the next greeting consists of.
+ * What the socket reports after its first error is not passed on: nothing listens any more, and the process would end.
  */
 export function superviseStartup(
   socket: Socket,
@@ -102,6 +103,7 @@ export function superviseStartup(
   const messages = new Messages()
   const authentication = new AuthenticationCheck(acceptedMethods)
   let phase: 'startup' | 'set-up' | 'ready' = 'startup'
+  let hasFailed = false
 
   /** @returns what of the message the driver is given */
   function passed(message: Buffer): Buffer | undefined {
@@ -142,6 +144,9 @@ export function superviseStartup(
         }
         return true
       }
+      // TLS can fail twice, by an alert and by the reset that follows, and the driver has left after the first.
+      if (hasFailed && (event === 'error' || event === 'close')) return true
+      if (event === 'error') hasFailed = true
       const heard = emit(event, ...args)
       if (event === 'error') emit('close', true)
       return heard

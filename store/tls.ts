@@ -1,6 +1,12 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { type ConnectionOptions, checkServerIdentity } from 'node:tls'
+import {
+  type ConnectionOptions,
+  type SecureContext,
+  checkServerIdentity,
+  createSecureContext,
+} from 'node:tls'
 import type { TlsDemands } from '../lib/database-url.js'
 import { StartError } from '../errors.js'
 
@@ -14,26 +20,58 @@ function readTlsFile(parameter: string, file: string | undefined): Buffer | unde
   }
 }
 
+/** What OpenSSL, or Node, says of a failure, in one line. Messages of OpenSSL end with names of its own source files. */
+export function tlsReasonOf(err: unknown): string {
+  if (!(err instanceof Error)) return String(err)
+  return 'reason' in err && typeof err.reason === 'string' ? err.reason : err.message
+}
+
+/** Whether the error is one of TLS itself, such as the server's refusal of a client's certificate, which comes after the handshake. */
+export const isTlsAlert = (err: unknown): boolean =>
+  err instanceof Error && 'code' in err && String(err.code).startsWith('ERR_SSL_')
+
+/** @throws {StartError} for what is no certificate, a key that belongs to another one, or a wrong passphrase */
+function makeContext(demands: TlsDemands): SecureContext {
+  const { keyPassphrase, minVersion, maxVersion } = demands
+  const ca = readTlsFile('sslrootcert', demands.rootCertFile)
+  const crl = readTlsFile('sslcrl', demands.crlFile)
+  const cert = readTlsFile('sslcert', demands.certFile)
+  const key = readTlsFile('sslkey', demands.keyFile)
+
+  function attempt<T>(parameters: string, make: () => T): T {
+    try {
+      return make()
+    } catch (err) {
+      throw new StartError(`${parameters} of DATABASE_URL can't be used: ${tlsReasonOf(err)}`)
+    }
+  }
+  // Node ignores a file of authorities in which it finds none.
+  if (ca) attempt('sslrootcert', () => new X509Certificate(ca))
+  if (crl) attempt('sslcrl', () => createSecureContext({ crl }))
+  return attempt('sslcert, sslkey or sslpassword', () =>
+    createSecureContext({
+      ...(ca && { ca }),
+      ...(cert && { cert }),
+      ...(key && { key }),
+      ...(crl && { crl }),
+      ...(keyPassphrase !== undefined && { passphrase: keyPassphrase }),
+      ...(minVersion && { minVersion }),
+      ...(maxVersion && { maxVersion }),
+    }),
+  )
+}
+
 /**
  * What Node needs for a TLS connection to a server as `demands` has it. Only the two `verify-` modes know whom they talk to, and
  * only `verify-full` checks the name.
- * @throws {StartError} for a file that can't be read
+ * @throws {StartError} for a file that can't be read or used
  */
 export function tlsOptions(demands: TlsDemands): (host: string) => ConnectionOptions {
-  const { mode, keyPassphrase, minVersion, maxVersion, sendsName, direct } = demands
-  const ca = readTlsFile('sslrootcert', demands.rootCertFile)
-  const cert = readTlsFile('sslcert', demands.certFile)
-  const key = readTlsFile('sslkey', demands.keyFile)
-  const crl = readTlsFile('sslcrl', demands.crlFile)
+  const { mode, sendsName, direct } = demands
+  const secureContext = makeContext(demands)
   const verifies = mode === 'verify-ca' || mode === 'verify-full'
   return (host) => ({
-    ...(ca && { ca }),
-    ...(cert && { cert }),
-    ...(key && { key }),
-    ...(crl && { crl }),
-    ...(keyPassphrase !== undefined && { passphrase: keyPassphrase }),
-    ...(minVersion && { minVersion }),
-    ...(maxVersion && { maxVersion }),
+    secureContext,
     ...(direct && { ALPNProtocols: ['postgresql'] }),
     ...(sendsName && isIP(host) === 0 && { servername: host }),
     rejectUnauthorized: verifies,

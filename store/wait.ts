@@ -3,6 +3,8 @@ import postgres from 'postgres'
 import { StartError } from '../errors.js'
 import { openHosts } from './connect.js'
 import { NoHostError, reasonOf } from './hosts.js'
+import { ConnectionError } from './socket.js'
+import { isTlsAlert } from './tls.js'
 
 /** How long a start waits for a server that can't be reached, and how often it tries, in ms. */
 const WAIT_TIMEOUT_MS = 30_000
@@ -18,11 +20,17 @@ const TEMPORARY = new Set([
 ])
 
 /** What retrying doesn't cure. */
-const FINAL_CODES = new Set(['TLS_REFUSED', 'AUTH_METHOD_REFUSED', 'SASL_SIGNATURE_MISMATCH'])
+const FINAL_CODES = new Set([
+  'TLS_REFUSED',
+  'CERTIFICATE_REFUSED',
+  'AUTH_METHOD_REFUSED',
+  'SASL_SIGNATURE_MISMATCH',
+])
 
 function isFinal(err: unknown): boolean {
   if (err instanceof NoHostError) return err.failures.every(({ error }) => isFinal(error))
   if (err instanceof postgres.PostgresError) return !TEMPORARY.has(err.code)
+  if (isTlsAlert(err) || (err instanceof ConnectionError && isTlsAlert(err.cause))) return true
   return err instanceof Error && 'code' in err && FINAL_CODES.has(String(err.code))
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
@@ -92,7 +92,13 @@ export class PostgresServer {
   /** Writes a file for that account. */
   async write(path: string, text = ''): Promise<void> {
     await writeFile(path, text)
+    await this.own(path)
+  }
+
+  /** Gives a file to that account, for it alone to read and write. */
+  async own(path: string): Promise<void> {
     if (this.account) await chown(path, this.account.uid, this.account.gid)
+    await chmod(path, 0o600)
   }
 
   async #execute(program: string, args: string[]): Promise<string> {

@@ -54,7 +54,7 @@ for (const locale of ['C', 'C.UTF-8']) {
     }
     for (const [line, texts] of ALIKE.entries()) {
       for (const search of texts) {
-        const found = await listItems(sql, { search, sort: 'part_number', limit: 100 })
+        const { rows: found } = await listItems(sql, { search, sort: 'part_number', limit: 100 })
         const numbers = found.map(({ part_number }) => part_number)
         t.strictSame(
           numbers.filter((number) => number.startsWith(`L${line}-`)),
@@ -64,12 +64,12 @@ for (const locale of ['C', 'C.UTF-8']) {
       }
     }
     t.equal(
-      (await listItems(sql, { search: 'Gehause', sort: 'part_number', limit: 9 })).length,
+      (await listItems(sql, { search: 'Gehause', sort: 'part_number', limit: 9 })).rows.length,
       0,
       'a is not ä',
     )
     t.equal(
-      (await listItems(sql, { search: '％％％', sort: 'part_number', limit: 9 })).length,
+      (await listItems(sql, { search: '％％％', sort: 'part_number', limit: 9 })).rows.length,
       0,
       'no wildcard',
     )
