@@ -174,7 +174,7 @@ t.test('a write that may have arrived is not sent again, a read is', NGINX, asyn
   const stream = await fetch(`${nginx.origin}/api/events`, { headers: { accept: 'text/event-stream' } })
   t.equal(stream.status, 200, 'a status but 200 would stop an EventSource')
   t.equal(stream.headers.get('content-type'), 'text/event-stream')
-  t.match(await stream.text(), /^retry: [2-5]000\n\n$/)
+  t.match(await stream.text(), /^retry: [2-5]000\nevent: server\.state\ndata: {"mode":"degraded"}\n\n$/)
   for (const query of ['?last=1', '?types=item.created&wait=1', '?limit=5']) {
     t.equal((await fetch(`${nginx.origin}/api/events${query}`)).status, 503, `${query} means a page`)
     const asStream = await fetch(`${nginx.origin}/api/events${query}`, {

@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net'
 import type { Test } from 'tap'
 
-/** A proxy between the service and its database, to do to the connection what networks do. */
+/** A proxy in front of the service or its database, to do to the connection what networks do. */
 export class TcpProxy {
   readonly #server: Server
   readonly #pairs = new Set<readonly [Socket, Socket]>()
+  #port: number | undefined
   #frozen = false
   #refusing = false
 
@@ -43,8 +44,26 @@ export class TcpProxy {
   /** `url` with the proxy in place of its server. */
   through(url: string): string {
     const through = new URL(url)
-    through.host = `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    through.host = `127.0.0.1:${this.port}`
     return through.href
+  }
+
+  get port(): number {
+    this.#port ??= (this.#server.address() as AddressInfo).port
+    return this.#port
+  }
+
+  /** Cuts every connection and no longer listens, as when the server's process is killed. */
+  async stop(): Promise<void> {
+    const { port } = this
+    this.cut()
+    await new Promise((resolve) => this.#server.close(resolve))
+    this.#port = port
+  }
+
+  /** Listens again at the same port. */
+  async start(): Promise<void> {
+    await once(this.#server.listen(this.port, '127.0.0.1'), 'listening')
   }
 
   /** Ends every connection, at once and without a word. */
