@@ -3,6 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Sql, connect } from '../store/connect.js'
 import type { Postgres } from './postgres.js'
 import { type Restore, readRelation } from './truth.js'
+import { awaitTruth } from './await-truth.js'
+
+/** How long a standby may take to show what it was sent, in ms. */
+const REPLAY_MS = 10_000
 
 /** A restore waits for whoever writes, and they for it: one of them is ended then. */
 const TRIES = 10
@@ -54,6 +58,13 @@ export class Backups {
   async inspectStandby(url: string): Promise<void> {
     const standby = connect(url, 1)
     try {
+      await awaitTruth(
+        REPLAY_MS,
+        'the standby has replayed what it has',
+        () => standby<{ done: boolean }[]>`
+        select pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() as done
+      `,
+      )
       const [row] = await standby<{ isWhole: boolean }[]>`
         select (select count(*) from events where id > pruned_to)
                = greatest((select max(id) from events), pruned_to) - pruned_to as "isWhole"

@@ -71,10 +71,21 @@ abstract class OthersClient {
     if (id !== '') this.history.saw({ id, type, data: JSON.parse(data) as Record<string, unknown> })
   }
 
+  async #readHead(): Promise<void> {
+    const response = await fetch(`${this.route.origin()}/api/events?last=1`, {
+      headers: { ...this.headers, accept: 'application/json' },
+      signal: this.#stopped.signal,
+    })
+    const { next } = (await response.json()) as { next?: string }
+    if (next !== undefined) this.history.moved(next)
+  }
+
   async #live(): Promise<void> {
     const { signal } = this.#stopped
     while (!signal.aborted) {
-      await this.follow(signal).catch(() => undefined)
+      // It begins as an application does: with a page, whose end stands in the address from then on.
+      if (this.history.cursor === undefined) await this.#readHead().catch(() => undefined)
+      else await this.follow(signal).catch(() => undefined)
       await delay(REOPEN_MS)
     }
   }

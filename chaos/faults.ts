@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql } from '../store/connect.js'
 import type { Access } from './access.js'
+import { awaitTruth } from './await-truth.js'
 import type { Backups } from './backups.js'
 import type { Instance } from './instance.js'
 import type { Nginx } from './nginx.js'
@@ -28,6 +29,8 @@ export interface Target {
   /** What some of the watchers sign in with. */
   guest: Access
   backups: Backups
+  /** Whether the server may be killed while transactions commit. */
+  leavesHoles: boolean
   problems: string[]
 }
 
@@ -60,26 +63,6 @@ async function demandMode({ instances, problems }: Target, mode: string, ms: num
     }
   }
   await Promise.all(instances.map(demand))
-}
-
-/** Waits for what a query says; the server may be away meanwhile. */
-async function awaitTruth(
-  ms: number,
-  what: string,
-  query: () => Promise<{ done: boolean }[]>,
-): Promise<void> {
-  const until = performance.now() + ms
-  let last: unknown
-  do {
-    try {
-      const [row] = await query()
-      if (row?.done) return
-    } catch (err) {
-      last = err
-    }
-    await delay(50)
-  } while (performance.now() < until)
-  throw new Error(`${what}: not within ${ms} ms`, { cause: last })
 }
 
 /** Ends sessions of the service, all of them or those that listen. The one that asks lives. */
@@ -192,6 +175,8 @@ export const FAULTS: readonly Fault[] = [
         select sync_state = 'sync' and replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication
       `,
       )
+      // Waits for those that have drawn an id, and keeps others from it.
+      if (!target.leavesHoles) await sql.unsafe('begin; lock table events in exclusive mode')
       await postgres.failOver((standby) => backups.inspectStandby(standby))
       await awaitTruth(
         FOLLOW_MS,

@@ -23,10 +23,17 @@ import { ApiWriter, ConditionalWriter, HOT_ITEMS, SqlWriter, type Write } from '
 export interface Options {
   seed: number
   seconds: number
+  /** How many instances of the service there are; 3 by default. */
+  instances?: number
   /** Only these faults, by their names; all by default. */
   faults?: readonly string[]
   /** Only these kinds of the clients that others wrote; all by default. */
   clients?: readonly string[]
+  /**
+   * Whether ids are lost in the log: by transactions that are rolled back after they have drawn theirs, and by a server that is killed
+   * while others commit. By the seed, if not given.
+   */
+  leavesHoles?: boolean
   /** How long the subscribers may take to reach the head once everything works again, in ms. 30,000 by default. */
   settleMs?: number
   /** Ends the run as soon as something is wrong. */
@@ -136,6 +143,7 @@ export async function runChaos(options: Options): Promise<Report> {
   // The plan has dice of its own: what clients throw depends on the machine's timing.
   const plan = new Random(options.seed)
   const random = new Random(options.seed + 1)
+  const { leavesHoles = plan.chance(0.5) } = options
   const postgres = await Postgres.start()
   // The run's own connections go where the server is, and write also while the database is read-only by default.
   const way = await Proxy.open(() => postgres.port)
@@ -156,7 +164,8 @@ export async function runChaos(options: Options): Promise<Report> {
   let compressor: Nginx | undefined
   try {
     instances.push(await Instance.start('one', env, preload))
-    instances.push(...(await Promise.all(['two', 'three'].map((name) => Instance.start(name, env, preload)))))
+    const more = ['two', 'three'].slice(0, (options.instances ?? 3) - 1)
+    instances.push(...(await Promise.all(more.map((name) => Instance.start(name, env, preload)))))
     await keepTruth(sql)
     await options.sabotage?.(sql)
     const access = await Access.create(sql, 'chaos')
@@ -190,14 +199,25 @@ export async function runChaos(options: Options): Promise<Report> {
       compressor && new ConditionalWriter('conditional', dice(), () => compressor?.origin ?? '', access.token)
     const writers = [
       ...Array.from({ length: 6 }, (_, i) => new ApiWriter(`api-${i}`, dice(), reachable, access.token)),
-      new SqlWriter('sql', dice(), sqlForWriter, plan.chance(0.5)),
+      new SqlWriter('sql', dice(), sqlForWriter, leavesHoles),
       ...(conditional ? [conditional] : []),
     ]
     for (const writer of writers) writer.start()
     const writes = () => writers.flatMap((writer) => writer.writes)
 
     const problems: string[] = []
-    const target = { instances, postgres, sql, nginx, compressor, proxies, guest, backups, problems }
+    const target = {
+      instances,
+      postgres,
+      sql,
+      nginx,
+      compressor,
+      proxies,
+      guest,
+      backups,
+      leavesHoles,
+      problems,
+    }
     const isWrong = async () =>
       options.stopsAtFirst === true &&
       (problems.length > 0 || (await findProblems(target, histories, writes())).length > 0)

@@ -1,0 +1,21 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Waits for what a query says; the server may be away meanwhile. */
+export async function awaitTruth(
+  ms: number,
+  what: string,
+  query: () => Promise<{ done: boolean }[]>,
+): Promise<void> {
+  const until = performance.now() + ms
+  let last: unknown
+  do {
+    try {
+      const [row] = await query()
+      if (row?.done) return
+    } catch (err) {
+      last = err
+    }
+    await delay(50)
+  } while (performance.now() < until)
+  throw new Error(`${what}: not within ${ms} ms`, { cause: last })
+}
