@@ -1,3 +1,4 @@
+import { parse, stringify } from './json.js'
 import { signInAgain } from './sign-in.js'
 
 /**
@@ -31,16 +32,18 @@ export async function request(method, path, { headers, body, signal } = {}) {
   throw new ApiError(answer.status, await answer.json())
 }
 
+/** The JSON of a response, with its numbers as they are written (json.js). */
+export const readJson = async (answer) => parse(await answer.text())
+
 /** Reads JSON from the API. */
 export async function read(path, signal) {
-  const answer = await request('GET', path, { signal })
-  return answer.json()
+  return readJson(await request('GET', path, { signal }))
 }
 
 /** Writes JSON to the API and returns what it answers, if anything. `headers` may carry `if-match`. */
 export async function write(method, path, value, headers = {}) {
-  const body = value === undefined ? undefined : JSON.stringify(value)
+  const body = value === undefined ? undefined : stringify(value)
   const type = body === undefined ? {} : { 'content-type': 'application/json' }
   const answer = await request(method, path, { headers: { ...type, ...headers }, body })
-  return answer.status === 204 ? undefined : answer.json()
+  return answer.status === 204 ? undefined : readJson(answer)
 }

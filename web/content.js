@@ -1,3 +1,5 @@
+import { isExact, stringify } from './json.js'
+
 /** What a person calls the fields of an item's content; the properties come besides. */
 export const FIELDS = {
   description: 'Description',
@@ -22,7 +24,7 @@ export const sameValue = (one, other) => JSON.stringify(one) === JSON.stringify(
 /** A value as people read it. Of a property, anything that JSON can hold. */
 export function textOf(value) {
   if (value === undefined || value === null || value === '') return '–'
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  return typeof value === 'string' && !isExact(value) ? value : stringify(value)
 }
 
 /** The parts of a content that change one by one, each field and each property, by keys that can't meet. */

@@ -1,26 +1,30 @@
 import { EMPTY, FIELDS, ITEM_TYPES, SOURCING_TYPES } from './content.js'
+import { isExact, parse, stringify } from './json.js'
 import { make } from './page.js'
 
 const KINDS = { text: 'Text', number: 'Number', json: 'JSON' }
 
-const kindOf = (value) => (typeof value === 'string' ? 'text' : typeof value === 'number' ? 'number' : 'json')
+const kindOf = (value) =>
+  typeof value === 'number' || isExact(value) ? 'number' : typeof value === 'string' ? 'text' : 'json'
 
 /** As a text area gives it back, which knows one kind of line break. */
-const shownAs = (value) =>
-  (typeof value === 'string' ? value : JSON.stringify(value)).replaceAll(/\r\n?/g, '\n')
+const shownAs = (value) => (kindOf(value) === 'text' ? value : stringify(value)).replaceAll(/\r\n?/g, '\n')
 
 /** What an input makes of a name: one line. */
 const nameOf = ({ value, defaultValue }) =>
   value === defaultValue.replaceAll(/[\r\n]/g, '') ? defaultValue : value
 
+/** A number as JSON writes it: the API says which of them it takes. */
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$/
+
 function readAs(kind, text) {
   if (kind === 'text') return text
   if (kind === 'number') {
-    if (text.trim() === '' || !Number.isFinite(Number(text))) throw new Error('must be a number, like 1.5')
-    return Number(text)
+    if (!NUMBER.test(text.trim())) throw new Error('must be a number, like 1.5')
+    return parse(text.trim())
   }
   try {
-    return JSON.parse(text)
+    return parse(text)
   } catch {
     throw new Error('must be JSON, like true, [1, 2] or {"a": 1}; for a text, choose Text')
   }

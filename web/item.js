@@ -1,4 +1,4 @@
-import { read, request, write } from './api.js'
+import { read, readJson, request, write } from './api.js'
 import { FIELDS, differencesOf, textOf } from './content.js'
 import { makeDifferences } from './difference.js'
 import { Edit } from './edit.js'
@@ -91,7 +91,7 @@ function showItem(newest) {
 async function readItem() {
   try {
     const answer = await request('GET', address)
-    return { ...(await answer.json()), etag: answer.headers.get('etag') }
+    return { ...(await readJson(answer)), etag: answer.headers.get('etag') }
   } catch (error) {
     if (error.code === 'item_not_found') return undefined
     throw error

@@ -70,6 +70,45 @@ await testInBrowser(t, (browser) => {
     )
   })
 
+  t.test(
+    'numbers that a double can not hold are shown as they are written, and outlive an edit',
+    async (t) => {
+      const { page, send, app } = await visit(t, browser, '/items/A01-0001')
+      await create(send)
+      const stored =
+        '{"deep": {"a": [9007199254740993, 2]}, "mass": 0.10000000000000000555, "serial": 12345678901234567890}'
+      await app.db`update items set properties = ${stored}::text::jsonb`
+      await page.locator('#properties', { hasText: 'serial12345678901234567890' }).waitFor()
+      t.match(
+        await page.locator('#properties').textContent(),
+        'deep{"a":[9007199254740993,2]}mass0.10000000000000000555',
+      )
+      const dialog = await openEdit(page)
+      const value = (name: string) => dialog.getByRole('group', { name }).getByLabel('Value').inputValue()
+      t.equal(await value('mass'), '0.10000000000000000555')
+      t.equal(await value('deep'), '{"a":[9007199254740993,2]}')
+      await dialog.getByRole('button', { name: 'Add a property' }).click()
+      await dialog
+        .getByRole('group', { name: 'New property' })
+        .getByLabel('Name of the property')
+        .fill('finish')
+      await dialog.getByRole('group', { name: 'finish' }).getByLabel('Value').fill('raw')
+      // What is typed is kept by the tab, with the item as it was.
+      await page.reload()
+      await dialog.getByRole('button', { name: 'Save' }).click()
+      await page.getByText('Saved as revision 3.').waitFor()
+      const saved = async () =>
+        (await app.db<{ text: string }[]>`select properties::text as text from items`)[0]?.text
+      t.equal(await saved(), stored.replace(', "serial"', ', "finish": "raw", "serial"'))
+
+      await page.getByRole('button', { name: 'Edit' }).click()
+      await dialog.getByRole('group', { name: 'serial' }).getByLabel('Value').fill('98765432109876543210')
+      await dialog.getByRole('button', { name: 'Save' }).click()
+      await dialog.getByText('send it as text').waitFor()
+      t.match(await saved(), '12345678901234567890', 'what is typed is not rounded either, but refused')
+    },
+  )
+
   t.test('nothing is saved where nothing was changed, or where it can not be read', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
     await create(send, { properties: { mass: 1.5, holes: [1, 2] } })
