@@ -15,8 +15,10 @@ import instances from './plugins/instances.js'
 import lists from './plugins/lists.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
+import pipelining from './plugins/pipelining.js'
 import publicBodies from './plugins/public-bodies.js'
 import requestLimit from './plugins/request-limit.js'
+import responseMemory from './plugins/response-memory.js'
 import retention from './plugins/retention.js'
 import securityHeaders from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
@@ -91,6 +93,7 @@ export async function buildApp(
   await app.register(cacheControl)
   await app.register(forwarded)
   await app.register(handlerTimeout)
+  await app.register(pipelining)
   await app.register(unreadBodies)
   await app.register(emptyBodies)
   await app.register(bodies)
@@ -103,6 +106,7 @@ export async function buildApp(
   await app.register(mode)
   await app.register(requestLimit)
   await app.register(auth)
+  await app.register(responseMemory)
   await app.register(lists)
   await app.register(signInLimit)
   await app.register(instances)

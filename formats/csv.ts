@@ -1,7 +1,6 @@
 import { stringify } from 'csv-stringify/sync'
 import { ApiError } from '../errors.js'
 import { JsonError, parseJson, stringifyJson } from '../lib/json.js'
-import type { PropertyUse } from '../schemas/export.js'
 import type { Formulas, Item } from '../schemas/items.js'
 import { CsvLimitError, readRecords } from './csv-records.js'
 import { escapeFormula, looksLikeFormula, unescapeFormula } from './formulas.js'
@@ -184,12 +183,11 @@ const EXPORTED = ['part_number', 'item_type', 'description', 'long_description',
  * Which properties get a column: those that an import would read back as they are, and whose name can be a header. An escaped
  * name would be another name for programs that read the file, so such a property goes to the column `properties`.
  */
-function propertyColumns(inUse: readonly PropertyUse[], formulas: Formulas): string[] {
-  return inUse
-    .filter(({ name, text }) => text && name !== '' && name === name.trim() && fieldOf(name) === undefined)
-    .filter(({ name }) => formulas === 'plain' || !looksLikeFormula(name))
+function propertyColumns(names: readonly string[], formulas: Formulas): string[] {
+  return names
+    .filter((name) => name !== '' && name === name.trim() && fieldOf(name) === undefined)
+    .filter((name) => formulas === 'plain' || !looksLikeFormula(name))
     .slice(0, MAX_PROPERTY_COLUMNS)
-    .map(({ name }) => name)
 }
 
 /**
@@ -211,17 +209,20 @@ function cellsOf(columns: readonly string[], item: Item): (string | null)[] {
 /** A bare CR would end the record for `readCsv`, though it does not for `stringify`. */
 const STRINGIFY = { quoted_match: /\r/ }
 
-/** Writes items, which come in batches, as a CSV file that `readCsv` reads back as they are, with formulas escaped or not. */
+/**
+ * Writes items, which come in slices, as a CSV file that `readCsv` reads back as they are, with formulas escaped or not.
+ * @param names of the properties that are texts in some items
+ */
 export async function* writeCsv(
-  inUse: readonly PropertyUse[],
-  batches: AsyncIterable<Item[]>,
+  names: readonly string[],
+  slices: AsyncIterable<Item[]>,
   formulas: Formulas,
 ): AsyncGenerator<string> {
-  const columns = propertyColumns(inUse, formulas)
+  const columns = propertyColumns(names, formulas)
   const mark = formulas === 'escaped' ? [ESCAPED_MARK] : []
   yield stringify([[...EXPORTED, ...columns, 'properties', ...mark]], STRINGIFY)
   const escape = (cell: string | null) => cell && escapeFormula(cell)
-  for await (const items of batches) {
+  for await (const items of slices) {
     const rows = items.map((item) => cellsOf(columns, item))
     yield stringify(
       formulas === 'escaped' ? rows.map((cells) => [...cells.map(escape), '']) : rows,

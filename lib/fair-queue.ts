@@ -4,6 +4,11 @@ export interface FairQueueOptions {
   max: number
   /** How much of it one key takes at most. */
   maxPerKey: number
+  /**
+   * How much of what is free one key takes at most, as a factor. So keys that keep what they have never take all of it: with a factor
+   * f, each of them leaves 1 / (1 + f) of what was free before it, and what is small still fits where the large does not.
+   */
+  maxOfFree?: number
   /** How many callers of one key may wait. */
   maxWaitingPerKey: number
 }
@@ -35,10 +40,10 @@ interface Line {
  * A semaphore that is shared by keys (users, say): of one key's callers, the first comes first; of the keys that wait, each has its
  * turn. So a key that wants everything gets its share, and another key never waits behind more than what is running.
  */
-export class FairQueue {
-  readonly #lines = new Map<string, Line>()
+export class FairQueue<Key = string> {
+  readonly #lines = new Map<Key, Line>()
   /** The keys with callers that wait, in the order of their turns. */
-  readonly #turns = new Set<string>()
+  readonly #turns = new Set<Key>()
   #taken = 0
 
   constructor(readonly options: FairQueueOptions) {}
@@ -48,15 +53,24 @@ export class FairQueue {
     return this.#taken
   }
 
+  /** Takes a share of `weight` where that needs no wait. */
+  tryTake(key: Key, weight: number): Share | undefined {
+    const line = this.#lines.get(key) ?? { taken: 0, waiting: new Set() }
+    if (line.waiting.size > 0 || !this.#fits(line, weight)) return undefined
+    this.#lines.set(key, line)
+    return this.#admit(key, line, weight)
+  }
+
   /**
    * Waits for a share of `weight`.
    * @throws {QueueFull} where too many callers of the key wait already
    * @throws the reason of `signal`, when that aborts before there is a share
    */
-  async take(key: string, weight: number, signal: AbortSignal): Promise<Share> {
+  async take(key: Key, weight: number, signal: AbortSignal): Promise<Share> {
     signal.throwIfAborted()
+    const taken = this.tryTake(key, weight)
+    if (taken) return taken
     const line = this.#lineOf(key)
-    if (line.waiting.size === 0 && this.#fits(line, weight)) return this.#admit(key, line, weight)
     if (line.waiting.size >= this.options.maxWaitingPerKey) throw new QueueFull('too many callers wait')
     return new Promise((resolve, reject) => {
       const leave = () => {
@@ -77,7 +91,7 @@ export class FairQueue {
     })
   }
 
-  #lineOf(key: string): Line {
+  #lineOf(key: Key): Line {
     const line = this.#lines.get(key) ?? { taken: 0, waiting: new Set() }
     this.#lines.set(key, line)
     return line
@@ -85,14 +99,14 @@ export class FairQueue {
 
   /** Whether there is room; what is larger than all of it is let in alone. */
   #fits(line: Line, weight: number): boolean {
-    const { max, maxPerKey } = this.options
-    return (
-      (this.#taken === 0 || this.#taken + weight <= max) &&
-      (line.taken === 0 || line.taken + weight <= maxPerKey)
-    )
+    const { max, maxPerKey, maxOfFree } = this.options
+    if (this.#taken === 0) return true
+    if (this.#taken + weight > max) return false
+    if (maxOfFree !== undefined && line.taken + weight > (max - this.#taken) * maxOfFree) return false
+    return line.taken === 0 || line.taken + weight <= maxPerKey
   }
 
-  #admit(key: string, line: Line, weight: number): Share {
+  #admit(key: Key, line: Line, weight: number): Share {
     let held = weight
     let isHeld = true
     line.taken += held
@@ -117,7 +131,7 @@ export class FairQueue {
   }
 
   /** Forgets a key that neither has nor wants anything. */
-  #settle(key: string, line: Line): void {
+  #settle(key: Key, line: Line): void {
     if (line.waiting.size === 0) this.#turns.delete(key)
     if (line.taken === 0 && line.waiting.size === 0) this.#lines.delete(key)
   }

@@ -37,6 +37,9 @@ const TOLD_BY_FORM = new Set<ErrorCode>([
 ])
 const WithNext = Type.Object({ next: Type.String() })
 
+/** What a page of a hundred tokens comes to, in bytes. */
+const TOKENS_BYTES = 64 * 1024
+
 const toAccount = (principal: Principal): Account => ({
   id: principal.user_id,
   username: principal.username,
@@ -173,6 +176,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/auth/tokens',
     {
+      config: { responseBytes: TOKENS_BYTES },
       schema: {
         tags: ['auth'],
         summary: 'List your API tokens, the newest first; by an API token, itself and what it has made',

@@ -31,6 +31,9 @@ const HOLD_MS = { full: [3000, 4500], databaseLost: [1000, 2000] } as const
 /** Refusals that are held back at a time. Beyond that they are sent at once. */
 const MAX_HELD = 1000
 
+/** Events of a page are there as they are parsed and as text. */
+const EVENT_FACTOR = 2
+
 const invalid = (field: string, message: string) =>
   new ApiError('invalid_request', { details: [{ field, message }] })
 
@@ -254,6 +257,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       const data = { reason: found.reset, oldest: formatCursor(epoch, feed.oldest), head }
       return { events: [{ id: head, type: 'reset', data }], next: head, head }
     }
+    await app.reserveMemory(reply, EVENT_FACTOR * found.bytes)
     return {
       events: found.events.map((event) => ({
         id: formatCursor(found.epoch, event),
@@ -268,7 +272,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/events',
     {
-      config: { withoutDatabase: true, timeoutMs: 1000 * (MAX_WAIT_S + 15) },
+      // A page reserves memory once there is one: a held one needs none.
+      config: { withoutDatabase: true, timeoutMs: 1000 * (MAX_WAIT_S + 15), responseBytes: 0 },
       onRequest: [admit, app.requireRole('viewer'), admitUser],
       // The database can go while the client is signed in or its cursor looked up, before anybody knows.
       errorHandler: (error, request, reply) => {

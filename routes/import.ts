@@ -128,7 +128,7 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/import',
     {
-      config: { timeoutMs: IMPORT_TIMEOUT_MS, boundsConnections: true },
+      config: { timeoutMs: IMPORT_TIMEOUT_MS, boundsConnections: true, streamsBody: true },
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
       onResponse: async () => app.sse.look(),

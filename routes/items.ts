@@ -23,7 +23,7 @@ import {
 import { NotModified } from '../schemas/web.js'
 import type { Sql } from '../store/connect.js'
 import { itemCreator } from '../store/creation.js'
-import { exportItems, readPropertyUse } from '../store/export.js'
+import { EXPORT_SLICE_BYTES, exportItems, readTextProperties } from '../store/export.js'
 import {
   type Filter,
   archiveItem,
@@ -33,6 +33,8 @@ import {
   listItems,
   wordsOf,
 } from '../store/items.js'
+import { PAGE_BYTES } from '../store/pages.js'
+import { ITEM_BYTES } from './item-bytes.js'
 import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
@@ -42,6 +44,9 @@ const EXPORT_STALLED_MS = 60_000
 const EXPORT_TIMEOUT_MS = 600_000
 /** How long the database may take for one statement of an export, in ms. */
 const EXPORT_STATEMENT_TIMEOUT_MS = 30_000
+
+/** What an export holds at a time: the slice that is read, and those that wait for the socket. */
+const EXPORT_BYTES = 4 * EXPORT_SLICE_BYTES
 
 const invalid = (field: string, message: string): ApiError =>
   new ApiError('invalid_request', { details: [{ field, message }] })
@@ -81,7 +86,7 @@ function readTime(field: string, text: string | undefined): Date | undefined {
 /** Items: made, listed, read, changed and archived. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onSend', writeNumbers)
-  const read = { onRequest: app.requireRole('viewer') }
+  const read = { onRequest: app.requireRole('viewer'), config: { responseBytes: ITEM_BYTES } }
   const write = {
     onRequest: app.requireRole('editor'),
     preHandler: app.requireWritable,
@@ -96,15 +101,16 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   }
 
   async function sendCsv(reply: FastifyReply, filter: Filter, formulas: Formulas): Promise<FastifyReply> {
+    reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="items.csv"')
+    // Fastify would read the whole file for the answer to a HEAD.
+    if (reply.request.method === 'HEAD') return reply.send(Readable.from([]))
+    await app.reserveMemory(reply, EXPORT_BYTES)
     const run = <T>(work: (sql: Sql) => Promise<T>) =>
       app.runList(reply.request, work, EXPORT_STATEMENT_TIMEOUT_MS)
-    const uses = await run((sql) => readPropertyUse(sql, filter))
-    const file = Readable.from(writeCsv(uses, exportItems(run, filter), formulas))
+    const names = await run((sql) => readTextProperties(sql, filter))
+    const file = Readable.from(writeCsv(names, exportItems(run, filter), formulas))
     reply.raw.setTimeout(EXPORT_STALLED_MS, () => reply.raw.destroy())
-    return reply
-      .type('text/csv; charset=utf-8')
-      .header('content-disposition', 'attachment; filename="items.csv"')
-      .send(file)
+    return reply.send(file)
   }
 
   app.post(
@@ -140,7 +146,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/items',
     {
-      config: { timeoutMs: EXPORT_TIMEOUT_MS },
+      config: { timeoutMs: EXPORT_TIMEOUT_MS, responseBytes: PAGE_BYTES },
       onRequest: [varyByAccept, app.requireRole('viewer')],
       schema: {
         tags,
@@ -220,6 +226,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     '/api/items/:part_number',
     {
       ...write,
+      config: { responseBytes: ITEM_BYTES },
       schema: {
         tags,
         summary: 'Change the fields that are given',

@@ -15,6 +15,8 @@ import {
 import { NotModified } from '../schemas/web.js'
 import { reviseItem } from '../store/items.js'
 import { findRevision, listRevisions } from '../store/revisions.js'
+import { PAGE_BYTES } from '../store/pages.js'
+import { ITEM_BYTES } from './item-bytes.js'
 import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
@@ -58,6 +60,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/items/:part_number/revisions',
     {
+      config: { responseBytes: PAGE_BYTES },
       onRequest: app.requireRole('viewer'),
       schema: {
         tags,
@@ -85,6 +88,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/items/:part_number/revisions/:revision_number',
     {
+      config: { responseBytes: ITEM_BYTES },
       onRequest: app.requireRole('viewer'),
       schema: {
         tags,
@@ -108,6 +112,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/:part_number/revisions',
     {
+      config: { responseBytes: ITEM_BYTES },
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
       onResponse: async () => app.sse.look(),

@@ -5,6 +5,9 @@ import { NewUser, User, UserChanges, UserList, UserParams } from '../schemas/use
 import { hashPassword } from '../store/passwords.js'
 import { createUser, deleteUser, listUsers, updateUser } from '../store/users.js'
 
+/** What a list of thousands of users comes to, in bytes. */
+const LIST_BYTES = 1024 * 1024
+
 /** The people who may sign in: admins' business. */
 const users: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.requireRole('admin'))
@@ -12,6 +15,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/users',
     {
+      config: { responseBytes: LIST_BYTES },
       schema: {
         tags: ['users'],
         summary: 'List the users',

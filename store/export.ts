@@ -1,30 +1,36 @@
-import type { PropertyUse } from '../schemas/export.js'
 import type { Item, ItemPlace } from '../schemas/items.js'
 import type { Sql } from './connect.js'
 import { type Filter, listItems, matching } from './items.js'
 
-/** What is read at once, in rows and in bytes: enough to be quick, and no more than a socket that is not read may keep. */
-const BATCH = 500
-const BATCH_BYTES = 256 * 1024
+/** What is read at once, in rows and in bytes: enough to be quick, and little to keep for a client that does not read. */
+const SLICE = 500
+export const EXPORT_SLICE_BYTES = 256 * 1024
+
+/** More names of properties than an export has columns, and longer ones than a person reads in a header. */
+const MAX_NAMES = 1000
+const MAX_NAME_LENGTH = 1000
 
 /** Runs a query on a connection that it has until it is done. */
 type Run = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
 
-/** The names of all properties among the items that match. */
-export async function readPropertyUse(sql: Sql, filter: Filter): Promise<PropertyUse[]> {
-  return sql<PropertyUse[]>`
-    select property.key as name,
-           bool_or(jsonb_typeof(property.value) = 'string' and property.value <> '""') as text
+/** The names, in order, of the properties that are a text in some of the items that match; no more than an export has use for. */
+export async function readTextProperties(sql: Sql, filter: Filter): Promise<string[]> {
+  const names = await sql<{ name: string }[]>`
+    select property.key as name
       from items, jsonb_each(properties) as property
      where ${matching(sql, filter)}
+       and char_length(property.key) <= ${MAX_NAME_LENGTH}
      group by property.key
+    having bool_or(jsonb_typeof(property.value) = 'string' and property.value <> '""')
      order by property.key
+     limit ${MAX_NAMES}
   `
+  return names.map(({ name }) => name)
 }
 
 /**
- * All items that match, in batches, by part number: it never changes, so each item comes once whatever happens meanwhile.
- * Each batch is a statement of its own. A database cursor would hold a session for as long as a client cares to read, and
+ * All items that match, in slices, by part number: it never changes, so each item comes once whatever happens meanwhile.
+ * Each slice is a statement of its own. A database cursor would hold a session for as long as a client cares to read, and
  * the driver dies of a cursor whose session is killed (porsager/postgres#1208).
  */
 export async function* exportItems(run: Run, filter: Filter): AsyncGenerator<Item[]> {
@@ -32,7 +38,13 @@ export async function* exportItems(run: Run, filter: Filter): AsyncGenerator<Ite
   for (;;) {
     const from = place
     const { rows, hasNext } = await run((sql) =>
-      listItems(sql, { ...filter, sort: 'part_number', limit: BATCH, bytes: BATCH_BYTES, place: from }),
+      listItems(sql, {
+        ...filter,
+        sort: 'part_number',
+        limit: SLICE,
+        bytes: EXPORT_SLICE_BYTES,
+        place: from,
+      }),
     )
     yield rows
     const last = rows.at(-1)

@@ -69,3 +69,22 @@ t.test('weights are counted, changed when they are known, and the largest is let
   huge.release()
   t.equal(queue.taken, 0)
 })
+
+t.test('keys that keep what they have leave a part to every other', async (t) => {
+  const queue = new FairQueue({ max: 100, maxPerKey: 100, maxOfFree: 1 / 4, maxWaitingPerKey: 10 })
+  for (let key = 0; key < 5; key++) while (queue.tryTake(`${key}`, 1));
+  t.ok(queue.taken < 70, `${queue.taken} of 100`)
+  t.ok(queue.tryTake('another', 1))
+  t.notOk(queue.tryTake('a large one', 50))
+  t.equal(queue.tryTake('0', 1), undefined)
+})
+
+t.test('a key whose callers wait takes nothing past them', async (t) => {
+  const queue = new FairQueue({ max: 2, maxPerKey: 2, maxWaitingPerKey: 10 })
+  const first = await queue.take('a', 1, never)
+  const second = queue.take('a', 2, never)
+  t.equal(queue.tryTake('a', 1), undefined)
+  first.release()
+  ;(await second).release()
+  t.equal(queue.taken, 0)
+})

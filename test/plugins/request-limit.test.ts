@@ -4,22 +4,26 @@ import { createToken, startApp } from '../harness/app.js'
 import { until } from '../harness/until.js'
 import { listen } from '../harness/watcher.js'
 
+const USERS = 50
+const PATH = '/api/auth/tokens'
+
 t.test(
   'when a thousand requests wait for the database, the next is told so at once, and none is lost',
   async (t) => {
     const app = await startApp(t)
-    const token = await createToken(app.db, 'viewer')
-    const headers = { authorization: `Bearer ${token}` }
-    const read = () => app.inject({ url: '/api/items/A-1', headers })
+    // One user alone can't have so many waiting, nor many who read large responses (plugins/response-memory.ts).
+    const tokens = await Promise.all(Array.from({ length: USERS }, () => createToken(app.db, 'viewer')))
+    const read = (n = 0) =>
+      app.inject({ url: PATH, headers: { authorization: `Bearer ${tokens[n % USERS]}` } })
     const stranger = { authorization: `Bearer ${await createToken(app.db, 'viewer')}` }
-    t.equal((await read()).statusCode, 404)
+    for (let n = 0; n < USERS; n++) t.equal((await read(n)).statusCode, 200)
 
     const blocker = connect(app.config.DATABASE_URL, 1)
     t.teardown(() => blocker.end({ timeout: 1 }))
-    await blocker.unsafe('begin; lock table items in access exclusive mode')
+    await blocker.unsafe('begin; lock table tokens in access exclusive mode')
     let answered = 0
-    const waiting = Array.from({ length: 1000 }, async () => {
-      const res = await read()
+    const waiting = Array.from({ length: 1000 }, async (_, n) => {
+      const res = await read(n)
       answered++
       return res.statusCode
     })
@@ -27,11 +31,11 @@ t.test(
       const [row] = await app.feedDb<{ waiting: number }[]>`
       select count(*)::integer as waiting from pg_locks where not granted
     `
-      return row?.waiting === 10
+      return (row?.waiting ?? 0) >= 10
     }, 'the pool is taken')
 
     // Whoever isn't known yet would wait for the same sessions to be looked up.
-    for (const refused of [await read(), await app.inject({ url: '/api/items/A-1', headers: stranger })]) {
+    for (const refused of [await read(), await app.inject({ url: PATH, headers: stranger })]) {
       t.equal(refused.statusCode, 503)
       t.match(refused.json(), { error: 'overloaded', details: [] })
       t.ok(Number(refused.headers['retry-after']) > 0)
@@ -41,8 +45,8 @@ t.test(
     t.equal((await app.inject('/ready')).statusCode, 200)
 
     await blocker.unsafe('commit')
-    t.strictSame(new Set(await Promise.all(waiting)), new Set([404]))
-    t.equal((await read()).statusCode, 404)
+    t.strictSame(new Set(await Promise.all(waiting)), new Set([200]))
+    t.equal((await read()).statusCode, 200)
   },
 )
 
