@@ -2,13 +2,13 @@ import type {} from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { AppConfig } from './config.js'
-import { splitTarget } from './lib/site.js'
+import { Site, splitTarget } from './lib/site.js'
 import auth from './plugins/auth.js'
 import bodies from './plugins/bodies.js'
 import cacheControl from './plugins/cache-control.js'
 import database from './plugins/database.js'
 import emptyBodies from './plugins/empty-bodies.js'
-import errors, { answerParserError, answerRouterError } from './plugins/errors.js'
+import errors, { parserErrorResponder, routerErrorResponder } from './plugins/errors.js'
 import forwarded from './plugins/forwarded.js'
 import handlerTimeout from './plugins/handler-timeout.js'
 import instances from './plugins/instances.js'
@@ -20,7 +20,7 @@ import publicBodies from './plugins/public-bodies.js'
 import requestLimit from './plugins/request-limit.js'
 import responseMemory from './plugins/response-memory.js'
 import retention from './plugins/retention.js'
-import securityHeaders from './plugins/security-headers.js'
+import securityHeaders, { bareHeaders } from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
 import site from './plugins/site.js'
 import sse from './plugins/sse.js'
@@ -59,6 +59,8 @@ export async function buildApp(
   config: AppConfig,
   log?: { write(line: string): void },
 ): Promise<FastifyInstance> {
+  const { PUBLIC_URL, HOST, PORT } = config
+  const bare = bareHeaders(new Site(PUBLIC_URL, HOST, PORT).isTlsOnly)
   const app = Fastify({
     logger: {
       level: config.LOG_LEVEL,
@@ -82,8 +84,8 @@ export async function buildApp(
       // Its refusal has no form: plugins/site.ts says it.
       requireHostHeader: false,
     },
-    clientErrorHandler: answerParserError,
-    frameworkErrors: answerRouterError,
+    clientErrorHandler: parserErrorResponder(bare),
+    frameworkErrors: routerErrorResponder(bare),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.decorate('config', config)

@@ -6,7 +6,6 @@ import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
 import { rightError } from '../store/author.js'
-import { CACHE_CONTROL } from './cache-control.js'
 import { LINGER_MS } from './unread-bodies.js'
 
 /** Fastify's own errors that are the client's, and what the API calls them. */
@@ -106,40 +105,37 @@ function toApiError(error: FastifyError | ApiError | Error): ApiError {
   return new ApiError('internal')
 }
 
-/** What an answer carries that passes no hook, and so no other plugin's hands. */
-const BARE_HEADERS = {
-  'content-type': 'application/json; charset=utf-8',
-  'cache-control': CACHE_CONTROL,
-  'content-security-policy': "default-src 'none'",
-  'x-content-type-options': 'nosniff',
-}
-
 /** What the HTTP parser gives up on, before there is a request; anything else it refuses is not valid. */
 const PARSER_ERRORS: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
-/** Answers what never became a request (Fastify's `clientErrorHandler`) in the one error form, and hangs up. */
-export function answerParserError(error: NodeJS.ErrnoException, socket: Socket): void {
-  // Answered: what still comes, and is refused once more, is lost. See unread-bodies.ts.
-  if (socket.writableEnded) return
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-  const cut = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-  socket.once('close', () => clearTimeout(cut))
-  const answer = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
-  const body = JSON.stringify(answer.body)
-  socket.end(
-    [
-      `HTTP/1.1 ${answer.statusCode} ${STATUS_CODES[answer.statusCode] ?? ''}`,
-      ...Object.entries(BARE_HEADERS).map(([name, value]) => `${name}: ${value}`),
-      `content-length: ${Buffer.byteLength(body)}`,
-      'connection: close',
-      '',
-      body,
-    ].join('\r\n'),
-  )
-}
+/**
+ * Makes Fastify's `clientErrorHandler`, which answers what never became a request in the one error form, and hangs up.
+ * @param headers of every such response
+ */
+export const parserErrorResponder =
+  (headers: Record<string, string>) =>
+  (error: NodeJS.ErrnoException, socket: Socket): void => {
+    // Answered: what still comes, and is refused once more, is lost. See unread-bodies.ts.
+    if (socket.writableEnded) return
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    const cut = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    socket.once('close', () => clearTimeout(cut))
+    const answer = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
+    const body = JSON.stringify(answer.body)
+    socket.end(
+      [
+        `HTTP/1.1 ${answer.statusCode} ${STATUS_CODES[answer.statusCode] ?? ''}`,
+        ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+        `content-length: ${Buffer.byteLength(body)}`,
+        'connection: close',
+        '',
+        body,
+      ].join('\r\n'),
+    )
+  }
 
 /** What is wrong with an address that leads to no route. */
 const ADDRESS_ERRORS: Record<string, string> = {
@@ -147,13 +143,15 @@ const ADDRESS_ERRORS: Record<string, string> = {
   FST_ERR_MAX_PARAM_LENGTH: 'has a part that is too long',
 }
 
-/** Answers an address that the router can't read (Fastify's `frameworkErrors`), which passes no hook. */
-export function answerRouterError(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
-  const answer = new ApiError('invalid_request', {
-    details: [{ field: 'path', message: ADDRESS_ERRORS[error.code] ?? 'is not valid' }],
-  })
-  reply.code(answer.statusCode).headers(BARE_HEADERS).send(answer.body)
-}
+/** Makes Fastify's `frameworkErrors`, which answers an address that the router can't read; that passes no hook. */
+export const routerErrorResponder =
+  (headers: Record<string, string>) =>
+  (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void => {
+    const answer = new ApiError('invalid_request', {
+      details: [{ field: 'path', message: ADDRESS_ERRORS[error.code] ?? 'is not valid' }],
+    })
+    reply.code(answer.statusCode).headers(headers).send(answer.body)
+  }
 
 /** Turns whatever is thrown into the one error form, which every route is declared to answer, and logs what is our fault. */
 export default fp(

@@ -2,6 +2,7 @@ import { IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from 'node:
 import { Socket } from 'node:net'
 import fp from 'fastify-plugin'
 import helmet from 'helmet'
+import { CACHE_CONTROL } from './cache-control.js'
 
 /** What a browser may do with the answers: an API, and a few pages that bring all they need from here. */
 const secure = helmet({
@@ -31,6 +32,18 @@ function securityHeaders(): OutgoingHttpHeaders {
   })
   return response.getHeaders()
 }
+
+/** For a year, as browsers' lists of such sites ask for at least. Not for subdomains: those are others' to decide. */
+export const TRANSPORT_SECURITY = { 'strict-transport-security': 'max-age=31536000' }
+
+/** The protective headers of a response that passes no hook, and so no other plugin's hands: it holds JSON, and nothing to load. */
+export const bareHeaders = (isTlsOnly: boolean): Record<string, string> => ({
+  ...Object.fromEntries(Object.entries(securityHeaders()).map(([name, value]) => [name, String(value)])),
+  'content-type': 'application/json; charset=utf-8',
+  'cache-control': CACHE_CONTROL,
+  'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+  ...(isTlsOnly && TRANSPORT_SECURITY),
+})
 
 /** Sends helmet's headers with every answer, those that are written straight to the socket included. */
 export default fp(

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 import { Site, parseHost, splitTarget } from '../lib/site.js'
+import { TRANSPORT_SECURITY } from './security-headers.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -16,9 +17,6 @@ declare module 'fastify' {
 
 const invalidHost = (message: string) =>
   new ApiError('invalid_request', { details: [{ field: 'host', message }] })
-
-/** For a year, as browsers' lists of such sites ask for at least. Not for subdomains: those are others' to decide. */
-const TRANSPORT_SECURITY = 'max-age=31536000'
 
 /** How many lines of `Host` the request has; Node keeps the first alone. */
 function countHosts({ raw: { rawHeaders } }: FastifyRequest): number {
@@ -48,13 +46,14 @@ export default fp(
     const site = new Site(PUBLIC_URL, HOST, PORT)
     app.decorate('site', site)
 
+    const transportSecurity = new Map(Object.entries(TRANSPORT_SECURITY))
     app.addHook('onListen', async () => {
       const address = app.server.address()
       // PORT may be 0: any free one.
       if (address !== null && typeof address === 'object') site.port = address.port
     })
     app.addHook('onRequest', (request, reply, done) => {
-      if (site.isTlsOnly) reply.raw.setHeader('strict-transport-security', TRANSPORT_SECURITY)
+      if (site.isTlsOnly) reply.raw.setHeaders(transportSecurity)
       const { host } = request.headers
       // RFC 9112, section 3.2. Older versions of HTTP have no Host.
       if (!host && request.raw.httpVersion === '1.1') throw invalidHost('is required')

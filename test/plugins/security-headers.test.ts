@@ -68,29 +68,47 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
 })
 
 t.test('what never became a request is answered as JSON in the one form, and as nothing else', async (t) => {
-  const app = await startApp(t)
-  const { hostname, port } = new URL(await listen(app))
-  async function say(bytes: string): Promise<{ head: string; body: string }> {
-    const socket = connect(Number(port), hostname)
-    await once(socket, 'connect')
-    socket.write(bytes)
-    const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
-    return { head: head.toLowerCase(), body }
-  }
-  const get = (path: string) => say(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
-  const answers = {
-    'no HTTP': await say('no HTTP at all\r\n\r\n'),
-    'an address with a broken %': await get('/api/items/%zz'),
-    'an address with half a character': await get('/items/%C3'),
-    'an address with a part that is too long': await get(`/api/items/${'<script>'.repeat(50)}`),
-  }
-  for (const [what, { head, body }] of Object.entries(answers)) {
-    t.match(head, /^http\/1.1 400 bad request\r\n/, what)
-    t.match(head, /\r\ncontent-type: application\/json; charset=utf-8\r\n/, what)
-    t.match(head, /\r\nx-content-type-options: nosniff\r\n/, what)
-    t.match(head, /\r\ncache-control: no-store\r\n/, what)
-    t.match(head, /\r\ncontent-security-policy: default-src 'none'\r\n/, what)
-    t.match(JSON.parse(body), { error: 'invalid_request', message: 'The request is not valid.' }, what)
-    t.notMatch(body, /script|zz/, 'and nothing of it comes back')
+  for (const PUBLIC_URL of [[], ['https://silo.example']]) {
+    const app = await startApp(t, { PUBLIC_URL })
+    const { hostname, port } = new URL(await listen(app))
+    const say = async (bytes: string): Promise<{ head: string; body: string }> => {
+      const socket = connect(Number(port), hostname)
+      await once(socket, 'connect')
+      socket.write(bytes)
+      const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
+      return { head: head.toLowerCase(), body }
+    }
+    const get = (path: string, ...lines: string[]) =>
+      say([`GET ${path} HTTP/1.1`, ...lines, 'Connection: close', '', ''].join('\r\n'))
+    const local = 'Host: localhost'
+    const invalid = 'invalid_request'
+    const answers: [what: string, status: number, code: string, answer: { head: string; body: string }][] = [
+      ['no HTTP', 400, invalid, await say('no HTTP at all\r\n\r\n')],
+      ['a line of TLS', 400, invalid, await say('\x16\x03\x01\x02\x00\x01\r\n\r\n')],
+      ['an address with a broken %', 400, invalid, await get('/api/items/%zz', local)],
+      ['an address with half a character', 400, invalid, await get('/items/%C3', local)],
+      ['a part that is too long', 400, invalid, await get(`/api/items/${'<script>'.repeat(50)}`, local)],
+      ['two lengths', 400, invalid, await get('/', local, 'Content-Length: 1', 'Content-Length: 2')],
+      ['no host', 400, invalid, await get('/api/items')],
+      ['two hosts', 400, invalid, await get('/api/items', local, local)],
+      ['large headers', 431, 'headers_too_large', await get('/', local, `X: ${'x'.repeat(20_000)}`)],
+      ['a long address', 431, 'headers_too_large', await get(`/?${'x'.repeat(20_000)}`, local)],
+      ['another host', 421, 'misdirected_request', await get('/login', 'Host: rebind.example')],
+      ['nothing there', 404, 'not_found', await get('/nothing', local)],
+    ]
+    for (const [what, status, code, { head, body }] of answers) {
+      t.match(head, new RegExp(`^http/1.1 ${status} `), what)
+      t.match(head, /\r\ncontent-type: application\/json; charset=utf-8\r\n/, what)
+      t.match(head, /\r\nx-content-type-options: nosniff\r\n/, what)
+      t.match(head, /\r\ncache-control: no-store\r\n/, what)
+      t.match(head, /\r\ncontent-security-policy: default-src '(none|self)';.*frame-ancestors 'none'/, what)
+      t.match(head, /\r\nx-frame-options: deny\r\n/, what)
+      t.match(head, /\r\nreferrer-policy: same-origin\r\n/, what)
+      t.match(head, /\r\ncross-origin-resource-policy: same-origin\r\n/, what)
+      const isPromised = /\r\nstrict-transport-security: max-age=31536000\r\n/.test(head)
+      t.equal(isPromised, PUBLIC_URL.length > 0, `${what}: TLS is promised where PUBLIC_URL is https`)
+      t.match(JSON.parse(body), { error: code }, what)
+      t.notMatch(body, /script|zz/, 'and nothing of it comes back')
+    }
   }
 })
