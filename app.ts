@@ -17,6 +17,7 @@ import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
 import pipelining from './plugins/pipelining.js'
 import publicBodies from './plugins/public-bodies.js'
+import representations from './plugins/representations.js'
 import requestLimit from './plugins/request-limit.js'
 import responseMemory from './plugins/response-memory.js'
 import retention from './plugins/retention.js'
@@ -103,6 +104,7 @@ export async function buildApp(
   await app.register(site)
   await app.register(publicBodies)
   await app.register(unknownAddresses)
+  await app.register(representations)
   await app.register(openapi)
   await app.register(database)
   await app.register(mode)

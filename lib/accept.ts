@@ -86,3 +86,40 @@ export function preferredType<Offer extends string>(
     .sort((a, b) => b.quality - a.quality || b.specificity - a.specificity || a.position - b.position)
   return best?.offer ?? wishes.find(({ specificity }) => specificity < 0)?.offer ?? offers[0]
 }
+
+/** An element of `Accept-Encoding`: a name and how much it is wanted; undefined where it is malformed. */
+function parseCoding(element: string): { name: string; quality: number } | undefined {
+  const [name = '', ...parameters] = element.toLowerCase().split(';')
+  const [parameter] = parameters
+  if (parameter === undefined) return { name: name.trim(), quality: 1 }
+  const [, text = ''] = parameter.split('=').map((part) => part.trim())
+  return QUALITY.test(text) ? { name: name.trim(), quality: Number(text) } : undefined
+}
+
+/**
+ * Chooses the content coding to answer with (RFC 9110 section 12.5.3). The highest quality wins; of two alike, the one that is offered
+ * first, and any before none. `identity` is always there: a client that excludes it can read it all the same.
+ * @param acceptEncoding the header; undefined and empty ones accept no coding
+ * @param offers names of codings in lower case, the preferred one first
+ */
+export function preferredCoding<Offer extends string>(
+  acceptEncoding: string | undefined,
+  offers: readonly Offer[],
+): Offer | 'identity' {
+  const wanted = new Map<string, number>()
+  for (const element of (acceptEncoding ?? '').split(',')) {
+    const coding = parseCoding(element)
+    if (coding && coding.name !== '') wanted.set(coding.name, coding.quality)
+  }
+  const qualityOf = (name: string) => wanted.get(name) ?? wanted.get('*') ?? 0
+  let best: Offer | 'identity' = 'identity'
+  let quality = wanted.get('identity') ?? 0
+  for (const offer of offers) {
+    const offered = qualityOf(offer)
+    if (offered > quality || (offered > 0 && offered === quality && best === 'identity')) {
+      best = offer
+      quality = offered
+    }
+  }
+  return best
+}

@@ -4,7 +4,9 @@ import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { ERRORS, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
+import { keepsDocument } from '../lib/representation.js'
 import { securitySchemes } from '../schemas/security.js'
+import { NotModified } from '../schemas/web.js'
 import { addCurl } from './openapi-curl.js'
 
 declare module 'fastify' {
@@ -44,6 +46,7 @@ const TAGS = [
   { name: 'pages', description: 'For people, in a browser' },
 ]
 
+const JSON_TYPE = 'application/json; charset=utf-8'
 const Document = Type.Object({ openapi: Type.String() }, { additionalProperties: true })
 
 /** As a client sees it: what has a default may be left out. */
@@ -141,6 +144,7 @@ export default fp(
         security: [{ bearer: [] }, { cookie: [] }],
       },
     })
+    const documentFor = keepsDocument((origin) => addCurl(app.swagger(), origin))
     app.get(
       '/api/openapi.json',
       {
@@ -149,11 +153,15 @@ export default fp(
           tags: ['service'],
           summary: 'This API as an OpenAPI 3.1 document',
           security: [],
-          response: { 200: Document },
+          response: { 200: Document, 304: NotModified },
         },
       },
-      () => addCurl(app.swagger(), app.site.origin),
+      async (_request, reply) =>
+        reply
+          .type(JSON_TYPE)
+          .header('cache-control', 'no-cache')
+          .sendRepresentation(documentFor(app.site.origin)),
     )
   },
-  { name: 'openapi', dependencies: ['site'] },
+  { name: 'openapi', dependencies: ['site', 'representations'] },
 )

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { keepsDocument } from '../lib/representation.js'
 import { describeFeed } from '../schemas/asyncapi.js'
-import { SwaggerUiParams } from '../schemas/web.js'
+import { NotModified, SwaggerUiParams } from '../schemas/web.js'
 import { type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
 
 const Document = Type.Object({ asyncapi: Type.String() }, { additionalProperties: true })
@@ -25,6 +26,8 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
   const swaggerUi = await readSwaggerUi()
   const open = { config: { withoutDatabase: true } }
 
+  const feedFor = keepsDocument((origin) => describeFeed(origin, app.site.documentedCookie))
+
   app.get(
     '/api/asyncapi.json',
     {
@@ -33,10 +36,14 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['service'],
         summary: 'The feed as an AsyncAPI 3.0 document',
         security: [],
-        response: { 200: Document },
+        response: { 200: Document, 304: NotModified },
       },
     },
-    () => describeFeed(app.site.origin, app.site.documentedCookie),
+    async (_request, reply) =>
+      reply
+        .type('application/json; charset=utf-8')
+        .header('cache-control', 'no-cache')
+        .sendRepresentation(feedFor(app.site.origin)),
   )
 
   app.get(
@@ -51,7 +58,7 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
         response: found('text/css', 'text/javascript'),
       },
     },
-    (request, reply) => sendWebFile(reply, swaggerUi.get(request.params.name), 'no-cache'),
+    async (request, reply) => sendWebFile(reply, swaggerUi.get(request.params.name), 'no-cache'),
   )
 }
 

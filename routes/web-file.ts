@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto'
 import { extname } from 'node:path'
 import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { ApiError } from '../errors.js'
-import { tagOf } from '../lib/entity-tags.js'
+import { Representation } from '../lib/representation.js'
 import { NotModified } from '../schemas/web.js'
-import { sendTagged } from './tagged.js'
 
 export const HTML = 'text/html'
 
@@ -18,27 +16,25 @@ export const MEDIA_TYPES: Record<string, string> = {
 }
 
 export interface WebFile {
-  content: Buffer
+  representation: Representation
   type: string
-  etag: string
 }
 
 /** A file as it is sent; nothing when it is of a kind that is not. */
 export function makeWebFile(name: string, content: Buffer): WebFile | undefined {
   const type = MEDIA_TYPES[extname(name)]
-  const etag = tagOf(createHash('sha256').update(content).digest('base64url').slice(0, 22))
-  return type === undefined ? undefined : { content, type, etag }
+  return type === undefined ? undefined : { representation: new Representation(content), type }
 }
 
 /** Sends a file, or says that the one the browser holds is current. */
-export function sendWebFile(
+export async function sendWebFile(
   reply: FastifyReply,
   file: WebFile | undefined,
   cacheControl: string,
-): FastifyReply {
+): Promise<FastifyReply> {
   if (!file) throw new ApiError('not_found')
   reply.header('cache-control', cacheControl).type(`${file.type}; charset=utf-8`)
-  return sendTagged(reply, file.etag, file.content)
+  return reply.sendRepresentation(file.representation)
 }
 
 /** Not as exact as it could be, for all contents of a status are one type to Fastify. */

@@ -53,12 +53,12 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/login',
     { ...open, schema: { ...page, summary: 'The sign-in page', response: found(HTML) } },
-    (_request, reply) => sendPage(reply, 'login.html'),
+    async (_request, reply) => sendPage(reply, 'login.html'),
   )
   app.get(
     '/docs',
     { ...open, schema: { ...page, summary: 'The API reference', response: found(HTML) } },
-    (_request, reply) => {
+    async (_request, reply) => {
       // Swagger UI's own pictures stand in its style sheet, as `data:` addresses.
       const policy = String(reply.getHeader('content-security-policy'))
       reply.header('content-security-policy', `${policy};img-src 'self' data:`)
@@ -95,7 +95,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
         response: found(...Object.values(MEDIA_TYPES)),
       },
     },
-    (request, reply) => sendWebFile(reply, files.get(request.params.name), 'no-cache'),
+    async (request, reply) => sendWebFile(reply, files.get(request.params.name), 'no-cache'),
   )
 }
 

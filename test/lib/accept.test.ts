@@ -1,5 +1,5 @@
 import t from 'tap'
-import { preferredType } from '../../lib/accept.js'
+import { preferredCoding, preferredType } from '../../lib/accept.js'
 
 const preferred = (accept: string | undefined) => preferredType(accept, ['application/json', 'text/csv'])
 
@@ -59,4 +59,25 @@ t.test('a hostile Accept is read in linear time', async (t) => {
     preferred(part.repeat(100_000 / part.length))
   }
   t.ok(performance.now() - began < 5000)
+})
+
+t.test('a content coding is chosen by quality, then in the order of the offers', async (t) => {
+  const cases: [string | undefined, string][] = [
+    [undefined, 'identity'],
+    ['', 'identity'],
+    ['gzip', 'gzip'],
+    ['gzip, deflate, br', 'br'],
+    ['GZIP;q=1.0, br;q=0.5', 'gzip'],
+    ['br;q=0, gzip', 'gzip'],
+    ['*', 'br'],
+    ['*;q=0.5, br;q=0', 'gzip'],
+    ['identity, gzip;q=0.5', 'identity'],
+    ['identity;q=0', 'identity'],
+    ['deflate, zstd', 'identity'],
+    ['gzip;q=x', 'identity'],
+    ['gzip;level=9', 'identity'],
+    [' br ; q=0.1 ,', 'br'],
+  ]
+  for (const [header, coding] of cases)
+    t.equal(preferredCoding(header, ['br', 'gzip']), coding, String(header))
 })

@@ -53,7 +53,7 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
     t.equal(actual, status, what)
     t.equal(headers['content-security-policy'], POLICY, what)
     t.equal(headers['x-content-type-options'], 'nosniff', what)
-    const isFile = what === 'a file of a page'
+    const isFile = ['a file of a page', 'the description of the API'].includes(what)
     t.match(headers['cache-control'], isFile ? /^no-cache$/ : /^no-store(, no-transform)?$/, what)
     t.equal(headers['x-frame-options'], 'DENY', what)
     t.equal(headers['cross-origin-resource-policy'], 'same-origin', what)
