@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { within } from '../lib/deadline.js'
 import { ApiError } from '../errors.js'
 import type { Mode, StoredMode } from '../schemas/mode.js'
+import { adoptTimeline } from '../store/events.js'
 import { probeDisk, readState } from '../store/server.js'
 import { SQLSTATE, hasSqlState } from './errors.js'
 
@@ -11,6 +12,9 @@ const PULSE_MS = 500
 /** A pulse without an answer for this long means the database can't be reached, in ms. */
 const PULSE_DEADLINE_MS = 1000
 
+/** How long the adoption of a log may take, which counts its events, in ms. */
+const ADOPTION_TIMEOUT_MS = 60_000
+
 /** For how long requests may go on by connections that are replaced because the database's state has changed, in s. */
 const RENEW_GRACE_S = 5
 
@@ -18,6 +22,14 @@ type Listener = (mode: Mode) => void
 
 /** Why the database takes no writes. */
 export type WriteRefusal = 'standby' | 'read-only' | 'disk-full'
+
+/** What a pulse found out. */
+interface Finding {
+  stored: StoredMode
+  refusal: WriteRefusal | undefined
+  /** The event log is to be adopted. */
+  forked: boolean
+}
 
 const REFUSAL_MESSAGES: Record<WriteRefusal, string> = {
   standby: 'The database is a standby, which takes no writes until it is promoted.',
@@ -107,15 +119,22 @@ export default fp(
     let pulsing = true
     const stopped = new AbortController()
 
-    async function readRefusal(): Promise<[StoredMode, WriteRefusal | undefined]> {
+    /** Adopts a log whose server was promoted or recovered, before a write of the service can follow. */
+    async function adoptLog(): Promise<void> {
+      app.log.warn('the database server was promoted or recovered: the event log is adopted')
+      await within(ADOPTION_TIMEOUT_MS, adoptTimeline(app.feedDb))
+    }
+
+    async function readRefusal(): Promise<Finding> {
       const isFull = probeDisk(app.pulseDb).then(
         () => false,
         (err: unknown) => hasSqlState(err, SQLSTATE.diskFull),
       )
-      const { mode: stored, writable, in_recovery } = await readState(app.pulseDb)
-      if (in_recovery) return [stored, 'standby']
-      if (!writable) return [stored, 'read-only']
-      return [stored, (await isFull) ? 'disk-full' : undefined]
+      const { mode: stored, writable, in_recovery, forked } = await readState(app.pulseDb)
+      const finding = { stored, forked }
+      if (in_recovery) return { ...finding, refusal: 'standby' }
+      if (!writable) return { ...finding, refusal: 'read-only' }
+      return { ...finding, refusal: (await isFull) ? 'disk-full' : undefined }
     }
 
     /**
@@ -139,7 +158,8 @@ export default fp(
 
     async function ask(): Promise<void> {
       try {
-        const [stored, refusal] = await within(PULSE_DEADLINE_MS, readRefusal())
+        const { stored, refusal, forked } = await within(PULSE_DEADLINE_MS, readRefusal())
+        if (forked) await adoptLog()
         if (refusal !== mode.refusal) {
           if (refusal)
             app.log.error({ reason: refusal }, 'the database takes no writes: the service is read-only')

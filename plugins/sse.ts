@@ -6,7 +6,7 @@ import { Feed } from '../feed/feed.js'
 import { POLL_MS } from '../feed/poll.js'
 import { Tail } from '../feed/tail.js'
 import type { Role } from '../schemas/auth.js'
-import { ForkedLog, adoptTimeline, findEvents, readEvents, readWriters } from '../store/events.js'
+import { ForkedLog, findEvents, readEvents, readWriters } from '../store/events.js'
 import { findPrincipals } from '../store/tokens.js'
 
 /** How long the log may take to answer before it is asked again, in ms. */
@@ -41,20 +41,13 @@ export default fp(
 
     const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
 
-    let adopting: Promise<void> | undefined
-    async function adopt(): Promise<void> {
-      app.log.warn('the database server was promoted or recovered: the event log is looked through')
-      await adoptTimeline(app.feedDb)
-    }
-    /** Reads the log; where its server was promoted or recovered, the log is looked through first. */
+    /** Reads the log. A log whose server was promoted or recovered is adopted by the pulse first. */
     async function readLog<T>(read: () => Promise<T>): Promise<T> {
       try {
         return await asked(read())
       } catch (err) {
         if (!(err instanceof ForkedLog)) throw err
-        await (adopting ??= adopt().finally(() => {
-          adopting = undefined
-        }))
+        await app.pulse()
         return asked(read())
       }
     }

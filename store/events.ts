@@ -173,26 +173,28 @@ export async function findEvents(sql: Sql, ids: readonly number[]): Promise<Foun
 }
 
 /**
- * Makes a log one's own whose server was promoted, or recovered to a point in time, since it was last written to. Where ids are
- * missing, the event of one may have been undone although those after it were not, which no cursor can tell: then the log is
- * another one from now on, and every client reads again what it shows.
+ * Adopts a log whose server was promoted, or recovered to a point in time, since the log was last adopted. Where ids are missing,
+ * the event of a missing id may have been lost although later events were not, which no cursor can tell: then the log gets
+ * another epoch, and every client is reset.
+ *
+ * A promoted server skips up to 32 ids of the sequence, so an event that is written before the adoption causes a reset, too.
+ * Call this before the service accepts writes.
  */
 export async function adoptTimeline(sql: Sql): Promise<void> {
-  await sql.begin(async (tx) => {
-    // Also where sessions only read by default: their reading depends on it.
-    await tx`set transaction read write`
-    await tx`
-      update event_log
-         set timeline = wal_timeline(),
-             seed = case
-                      when (select count(*) from events where id > pruned_to)
-                           = greatest((select max(id) from events), pruned_to) - pruned_to
-                      then seed
-                      else gen_random_uuid()
-                    end
-       where timeline <> wal_timeline()
-    `
-  })
+  // One message: a transaction of several would be left open, or never end, if its pool ended meanwhile.
+  // The first statement is for databases whose connections only read by default.
+  await sql.unsafe(`
+    set transaction read write;
+    update event_log
+       set timeline = wal_timeline(),
+           seed = case
+                    when (select count(*) from events where id > pruned_to)
+                         = greatest((select max(id) from events), pruned_to) - pruned_to
+                    then seed
+                    else gen_random_uuid()
+                  end
+     where timeline <> wal_timeline()
+  `)
 }
 
 /**

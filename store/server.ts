@@ -7,11 +7,14 @@ export interface StoredState {
   mode: StoredMode
   writable: boolean
   in_recovery: boolean
+  /** The server was promoted or recovered, and the event log was not adopted since (`adoptTimeline`). */
+  forked: boolean
 }
 
 export async function readState(sql: Sql): Promise<StoredState> {
   const [row] = await sql<StoredState[]>`
-    select mode, current_setting('transaction_read_only') = 'off' as writable, pg_is_in_recovery() as in_recovery
+    select mode, current_setting('transaction_read_only') = 'off' as writable, pg_is_in_recovery() as in_recovery,
+           coalesce((select timeline <> wal_timeline() from event_log), false) as forked
       from server_settings
   `
   if (!row) throw new Error('server_settings has lost its row')

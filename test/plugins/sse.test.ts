@@ -1,0 +1,39 @@
+import t from 'tap'
+import { connect } from '../../store/connect.js'
+import { createToken, startApp } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { until } from '../harness/until.js'
+import { Watcher, listen } from '../harness/watcher.js'
+
+t.test(
+  'an adoption of a promoted log whose connections are replaced is repeated on other ones',
+  async (t) => {
+    const databaseUrl = await createDatabase(t)
+    const app = await startApp(t, { databaseUrl })
+    const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
+    await watcher.untilSeen('server.state')
+    const writer = connect(databaseUrl, 1)
+    t.teardown(() => writer.end())
+    await writer`insert into items (part_number) values ('A-1')`
+    await watcher.untilEvents(1)
+
+    // As after a promotion. The row is locked, so the adoption waits.
+    await writer`update event_log set timeline = timeline + 1`
+    const holder = connect(databaseUrl, 1)
+    t.teardown(() => holder.end())
+    await holder.unsafe('begin; select from event_log for update')
+    const waiting = async () =>
+      (
+        await writer`select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+      ).length
+    await until(async () => (await waiting()) > 0, 'the adoption to wait')
+    app.renewDatabase()
+    await holder.unsafe('commit')
+    await writer`insert into items (part_number) values ('A-2')`
+    await watcher.untilEvents(2, 30_000)
+    t.strictSame(
+      watcher.events.map(({ data }) => data.part_number),
+      ['A-1', 'A-2'],
+    )
+  },
+)
