@@ -8,6 +8,7 @@ import bodies from './plugins/bodies.js'
 import cacheControl from './plugins/cache-control.js'
 import database from './plugins/database.js'
 import emptyBodies from './plugins/empty-bodies.js'
+import encodedAddresses from './plugins/encoded-addresses.js'
 import errors, { parserErrorResponder, routerErrorResponder } from './plugins/errors.js'
 import forwarded from './plugins/forwarded.js'
 import handlerTimeout from './plugins/handler-timeout.js'
@@ -103,6 +104,7 @@ export async function buildApp(
   await app.register(validation)
   await app.register(site)
   await app.register(publicBodies)
+  await app.register(encodedAddresses)
   await app.register(unknownAddresses)
   await app.register(representations)
   await app.register(openapi)

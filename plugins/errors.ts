@@ -6,6 +6,7 @@ import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
 import { rightError } from '../store/author.js'
+import { isTlsAlert } from '../store/tls.js'
 import { LINGER_MS } from './unread-bodies.js'
 
 /** Fastify's own errors that are the client's, and what the API calls them. */
@@ -34,6 +35,7 @@ const UNAVAILABLE = new Set([
   'NO_ANSWER',
   // The selection of a host (store/hosts.ts, store/socket.ts, store/startup.ts).
   'AUTH_METHOD_REFUSED',
+  'CERTIFICATE_REFUSED',
   'NO_HOST',
   'TLS_FAILED',
   'TLS_REFUSED',
@@ -70,6 +72,7 @@ const LOCK_NOT_AVAILABLE = '55P03'
 
 /** Whether an error of a query says that the database is away, rather than that the query is wrong. */
 export function isUnavailable(error: unknown): boolean {
+  if (isTlsAlert(error)) return true
   return error instanceof Error && 'code' in error && UNAVAILABLE.has(String(error.code))
 }
 

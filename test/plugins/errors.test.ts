@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../app.js'
 import { createToken, startApp, testConfig } from '../harness/app.js'
+import { bearer } from '../harness/people.js'
 import { createDatabase } from '../harness/database.js'
 import { listen } from '../harness/watcher.js'
 
@@ -21,6 +22,26 @@ t.test('an unknown address answers in the one error form', async (t) => {
   t.equal(await get('silo_x'), 401)
   t.equal(await get('abc'), 401)
 })
+
+t.test(
+  'a serialization failure and a deadlock are refused for now, not as a fault of the service',
+  async (t) => {
+    const app = await startApp(t)
+    const headers = bearer(await createToken(app.db, 'editor'))
+    for (const state of ['40001', '40P01']) {
+      await app.db.unsafe(`
+      create or replace function fail() returns trigger language plpgsql
+        as $$ begin raise exception 'later' using errcode = '${state}'; end $$;
+      create or replace trigger fail before insert on items for each row execute function fail()
+    `)
+      const payload = { part_number: 'A-1' }
+      const res = await app.inject({ method: 'POST', url: '/api/items', headers, payload })
+      t.equal(res.statusCode, 503, state)
+      t.match(res.json(), { error: 'overloaded', message: 'Another change came in between. Try again.' })
+      t.equal(res.headers['retry-after'], '2')
+    }
+  },
+)
 
 /** What the service says to these bytes. */
 async function answerTo(t: Test, bytes: string): Promise<string> {

@@ -33,6 +33,7 @@ t.test('from the moment a shutdown begins, it is not', async (t) => {
   const ready = await app.inject('/ready')
   t.equal(ready.statusCode, 503)
   t.match(ready.json(), { status: 'unavailable', mode: 'draining', database: 'ok' })
+  t.equal((await app.inject('/ready?degraded=ok')).statusCode, 503)
 })
 
 t.test('while the database hangs', async (t) => {
@@ -46,6 +47,13 @@ t.test('while the database hangs', async (t) => {
     t.ok(Date.now() - start < 1500)
     t.equal(ready.statusCode, 503)
     t.match(ready.json(), { status: 'unavailable', mode: 'degraded', database: 'lost' })
+  })
+
+  t.test('GET /ready?degraded=ok answers 200 all the same, and says that it is lost', async (t) => {
+    const ready = await app.inject('/ready?degraded=ok')
+    t.equal(ready.statusCode, 200)
+    t.match(ready.json(), { mode: 'degraded', database: 'lost' })
+    t.equal((await app.inject('/ready?degraded=no')).statusCode, 400)
   })
 
   t.test('GET /health answers without it, and everything else 503 in the one error form', async (t) => {

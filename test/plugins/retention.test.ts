@@ -1,0 +1,24 @@
+import t from 'tap'
+import { buildApp } from '../../app.js'
+import { testConfig } from '../harness/app.js'
+import { createDatabase } from '../harness/database.js'
+import { waitFor } from '../harness/wait-for.js'
+
+t.test('the service warns of an event of the future that it deletes, and names it', async (t) => {
+  const lines: string[] = []
+  const config = testConfig(await createDatabase(t), { EVENT_RETENTION_HOURS: 0.001, LOG_LEVEL: 'warn' })
+  const app = await buildApp(config, { write: (line) => lines.push(line) })
+  t.teardown(() => app.close())
+  await app.ready()
+  await app.db`
+    insert into events (type, part_number, data, at)
+    select 'item.deleted', 'A', '{"part_number":"A"}', now() - hours * interval '1 hour'
+      from unnest('{30,-480,20}'::integer[]) with ordinality as e (hours, n)
+     order by n
+  `
+  await waitFor('retention', async () => (await app.db`select from events`).length === 0)
+  const warnings = lines.filter((line) => line.includes('deleting an event of the future'))
+  t.equal(warnings.length, 1)
+  const [warning] = warnings.map((line): unknown => JSON.parse(line))
+  t.match(warning, { level: 40, id: 2, msg: /the clock of the database was ahead when it was made$/ })
+})
