@@ -21,11 +21,11 @@ const ALIKE = [
   ['100\u00a0％ \\_', '100 % ＼＿'],
 ]
 
-/** A database with this locale, as another administrator makes it. */
-async function openDatabase(t: Test, locale: string): Promise<Sql> {
+/** A database made with these options, as another administrator makes it. */
+async function openDatabase(t: Test, options: string): Promise<Sql> {
   const name = `silo_test_${randomUUID().replaceAll('-', '').slice(0, 12)}`
   const admin = postgres(serverUrl(), { max: 1, onnotice: () => undefined })
-  await admin.unsafe(`create database ${name} template template0 encoding 'UTF8' locale '${locale}'`)
+  await admin.unsafe(`create database ${name} template template0 encoding 'UTF8' ${options}`)
   const url = new URL(serverUrl())
   url.pathname = `/${name}`
   const sql = connect(url.href, 1)
@@ -44,8 +44,15 @@ async function open(t: Test): Promise<Sql> {
   return sql
 }
 
-for (const locale of ['C', 'C.UTF-8']) {
-  t.test(`in a database of locale ${locale} a text is found in whatever form it is typed`, async (t) => {
+const LOCALES = [
+  "locale 'C'",
+  "locale 'C.UTF-8'",
+  "locale 'C' locale_provider icu icu_locale 'de-AT'",
+  // Its capital of "i" is another letter.
+  "locale 'C' locale_provider icu icu_locale 'tr'",
+]
+for (const locale of LOCALES) {
+  t.test(`in a database with ${locale} a text is found in whatever form it is typed`, async (t) => {
     const sql = await openDatabase(t, locale)
     for (const [line, texts] of ALIKE.entries()) {
       for (const [n, description] of texts.entries()) {
