@@ -54,12 +54,14 @@ export class Nginx {
    * Starts nginx with the project's own configuration.
    * @param tlsProxy the address of a proxy in front that ends TLS, entered where the configuration says
    * @param parameters of each upstream server; the shipped ones are those of `readShippedParameters`
+   * @param edit what an operator makes of the configuration
    * @throws {Error} when nginx is not installed or does not start
    */
   static async start(
     upstreamPorts: readonly number[],
     tlsProxy?: string,
     parameters = 'max_fails=0',
+    edit = (text: string) => text,
   ): Promise<Nginx> {
     const text = (await readFile(CONFIGURATION, 'utf8'))
       .replace('# 192.0.2.10 1;', tlsProxy === undefined ? '' : `${tlsProxy} 1;`)
@@ -69,7 +71,7 @@ export class Nginx {
       )
       .replace(/^user [^;]+;$/m, '')
       .replace(/^pid [^;]+;$/m, '')
-    return Nginx.#startWith(text, upstreamPorts, parameters)
+    return Nginx.#startWith(edit(text), upstreamPorts, parameters)
   }
 
   /**
@@ -92,7 +94,7 @@ export class Nginx {
       .join('\n    ')
     const configuration = text
       .replace(/(upstream \w+ \{\n)(?:\s*server [^;]+;\n)+/, `$1    ${servers}\n`)
-      .replace(/listen [^;]+;/g, `listen 127.0.0.1:${port};`)
+      .replace(/listen 80[^;]*;/g, `listen 127.0.0.1:${port};`)
     await writeFile(join(folder, 'nginx.conf'), configuration)
     const nginx = new Nginx(port, folder)
     try {

@@ -1,5 +1,12 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { connect as connectTls } from 'node:tls'
+import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Agent, request } from 'undici'
@@ -298,3 +305,109 @@ t.test('a proxy in front of nginx that ends TLS is believed where nginx.conf nam
   t.notMatch(await cookieBy(behind, 'http'), 'Secure')
   t.notMatch(await cookieBy(nginx, 'https'), 'Secure', 'and nowhere else')
 })
+
+/** A certificate of the test's own for silo.example. */
+async function createCertificate(t: Test): Promise<{ key: string; certificate: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'silo-tls-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const [key, certificate] = [join(folder, 'silo.key'), join(folder, 'silo.crt')]
+  const options = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  const names = ['-subj', '/CN=silo.example', '-addext', 'subjectAltName=DNS:silo.example']
+  const files = ['-keyout', key, '-out', certificate]
+  await promisify(execFile)('openssl', ['req', '-x509', ...options, ...names, ...files])
+  return { key, certificate }
+}
+
+/** What the comment above the TLS server block asks for: its comments taken away, the locations moved, a redirect in their place. */
+function withTls(text: string, { key, certificate }: { key: string; certificate: string }, port: number) {
+  const begin = text.indexOf('    client_max_body_size 1m;')
+  const end = text.indexOf('  }\n\n  # TLS:')
+  const server = text
+    .slice(text.indexOf('  # server {'))
+    .replace(/^ {2}# /gm, '  ')
+    .replace('/etc/nginx/tls/silo.crt', certificate)
+    .replace('/etc/nginx/tls/silo.key', key)
+    .replace('listen 443', `listen 127.0.0.1:${port}`)
+  const locations = text.slice(begin, end)
+  return [
+    text.slice(0, begin),
+    '    return 308 https://silo.example$request_uri;\n  }\n',
+    server.replace(/ {2}\}\n\}\n$/, `${locations}  }\n}\n`),
+  ].join('')
+}
+
+t.test(
+  'the TLS server block of nginx.conf, filled in, makes cookies and every response those of TLS',
+  needs('nginx', 'openssl'),
+  async (t) => {
+    const files = await createCertificate(t)
+    const app = await startApp(t, { TRUST_PROXY: ['loopback'], PUBLIC_URL: ['https://silo.example'] })
+    const crashing = await startCrasher(t)
+    await createPerson(app.db, 'mara', 'viewer')
+    const start = async (upstream: number) => {
+      const port = await freePort()
+      const nginx = await Nginx.start([upstream], undefined, undefined, (text) => withTls(text, files, port))
+      t.teardown(() => nginx.stop())
+      return { nginx, port }
+    }
+    const { nginx, port } = await start(Number(new URL(await listen(app)).port))
+    const { port: portOfDead } = await start(crashing.port)
+    const ca = await readFile(files.certificate, 'utf8')
+    const dispatcher = new Agent({ connect: { ca, checkServerIdentity: () => undefined } })
+    t.teardown(() => dispatcher.destroy())
+    interface Options {
+      method?: 'GET' | 'POST'
+      body?: string
+      headers?: Record<string, string | undefined>
+    }
+    const ask = async (path: string, options: Options = {}, at = port) => {
+      const response = await request(`https://127.0.0.1:${at}${path}`, {
+        dispatcher,
+        ...options,
+        headers: { host: 'silo.example', ...options.headers },
+      })
+      return { ...response, text: await response.body.text() }
+    }
+
+    const redirect = await fetch(`${nginx.origin}/items?q=1`, { redirect: 'manual' })
+    t.equal(redirect.status, 308)
+    t.equal(redirect.headers.get('location'), 'https://silo.example/items?q=1')
+    const signedIn = await ask('/api/auth/login', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: 'https://silo.example' },
+      body: JSON.stringify({ username: 'mara', password: PASSWORD }),
+    })
+    t.equal(signedIn.statusCode, 200)
+    const cookie = [signedIn.headers['set-cookie']].flat().join('\n')
+    t.match(cookie, /__Host-silo_session\w*=[^;]+;.*Path=\/;.*Secure/)
+    t.notMatch(cookie, /Domain/i)
+    const me = await ask('/api/auth/me', { headers: { cookie: cookie.split(';')[0] } })
+    t.match(JSON.parse(me.text), { username: 'mara' })
+
+    const large = { headers: { 'x-large': 'a'.repeat(15_000), 'x-more': 'a'.repeat(60_000) } }
+    const responses = [
+      [200, await ask('/login')],
+      [404, await ask('/nothing')],
+      [421, await ask('/login', { headers: { host: 'rebind.example' } })],
+      [413, await ask('/api/items', { method: 'POST', body: 'x'.repeat(1_100_000) })],
+      [431, await ask('/', large)],
+      [503, await ask('/api/items', {}, portOfDead)],
+      [200, await ask('/api/events', { headers: { accept: 'text/event-stream' } }, portOfDead)],
+    ] as const
+    const socket = connectTls({ port, host: '127.0.0.1', ca, checkServerIdentity: () => undefined })
+    socket.end('GET / HTTP/1.1\r\nHost: silo.example\r\nHost: silo.example\r\n\r\n')
+    const malformed = (await text(socket)).toLowerCase()
+    t.match(malformed, /^http\/1.1 400 /)
+    t.match(malformed, '\r\nstrict-transport-security: max-age=31536000\r\n')
+    t.match(malformed, '\r\nx-content-type-options: nosniff\r\n')
+    t.match(malformed, '"error":"invalid_request"')
+
+    for (const [status, { statusCode, headers }] of responses) {
+      t.equal(statusCode, status)
+      t.equal(headers['strict-transport-security'], 'max-age=31536000', String(status))
+      t.equal(headers['x-content-type-options'], 'nosniff')
+      t.match(headers['content-security-policy'], "frame-ancestors 'none'")
+      t.match(headers['cache-control'], 'no-store')
+    }
+  },
+)
