@@ -55,3 +55,15 @@ const MAX_STORED_LENGTH = 1000
 /** Whether an item can have the number already: only then it may be given. */
 export const canBeStored = ({ text }: ExactNumber): boolean =>
   text.length <= MAX_STORED_LENGTH && !/e/i.test(text)
+
+/** The length of a number that is written without an exponent, as PostgreSQL does: `1e+21` is 22 digits. */
+export function decimalLength(number: number): number {
+  const text = String(number)
+  const [, sign = '', whole = '', fraction = '', exponent] =
+    /^(-?)(\d+)(?:\.(\d+))?e([-+]\d+)$/.exec(text) ?? []
+  if (exponent === undefined) return text.length
+  const power = Number(exponent)
+  const digits = whole.length + fraction.length
+  // Below 1: "0.", zeros, digits. JavaScript writes no exponent between 1e-7 and 1e21, so its fraction never stays one.
+  return sign.length + (power < 0 ? 1 - power + digits : power + 1)
+}

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { NullableTimestamp, Timestamp } from './timestamp.js'
 import { UUID, Uuid } from './uuid.js'
@@ -69,7 +70,7 @@ export type TokenPlace = Static<typeof TokenPlace>
 
 export const NewToken = Type.Object(
   {
-    name: Type.String({ minLength: 1, maxLength: 200, format: 'text' }),
+    name: Type.String({ minLength: 1, maxLength: BOUNDS.token_name, format: 'text' }),
     expires_in_days: Type.Integer({
       minimum: 1,
       maximum: 3650,

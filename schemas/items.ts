@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Properties } from './properties.js'
 import { UUID, Uuid } from './uuid.js'
@@ -12,7 +13,7 @@ export const PartNumber = Type.String({
   examples: ['A01-0001'],
 })
 const Category = Type.String({
-  pattern: '^[A-Za-z0-9][A-Za-z0-9._]{0,31}$',
+  pattern: `^[A-Za-z0-9][A-Za-z0-9._]{0,${BOUNDS.category - 1}}$`,
   description: 'Gives the item the next free number of this category: "A01" makes "A01-0001".',
 })
 
@@ -26,7 +27,7 @@ export const SourcingType = Type.Unsafe<'manufactured' | 'purchased' | null>({
 })
 export const Comment = Type.Unsafe<string | null>({
   type: ['string', 'null'],
-  maxLength: 4000,
+  maxLength: BOUNDS.comment,
   format: 'text',
 })
 
@@ -35,8 +36,8 @@ export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time'
 
 const content = {
   item_type: ItemType,
-  description: Type.String({ maxLength: 2000, format: 'text' }),
-  long_description: Type.String({ maxLength: 65_536, format: 'text' }),
+  description: Type.String({ maxLength: BOUNDS.description, format: 'text' }),
+  long_description: Type.String({ maxLength: BOUNDS.long_description, format: 'text' }),
   sourcing_type: SourcingType,
   properties: Properties,
 }

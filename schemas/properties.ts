@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
-import { ExactNumber, INEXACT, canBeStored, restoreNumbers } from '../lib/exact-number.js'
+import { ExactNumber, INEXACT, canBeStored, decimalLength, restoreNumbers } from '../lib/exact-number.js'
+import { BOUNDS } from './bounds.js'
 
 /** What JSON can hold. */
 export type Json = string | number | ExactNumber | boolean | null | Json[] | { [name: string]: Json }
 
-const MAX_BYTES = 65_536
 const MAX_DEPTH = 32
 
 /** What a check finds: where (names and indexes from the object down) and why. */
@@ -33,12 +33,25 @@ function findIn(value: unknown, path: string[], depth: number): Unstorable | und
   return undefined
 }
 
+/** By how much numbers with an exponent are longer when they are written out. */
+function countZeros(value: unknown): number {
+  if (typeof value === 'number') return decimalLength(value) - String(value).length
+  if (typeof value !== 'object' || value === null || value instanceof ExactNumber) return 0
+  return Object.values(value).reduce((sum: number, inner) => sum + countZeros(inner), 0)
+}
+
+/** The length of properties as JSON, in bytes, with numbers as PostgreSQL prints them. */
+function lengthOf(properties: unknown): number {
+  const json = restoreNumbers(JSON.stringify(properties))
+  return Buffer.byteLength(json) + (/\de[-+]\d/.test(json) ? countZeros(properties) : 0)
+}
+
 /** The first thing that keeps a JSON object from being an item's properties; nothing when there is none. */
 export function findUnstorable(properties: unknown): Unstorable | undefined {
   const found = findIn(properties, [], 1)
   if (found) return found
-  return Buffer.byteLength(restoreNumbers(JSON.stringify(properties))) > MAX_BYTES
-    ? { path: [], reason: `must not be larger than ${MAX_BYTES / 1024} KiB as JSON` }
+  return lengthOf(properties) > BOUNDS.properties
+    ? { path: [], reason: `must not be larger than ${BOUNDS.properties / 1024} KiB as JSON` }
     : undefined
 }
 
@@ -47,5 +60,5 @@ export const Properties = Type.Unsafe<{ [name: string]: Json }>({
   type: 'object',
   additionalProperties: true,
   storable: true,
-  description: `Any JSON object of at most ${MAX_BYTES / 1024} KiB, at most ${MAX_DEPTH} deep.`,
+  description: `Any JSON object of at most ${BOUNDS.properties / 1024} KiB, with numbers written out, at most ${MAX_DEPTH} deep.`,
 })

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Comment, Content, Item, PartNumber, Timestamp } from './items.js'
 
@@ -18,7 +19,10 @@ export const Revision = Type.Object({
 export type Revision = Static<typeof Revision>
 
 export const NewRevision = Type.Object(
-  { comment: Type.String({ minLength: 1, maxLength: 4000, format: 'text' }), ...Content.properties },
+  {
+    comment: Type.String({ minLength: 1, maxLength: BOUNDS.comment, format: 'text' }),
+    ...Content.properties,
+  },
   { additionalProperties: false, examples: [{ comment: 'Released for production' }] },
 )
 

@@ -1,12 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Role } from './auth.js'
+import { BOUNDS } from './bounds.js'
 import { Timestamp } from './timestamp.js'
 
 const closed = { additionalProperties: false }
 
 const Username = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$' })
 const Password = Type.String({ minLength: 8, maxLength: 1024, format: 'text' })
-const DisplayName = Type.String({ minLength: 1, maxLength: 200, format: 'text' })
+const DisplayName = Type.String({ minLength: 1, maxLength: BOUNDS.display_name, format: 'text' })
 
 export const User = Type.Object({
   id: Type.String({ format: 'uuid' }),

@@ -1,6 +1,7 @@
 import postgres from 'postgres'
 import { ApiError } from '../errors.js'
 import { INEXACT } from '../lib/exact-number.js'
+import { BOUNDS } from '../schemas/bounds.js'
 import { type ImportResult, type ImportRow, MAX_ERRORS, type RowError } from '../schemas/import.js'
 import { findExactNumbers, stringifyJson } from '../lib/json.js'
 import { type Author, context, hasRight } from './author.js'
@@ -9,8 +10,6 @@ import { hasNumbers } from './items.js'
 
 /** How often an import may lose to writers that create or lock its items while it runs. */
 const IMPORT_ATTEMPTS = 5
-
-const MAX_PROPERTIES_BYTES = 65_536
 
 /**
  * A row as the statement takes it. A cleared sourcing_type comes as '', for null means that the row says nothing about it; the
@@ -38,7 +37,7 @@ const REFUSALS = {
   inexact: { field: 'properties', message: INEXACT },
   too_large: {
     field: 'properties',
-    message: `are larger than ${MAX_PROPERTIES_BYTES / 1024} KiB together with those that the item has`,
+    message: `are larger than ${BOUNDS.properties / 1024} KiB together with those that the item has`,
   },
 }
 
@@ -105,7 +104,7 @@ async function judgeAndWrite(
                   when ${on_conflict} = 'error' then 'taken'
                   when ${on_conflict} = 'skip' then 'skipped'
                   when wanted.inexact then 'inexact'
-                  when octet_length(wanted.properties::text) > ${MAX_PROPERTIES_BYTES} then 'too_large'
+                  when exceeds_bound(wanted.properties) then 'too_large'
                   else 'updated'
              end as verdict
         from wanted

@@ -1,0 +1,13 @@
+/**
+ * How long texts may be, in characters; the properties of an item, in bytes of JSON without blanks and with numbers as PostgreSQL
+ * prints them (`1e300` has 301 digits). The tables have the same bounds (migrations/007-bounds.sql), for whoever writes.
+ */
+export const BOUNDS = {
+  description: 2000,
+  long_description: 65_536,
+  comment: 4000,
+  properties: 65_536,
+  display_name: 200,
+  token_name: 200,
+  category: 32,
+} as const
