@@ -20,12 +20,12 @@ export class Instance {
     readonly name: string,
     readonly port: number,
     readonly env: Record<string, string>,
-    readonly preload: string | undefined,
+    readonly preloads: readonly string[],
   ) {}
 
-  /** Starts the built service, which loads the module `preload` first. */
-  static async start(name: string, env: Record<string, string>, preload?: string): Promise<Instance> {
-    const instance = new Instance(name, await freePort(), env, preload)
+  /** Starts the built service, which loads these modules first. */
+  static async start(name: string, env: Record<string, string>, ...preloads: string[]): Promise<Instance> {
+    const instance = new Instance(name, await freePort(), env, preloads)
     await instance.start()
     return instance
   }
@@ -44,21 +44,21 @@ export class Instance {
   }
 
   async start(): Promise<void> {
-    const preloads = [new URL('clock.js', import.meta.url).href, ...(this.preload ? [this.preload] : [])]
+    const preloads = [new URL('clock.js', import.meta.url).href, ...this.preloads]
     const args = [...preloads.flatMap((preload) => ['--import', preload]), 'dist/server.js']
     const child = spawn(process.execPath, args, {
       cwd: ROOT,
       env: { PATH: process.env.PATH, PORT: String(this.port), LOG_LEVEL: 'warn', ...this.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     this.#process = child
     this.#told = false
     const listening = new Promise<void>((resolve, reject) => {
-      child.stdout.on('data', (text: Buffer) => {
+      child.stdout?.on('data', (text: Buffer) => {
         this.#note(text.toString())
         if (text.includes('listening at')) resolve()
       })
-      child.stderr.on('data', (text: Buffer) => this.#note(text.toString()))
+      child.stderr?.on('data', (text: Buffer) => this.#note(text.toString()))
       child.once('exit', (code, signal) => {
         this.#note(`\n${this.name} ended: ${String(code ?? signal)}\n`)
         if (!this.#told) this.crashes++
@@ -66,6 +66,11 @@ export class Instance {
       })
     })
     await listening
+  }
+
+  /** The process, as far as it was started. */
+  get process(): ChildProcess | undefined {
+    return this.#process
   }
 
   get isRunning(): boolean {

@@ -149,7 +149,8 @@ export async function runChaos(options: Options): Promise<Report> {
   const way = await Proxy.open(() => postgres.port)
   const url = `postgres://silo@127.0.0.1:${way.port}/postgres`
   const sql = connect(url, 1, { settings: { default_transaction_read_only: 'off' } })
-  const { preload, settleMs = 30_000 } = options
+  const { settleMs = 30_000 } = options
+  const preloads = options.preload === undefined ? [] : [options.preload]
   const env = {
     DATABASE_URL: postgres.hostsUrl,
     JWT_SECRET: randomBytes(32).toString('hex'),
@@ -163,9 +164,9 @@ export async function runChaos(options: Options): Promise<Report> {
   let nginx: Nginx | undefined
   let compressor: Nginx | undefined
   try {
-    instances.push(await Instance.start('one', env, preload))
+    instances.push(await Instance.start('one', env, ...preloads))
     const more = ['two', 'three'].slice(0, (options.instances ?? 3) - 1)
-    instances.push(...(await Promise.all(more.map((name) => Instance.start(name, env, preload)))))
+    instances.push(...(await Promise.all(more.map((name) => Instance.start(name, env, ...preloads)))))
     await keepTruth(sql)
     await options.sabotage?.(sql)
     const access = await Access.create(sql, 'chaos')

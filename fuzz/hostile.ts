@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { hostileTexts } from '../conformance/checks/texts.js'
+import type { Pace } from './wire.js'
 
 /** A header that no answer has, unless a line break of ours got out of where it was put. */
 export const INJECTED_HEADER = 'x-injected'
@@ -162,30 +163,163 @@ export const bodies = fc.constantFrom(
 /** What stands where a header's value should. As bytes, one a character. */
 export const headerValue: fc.Arbitrary<string> = text(1).map((each) => Buffer.from(each).toString('latin1'))
 
-export const headerName = fc.constantFrom(
-  'accept',
-  'accept-encoding',
-  'authorization',
-  'connection',
-  'content-encoding',
-  'content-length',
-  'content-type',
-  'cookie',
-  'expect',
-  'host',
-  'if-match',
-  'if-none-match',
-  'last-event-id',
-  'origin',
-  'range',
-  'sec-fetch-site',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-http-method-override',
+/** What harms the parser of one header, by its name. Within what Node takes of a head, and a little beyond. */
+const HEADERS: Record<string, readonly string[]> = {
+  accept: [
+    'text/event-stream;q=0.0001',
+    'text/event-stream;q=0, */*;q=0',
+    'application/json;q=1.0000',
+    'application/json;a="b,c;q=0";q=0.5, text/*',
+    'application/json;a="unclosed',
+    ', , ,,;q=,/',
+    `*/*${';q=1'.repeat(3000)}`,
+    `${'a/b,'.repeat(3000)}*/*`,
+    `application/json${' ;'.repeat(5000)}x`,
+  ],
+  'if-match': [
+    `"1"${' ,'.repeat(40)} x`,
+    `"1"${' ,'.repeat(7000)} x`,
+    `${'"1",'.repeat(3000)}"2"`,
+    `W/${'W/'.repeat(5000)}"1"`,
+    `"1${'-gzip'.repeat(2500)}"`,
+    '"1"-gzip;br',
+    '"unclosed',
+    '*, *',
+  ],
+  'if-none-match': [`"1"${', '.repeat(40)}x`, `${'W/"1",'.repeat(2000)}*`, '"', 'W/', '"\xe4"'],
+  'last-event-id': [
+    '-',
+    '--',
+    `${'0'.repeat(8)}-${'9'.repeat(5000)}-${'0'.repeat(8)}`,
+    'a-'.repeat(6000),
+    '00000000-0-00000000, 00000000-1-00000000',
+    'ffffffff-9007199254740993-ffffffff',
+    '\xff\xfe',
+  ],
+  authorization: [
+    'Basic Og==',
+    'Basic !!!',
+    `Bearer ${'.'.repeat(10_000)}`,
+    `Bearer silo_${'A'.repeat(10_000)}`,
+    'Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.',
+    'Digest username="a", realm="',
+    `${' '.repeat(5000)}Bearer x`,
+    'Bearer',
+    'bearer  x',
+  ],
+  cookie: [
+    '='.repeat(10_000),
+    'a=b;'.repeat(4000),
+    `silo_session=${'x'.repeat(8000)}`,
+    'silo_session="%',
+    'silo_session=a; silo_session=b; __Host-silo_session=c',
+    `${';'.repeat(5000)}${' '.repeat(5000)}`,
+  ],
+  'content-type': [
+    'application/json; charset=utf-16',
+    `application/json${'; charset=x'.repeat(1000)}`,
+    `application/json${' '.repeat(10_000)};`,
+    'application/json; a="',
+    'multipart/form-data; boundary=',
+    'application/JSON;;;',
+    'text/csv; header=absent; charset=latin1',
+    'application/merge-patch+json',
+    '/',
+  ],
+  'content-encoding': [
+    'gzip',
+    'br',
+    'identity',
+    'gzip, gzip, gzip',
+    'deflate;q=0',
+    'gzip,'.repeat(3000),
+    'x',
+  ],
+  'x-forwarded-for': [
+    '192.0.2.1:65536',
+    '[2001:db8::1]:80',
+    '::ffff:192.0.2.1%eth0',
+    '[',
+    ','.repeat(10_000),
+    '192.0.2.1, '.repeat(1000),
+    'unknown',
+    '_hidden',
+    '999.1.1.1',
+    `${'1.'.repeat(6000)}1`,
+    ':'.repeat(5000),
+  ],
+  'x-forwarded-proto': ['https', 'https, http', 'javascript', ','.repeat(5000), 'HTTPS '],
+  'x-forwarded-host': ['silo.example, evil.invalid', '[::1', 'evil.invalid:99999', 'a'.repeat(10_000)],
+  forwarded: ['for="[::1]:1";proto=https', `for=${'"'.repeat(5000)}`, 'for=_x,'.repeat(1500)],
+  host: [
+    '',
+    'evil.invalid',
+    'silo.example:99999',
+    'silo.example.',
+    'SILO.EXAMPLE',
+    'silo.example@evil.invalid',
+    '[::1',
+    '127.0.0.1:1',
+    'a.'.repeat(5000),
+  ],
+  origin: [
+    'null',
+    'http://silo.example.evil.invalid',
+    'http://u@silo.example',
+    'x'.repeat(10_000),
+    'http://[',
+    '://',
+  ],
+  'sec-fetch-site': ['cross-site', 'same-origin', 'none', 'x'],
+  range: [
+    'bytes=0-0',
+    `bytes=${'0-0,'.repeat(2500)}`,
+    'bytes=-1',
+    'bytes=9-1',
+    'x=',
+    `bytes=0-${'9'.repeat(5000)}`,
+  ],
+  expect: ['100-continue', '200-ok', '100-continue, 100-continue', ''],
+  'transfer-encoding': [
+    'chunked',
+    'chunked, chunked',
+    'gzip, chunked',
+    'xchunked',
+    'identity',
+    ' chunked',
+    'chunked;x',
+  ],
+  'content-length': ['-1', '+5', '0x10', '1e3', '5, 5', '5, 6', '18446744073709551617', ' 1', '1 1'],
+  connection: ['close, keep-alive', 'upgrade', 'content-length', 'close,'.repeat(1500), 'x'],
+  upgrade: ['h2c', 'websocket', ','.repeat(5000)],
+  te: ['trailers', 'chunked;q=x'],
+  'accept-encoding': ['identity;q=0', 'gzip;q=0, *;q=0', 'gzip,'.repeat(3000)],
+  'accept-language': ['de,'.repeat(5000)],
+  'x-http-method-override': ['DELETE'],
+  'idempotency-key': ['', 'x'.repeat(10_000), '"\x80"'],
+}
+
+/** A header with what its own parser fears, or with anything. As bytes, one a character. */
+export const header: fc.Arbitrary<[string, string]> = fc
+  .constantFrom(...Object.entries(HEADERS))
+  .chain(([name, values]) =>
+    fc
+      .oneof(
+        { weight: 4, arbitrary: fc.constantFrom(...values) },
+        { weight: 1, arbitrary: headerValue },
+        // Twice the same, joined or repeated once more.
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom(...values).map((value) => `${value},${value}`.slice(0, 16_000)),
+        },
+      )
+      .map((value): [string, string] => [name, value]),
+  )
+
+/** How a body can come that is not there at once. What never ends is waited for as long as the service waits, so it is rare. */
+export const pace: fc.Arbitrary<Pace> = fc.oneof(
+  { weight: 10, arbitrary: fc.constantFrom<Pace>('held', 'bytes', 'abandoned', 'shorter', 'longer') },
+  { weight: 1, arbitrary: fc.constant<Pace>('endless') },
 )
 
 export const method = fc.constantFrom('HEAD', 'OPTIONS', 'PATCH', 'TRACE', 'PROPFIND', 'get', 'G ET', 'X', '')

@@ -1,7 +1,26 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Report, runFuzz } from './run.js'
+import type { Request } from './wire.js'
 
-const USAGE = "usage: npm run fuzz -- [--cases 2000] [--seed N] [--only 'GET /api/items']"
+const USAGE = "usage: npm run fuzz -- [--cases 2000] [--seed N] [--only 'GET /api/items'] [--request FILE]"
+
+/** Longest text of a counterexample that is printed. */
+const LONGEST = 4000
+
+/** Keeps a request in a file, from which it can be tried alone. */
+function keep(request: Request): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'silo-fuzz-')), 'request.json')
+  writeFileSync(file, JSON.stringify(request))
+  return file
+}
+
+const show = (request: Request): string => {
+  const text = JSON.stringify(request)
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : text
+}
 
 /** The report as a person reads it. */
 function print(report: Report): void {
@@ -21,12 +40,17 @@ function print(report: Report): void {
     'writes acknowledged': report.acknowledged,
     'events on the feed': report.events,
     'bytes on the feed': report.feedBytes,
+    'longest pause of the event loop beyond the bound': `${report.longestPauseMs} ms`,
+    'resident memory after collection, at most': `${Math.round(report.peakRss / 1024 / 1024)} MiB`,
     findings: findings.length + problems.length,
   })
   for (const [name, value] of table) console.log(`${name.padEnd(60)} ${value}`)
   for (const { operation, what, seed, shrinks, counterexample } of findings) {
     console.log(
-      `\nFOUND with ${operation} (its seed ${seed}, shrunk ${shrinks} times)\n${what}\n${counterexample}`,
+      `\nFOUND with ${operation} (its seed ${seed}, shrunk ${shrinks} times)\n${what}\n` +
+        (counterexample
+          ? `${show(counterexample)}\nAlone: npm run fuzz -- --request ${keep(counterexample)}`
+          : 'without a request'),
     )
   }
   for (const problem of problems.slice(0, 20)) console.log(`\nFOUND ${problem}`)
@@ -34,7 +58,12 @@ function print(report: Report): void {
 }
 
 const { values } = parseArgs({
-  options: { cases: { type: 'string' }, seed: { type: 'string' }, only: { type: 'string' } },
+  options: {
+    cases: { type: 'string' },
+    seed: { type: 'string' },
+    only: { type: 'string' },
+    request: { type: 'string' },
+  },
 })
 const cases = Number(values.cases ?? 2000)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 30))
@@ -45,6 +74,8 @@ if (!(cases > 0) || !Number.isInteger(cases) || !Number.isInteger(seed)) {
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
 console.log(`seed ${seed}`)
-const report = await runFuzz({ cases, seed, only: values.only, interrupted: stop.signal })
+const request =
+  values.request === undefined ? undefined : (JSON.parse(readFileSync(values.request, 'utf8')) as Request)
+const report = await runFuzz({ cases, seed, only: values.only, request, interrupted: stop.signal })
 print(report)
 process.exitCode = report.findings.length + report.problems.length > 0 ? 1 : 0

@@ -3,7 +3,7 @@ import type { JsonSchema, Operation, Parameter } from './document.js'
 import { csv, ndjson } from './files.js'
 import * as hostile from './hostile.js'
 import { fieldsOf, valuesOf } from './schema-values.js'
-import type { Body, Request } from './wire.js'
+import type { Body, Pace, Request } from './wire.js'
 
 /** What the service holds, so that requests get past its first checks. */
 export interface Known {
@@ -132,9 +132,8 @@ interface Flaw {
   parameter?: { at: number; text: string; encoded: boolean }
   headers?: [string, string][]
   body?: Sent | 'none'
+  pace?: Pace
 }
-
-const header: fc.Arbitrary<[string, string]> = fc.tuple(hostile.headerName, hostile.headerValue)
 
 /** Half of the requests have none: their parts are valid, and get as deep as they can. */
 const flaws: fc.Arbitrary<Flaw> = fc.oneof(
@@ -149,7 +148,10 @@ const flaws: fc.Arbitrary<Flaw> = fc.oneof(
       })
       .map((parameter) => ({ parameter })),
   },
-  { weight: 15, arbitrary: fc.array(header, { minLength: 1, maxLength: 3 }).map((headers) => ({ headers })) },
+  {
+    weight: 15,
+    arbitrary: fc.array(hostile.header, { minLength: 1, maxLength: 3 }).map((headers) => ({ headers })),
+  },
   { weight: 3, arbitrary: hostile.method.map((method) => ({ method })) },
   { weight: 3, arbitrary: hostile.target.map((target) => ({ target })) },
   {
@@ -159,6 +161,7 @@ const flaws: fc.Arbitrary<Flaw> = fc.oneof(
       .map(([body, type]) => ({ body: { body, type } })),
   },
   { weight: 1, arbitrary: fc.constant({ body: 'none' as const }) },
+  { weight: 8, arbitrary: hostile.pace.map((pace) => ({ pace })) },
 )
 
 /** The requests that an operation is tried with: most are valid but for one part. */
@@ -216,6 +219,7 @@ export function requestsOf(operation: Operation, known: Known): fc.Arbitrary<Req
         target: flaw.target ?? (query.length > 0 ? `${path}?${query.join('&')}` : path),
         headers: [...headers.filter(([name]) => !replaced.has(name)), ...(flaw.headers ?? [])],
         body: body?.body,
+        ...(body && flaw.pace && { pace: flaw.pace }),
       }
     })
 }

@@ -16,7 +16,13 @@ import { GUEST, type Inhabitant, giveTokens, settle, settleGuest } from './inhab
 import { Judge } from './judge.js'
 import type { Known } from './requests.js'
 import { type Found, search } from './search.js'
-import { Connection, type Request } from './wire.js'
+import { LEAK_BYTES, Suspects } from './suspects.js'
+import { Turnstile } from './turnstile.js'
+import { Vitals } from './vitals.js'
+import { type Answer, Connection, type Request } from './wire.js'
+
+/** A longer pause of the event loop is a finding, in ms. */
+const MAX_PAUSE_MS = 500
 
 const MODE = '/api/server/mode'
 
@@ -39,6 +45,10 @@ export interface Options {
   seed: number
   /** The one operation to try, such as `GET /api/items`. */
   only?: string | undefined
+  /** Tries this request alone, and nothing else. */
+  request?: Request | undefined
+  /** A module that the service loads first, to make it wrong on purpose. */
+  preload?: string
   /** Ends the run early, with a report of what was tried until then. */
   interrupted: AbortSignal
 }
@@ -208,12 +218,55 @@ async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
   ]
 }
 
+/** Sends one request several times, and judges each response, the pauses and the memory. */
+async function tryAlone(
+  port: number,
+  request: Request,
+  judge: Judge,
+  vitals: Vitals,
+  note: Note,
+): Promise<Found> {
+  const byStatus: Record<number, number> = {}
+  const wrong = new Set<string>()
+  const send = async () => {
+    const connection = new Connection(port)
+    try {
+      const answer = await connection.ask(request)
+      byStatus[answer.status] = (byStatus[answer.status] ?? 0) + 1
+      await note(request, answer)
+      for (const sentence of judge.judge(request, answer)) wrong.add(sentence)
+    } catch (error) {
+      wrong.add(String(error))
+    } finally {
+      connection.close()
+    }
+  }
+  const each = { operation: `${request.method} ${request.target}`, seed: 0, request }
+  const suspects = new Suspects(vitals, new Turnstile(), send)
+  const pauseMs = await suspects.measurePause(each)
+  if (pauseMs > 0) wrong.add(`the event loop stood still for ${pauseMs} ms`)
+  const leak = await suspects.measureLeak(each)
+  if (leak > LEAK_BYTES) wrong.add(`it leaves ${Math.round(leak / 1024)} KiB each time`)
+  const findings = [...wrong].map((what) => ({
+    operation: each.operation,
+    what,
+    seed: 0,
+    shrinks: 0,
+    counterexample: request,
+  }))
+  return { cases: 1, byOperation: {}, byStatus, findings, longestPauseMs: pauseMs, peakRss: suspects.peakRss }
+}
+
+type Note = (request: Request, answer: Answer) => Promise<void>
+
 async function tryService(
   instance: Instance,
   sql: Sql,
-  { cases, seed, only, interrupted }: Options,
+  { cases, seed, only, request: alone, interrupted }: Options,
 ): Promise<Report> {
   const began = performance.now()
+  if (!instance.process) throw new Error('the service is not running')
+  const vitals = new Vitals(instance.process)
   const admin = await settle(sql, 'fuzz', 'admin')
   const site = new Site(instance.port, admin)
   const watch = await FeedWatch.open(instance.port, admin.credential)
@@ -221,21 +274,27 @@ async function tryService(
     const known = await inhabit(site, sql, cases)
     const operations = readDocument(await site.ask({ target: '/api/openapi.json' }))
     const judge = new Judge(operations)
-    const found = await search({
-      port: instance.port,
-      operations: only === undefined ? operations : operations.filter(({ id }) => id === only),
-      known,
-      judge,
-      cases,
-      seed,
-      weights: WEIGHTS,
-      isAlive: () => instance.isRunning && !interrupted.aborted,
-      note: async (request, answer) => {
-        site.acknowledged.note(request, answer)
-        if (request.target === MODE && request.method === 'PUT' && answer.status === 200)
-          await site.makeNormal()
-      },
-    })
+    const note: Note = async (request, answer) => {
+      site.acknowledged.note(request, answer)
+      if (request.target === MODE && request.method === 'PUT' && answer.status === 200)
+        await site.makeNormal()
+    }
+    const run = alone
+      ? () => tryAlone(instance.port, alone, judge, vitals, note)
+      : () =>
+          search({
+            port: instance.port,
+            vitals,
+            operations: only === undefined ? operations : operations.filter(({ id }) => id === only),
+            known,
+            judge,
+            cases,
+            seed,
+            weights: WEIGHTS,
+            isAlive: () => instance.isRunning && !interrupted.aborted,
+            note,
+          })
+    const found = await run()
     const problems: string[] = []
     if (instance.isRunning) {
       await watch.settle((await site.stringsAt('/api/events?last=1', 'head'))[0] ?? '')
@@ -265,14 +324,18 @@ export async function runFuzz(options: Options): Promise<Report> {
   const sql = connect(database.url, 1)
   let instance: Instance | undefined
   try {
-    instance = await Instance.start('fuzz', {
+    const probe = new URL('probe.js', import.meta.url)
+    probe.searchParams.set('pause', String(MAX_PAUSE_MS))
+    const preloads = options.preload === undefined ? [] : [options.preload]
+    const env = {
       DATABASE_URL: database.url,
       JWT_SECRET: database.jwtSecret,
       HEARTBEAT_MS: '1000',
       // So that every request to sign in can come from somewhere else.
       TRUST_PROXY: 'loopback',
       PUBLIC_URL: 'http://silo.example',
-    })
+    }
+    instance = await Instance.start('fuzz', env, probe.href, ...preloads)
     return await tryService(instance, sql, options)
   } finally {
     await instance?.end('SIGTERM')

@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import type { Operation } from './document.js'
 import type { Judge } from './judge.js'
 import { type Known, requestsOf } from './requests.js'
-import { type Answer, Connection, type Request, WireError } from './wire.js'
+import { type Case, type Guilt, Suspects } from './suspects.js'
+import { Turnstile } from './turnstile.js'
+import type { Vitals } from './vitals.js'
+import { type Answer, Connection, type Request, WireError, mayGoUnanswered } from './wire.js'
 
 /** Requests on their way at a time, each on a connection of its own. */
 const IN_FLIGHT = 12
@@ -12,15 +15,15 @@ const SHARE = 100
 const ENOUGH_FINDINGS = 3
 /** How long one share may take with all its shrinking, in ms. */
 const SHARE_MS = 300_000
-/** Longest text of a counterexample that is printed. */
-const LONGEST = 4000
+/** After so many shares the memory is measured. */
+const SHARES_PER_MEASUREMENT = 8
 
 export interface Finding {
   operation: string
   what: string
   seed: number
   shrinks: number
-  counterexample: string
+  counterexample: Request | undefined
 }
 
 export interface Found {
@@ -28,6 +31,10 @@ export interface Found {
   byOperation: Record<string, { cases: number; accepted: number }>
   byStatus: Record<string, number>
   findings: Finding[]
+  /** The longest pause of the event loop that was beyond the bound, in ms; 0 where there was none. */
+  longestPauseMs: number
+  /** The most that the process held after its garbage was collected, in bytes. */
+  peakRss: number
 }
 
 export interface Search {
@@ -37,6 +44,8 @@ export interface Search {
   judge: Judge
   cases: number
   seed: number
+  /** The event loop and the memory of the service; they are not judged where they can't be seen. */
+  vitals?: Vitals
   /** How often an operation is tried, compared with others: 1 where nothing is said. */
   weights?: Record<string, number>
   /** Sees every answer. */
@@ -67,18 +76,38 @@ function divide({ operations, weights = {}, cases, seed }: Search): Share[] {
   return shares.sort((a, b) => a.turn - b.turn)
 }
 
-const show = (request: Request): string => {
-  const text = JSON.stringify(request)
-  return text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : text
-}
+const findingOf = ({ operation, seed, request, what }: Guilt): Finding => ({
+  operation,
+  what,
+  seed,
+  shrinks: 0,
+  counterexample: request,
+})
 
 /** Tries every operation with hostile requests, and shrinks what fails to the least that does. */
 export async function search(options: Search): Promise<Found> {
   const { port, known, judge, note, isAlive = () => true } = options
-  const found: Found = { cases: 0, byOperation: {}, byStatus: {}, findings: [] }
+  const found: Found = {
+    cases: 0,
+    byOperation: {},
+    byStatus: {},
+    findings: [],
+    longestPauseMs: 0,
+    peakRss: 0,
+  }
   const shares = divide(options)
+  const turnstile = new Turnstile()
 
   const countsOf = (id: string) => (found.byOperation[id] ??= { cases: 0, accepted: 0 })
+
+  /** Sends a case that is tried alone, on a connection of its own. */
+  async function send({ request }: Case): Promise<void> {
+    const connection = new Connection(port)
+    const answer = await connection.ask(request).catch(() => undefined)
+    connection.close()
+    if (answer) await note?.(request, answer)
+  }
+  const suspects = options.vitals && new Suspects(options.vitals, turnstile, send)
 
   async function ask(connection: Connection, request: Request, { id }: Operation): Promise<string[]> {
     try {
@@ -89,6 +118,7 @@ export async function search(options: Search): Promise<Found> {
       return judge.judge(request, answer)
     } catch (error) {
       connection.close()
+      if (mayGoUnanswered(request)) return []
       if (error instanceof WireError) return [error.message]
       if (error instanceof Error && 'code' in error) return [`no answer: ${String(error.code)}`]
       throw error
@@ -100,7 +130,9 @@ export async function search(options: Search): Promise<Found> {
     const property = fc.asyncProperty(requestsOf(operation, known), async (request) => {
       if (!isAlive()) return
       asked++
-      const wrong = await ask(connection, request, operation)
+      const work = () => ask(connection, request, operation)
+      const each = { operation: operation.id, seed, request }
+      const wrong = await turnstile.beside(() => suspects?.during(each, work) ?? work())
       if (wrong.length > 0) throw new Error(wrong.join('\n'))
     })
     const details = await fc.check(property, {
@@ -119,20 +151,28 @@ export async function search(options: Search): Promise<Found> {
       what: errorInstance instanceof Error ? errorInstance.message : 'it took too long',
       seed,
       shrinks: numShrinks,
-      counterexample: counterexample ? show(counterexample[0]) : '',
+      counterexample: counterexample?.[0],
     })
   }
 
+  let done = 0
   async function work(): Promise<void> {
     const connection = new Connection(port)
     for (let share = shares.shift(); share && isAlive(); share = shares.shift()) {
       const { id } = share.operation
       const known = found.findings.filter(({ operation }) => operation === id)
       if (known.length < ENOUGH_FINDINGS) await tryShare(share, connection)
+      await suspects?.judgePauses()
+      if (++done % SHARES_PER_MEASUREMENT === 0 && isAlive()) await suspects?.judgeMemory()
     }
     connection.close()
   }
 
+  await suspects?.judgeMemory()
   await Promise.all(Array.from({ length: IN_FLIGHT }, work))
+  if (isAlive()) await suspects?.judgeMemory()
+  found.findings.push(...(suspects?.guilty ?? []).map(findingOf))
+  found.longestPauseMs = options.vitals?.longestMs ?? 0
+  found.peakRss = suspects?.peakRss ?? 0
   return found
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type Socket, connect } from 'node:net'
+import { setImmediate, setTimeout as delay } from 'node:timers/promises'
 
 /** How long an answer may take; longer than the longest wait that a request can ask for, in ms. */
 const DEADLINE_MS = 100_000
@@ -17,7 +18,15 @@ export interface Request {
   target: string
   headers: [name: string, value: string][]
   body?: Body | undefined
+  /** How the body comes; at once where nothing is said. */
+  pace?: Pace
 }
+
+/**
+ * A body that is held back for a while, comes in single bytes, is abandoned before its end, never ends, or has another length than the
+ * head says.
+ */
+export type Pace = 'held' | 'bytes' | 'abandoned' | 'endless' | 'shorter' | 'longer'
 
 export interface Body {
   text: string
@@ -37,24 +46,45 @@ export class WireError extends Error {
   override readonly name = 'WireError'
 }
 
+/** For how long a body is held back, or waited for before it is abandoned, in ms. */
+const HELD_MS = 150
+/** How many bytes of a body come one by one. */
+const SINGLE_BYTES = 64
+/** By how much a length is wrong. */
+const WRONG_BY = 7
+
+/** Whether a request may be left without a response: its body did not come as its head said. */
+export const mayGoUnanswered = ({ pace }: Request): boolean => pace === 'abandoned' || pace === 'shorter'
+
+/** Whether the connection is of no use after a request. */
+const isBroken = ({ pace }: Request): boolean => pace !== undefined && pace !== 'held' && pace !== 'bytes'
+
 const CUTS_LINES = /[\r\n]/
 const FRAMES = /^(?:content-length|transfer-encoding|connection|upgrade)$/i
 
 /** Whether a request may be, to the server, more or less than one: nothing after it on its connection means anything. */
-const isSplit = ({ target, headers }: Request): boolean =>
+const isSplit = (request: Request): boolean => isBroken(request) || isFramedByHand(request)
+
+const isFramedByHand = ({ target, headers }: Request): boolean =>
   CUTS_LINES.test(target) || headers.some(([name, value]) => FRAMES.test(name) || CUTS_LINES.test(value))
 
-function encode({ method, target, headers, body }: Request): Buffer {
+/** What the head says of the length of the body. */
+function saidLength(length: number, pace: Pace | undefined): number {
+  if (pace === 'longer') return Math.max(0, length - WRONG_BY)
+  return pace === 'shorter' || pace === 'abandoned' || pace === 'endless' ? length + WRONG_BY : length
+}
+
+function encode({ method, target, headers, body, pace }: Request): { head: Buffer; bytes: Buffer } {
   const bytes = body && Buffer.from(body.text, body.encoding)
   const framed = headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name))
   const lines = [
     `${method} ${target} HTTP/1.1`,
     ...headers.map(([name, value]) => `${name}: ${value}`),
-    ...(bytes && !framed ? [`content-length: ${bytes.length}`] : []),
+    ...(bytes && !framed ? [`content-length: ${saidLength(bytes.length, pace)}`] : []),
     '',
     '',
   ]
-  return Buffer.concat([Buffer.from(lines.join('\r\n'), 'latin1'), ...(bytes ? [bytes] : [])])
+  return { head: Buffer.from(lines.join('\r\n'), 'latin1'), bytes: bytes ?? Buffer.alloc(0) }
 }
 
 function readHead(text: string): { status: number; headers: Map<string, string> } {
@@ -71,6 +101,22 @@ function readHead(text: string): { status: number; headers: Map<string, string> 
     headers.set(name.toLowerCase(), before === undefined ? value : `${before}, ${value}`)
   }
   return { status: Number(status), headers }
+}
+
+async function write(socket: Socket, request: Request): Promise<void> {
+  const { head, bytes } = encode(request)
+  const { pace } = request
+  if (pace === undefined) return void socket.write(Buffer.concat([head, bytes]))
+  socket.write(head)
+  if (pace === 'held') await delay(HELD_MS)
+  const single = pace === 'bytes' ? Math.min(bytes.length, SINGLE_BYTES) : 0
+  for (let i = 0; i < single; i++) {
+    socket.write(bytes.subarray(i, i + 1))
+    await setImmediate()
+  }
+  socket.write(bytes.subarray(single))
+  if (pace === 'shorter') socket.end()
+  if (pace === 'abandoned') setTimeout(() => socket.destroy(), HELD_MS)
 }
 
 /**
@@ -114,10 +160,9 @@ export class Connection {
     request: Request,
   ): Promise<{ status: number; headers: Map<string, string>; pieces: AsyncGenerator<Buffer> }> {
     if (isSplit(request)) this.close()
-    const bytes = encode(request)
     try {
       const socket = await this.#connected()
-      socket.write(bytes)
+      await write(socket, request)
       const { status, headers } = await this.#head()
       return { status, headers, pieces: this.#body(request.method, status, headers) }
     } catch (error) {

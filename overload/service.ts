@@ -40,21 +40,16 @@ export class Service {
   ): Promise<Service> {
     const listening = port ?? (await freePort())
     const preload = new URL('dist/overload/usage.js', import.meta.resolve('#root')).href
-    const program = await Program.start(
-      scope,
-      process.execPath,
-      ['--expose-gc', '--import', preload, 'dist/server.js'],
-      {
-        env: {
-          PORT: String(listening),
-          LOG_LEVEL: 'warn',
-          DATABASE_URL: databaseUrl,
-          JWT_SECRET,
-          ...LIMITS,
-          ...env,
-        },
+    const program = await Program.start(scope, process.execPath, ['--import', preload, 'dist/server.js'], {
+      env: {
+        PORT: String(listening),
+        LOG_LEVEL: 'warn',
+        DATABASE_URL: databaseUrl,
+        JWT_SECRET,
+        ...LIMITS,
+        ...env,
       },
-    )
+    })
     await program.printed(/^Silo is listening at/m)
     return new Service(program, listening)
   }

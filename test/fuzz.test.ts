@@ -1,6 +1,9 @@
 import { once } from 'node:events'
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { Acknowledged } from '../fuzz/acknowledged.js'
 import { readDocument } from '../fuzz/document.js'
@@ -8,7 +11,10 @@ import { FeedWatch } from '../fuzz/feed-watch.js'
 import { Judge } from '../fuzz/judge.js'
 import type { Known } from '../fuzz/requests.js'
 import { search } from '../fuzz/search.js'
-import { Connection, type Request } from '../fuzz/wire.js'
+import { Turnstile } from '../fuzz/turnstile.js'
+import { Vitals } from '../fuzz/vitals.js'
+import { until } from './harness/until.js'
+import { Connection, type Pace, type Request } from '../fuzz/wire.js'
 
 const THING = { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } }
 const ERROR = {
@@ -35,6 +41,8 @@ const operations = readDocument(
   }),
 )
 const judge = new Judge(operations)
+const known: Known = { credentials: ['Bearer x'], valuesFor: () => undefined, exclusive: {}, pointless: {} }
+const things = operations.filter(({ path }) => path.startsWith('/things'))
 
 const request = (target: string): Request => ({ method: 'GET', target, headers: [['host', 'silo.example']] })
 
@@ -49,7 +57,7 @@ async function serve(
   server.on('clientError', (_, socket) => {
     const body = errorBody('invalid_request')
     socket.end(
-      `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
     )
   })
   t.teardown(() => {
@@ -144,12 +152,127 @@ t.test('one bad answer among many is found, and shrunk to what makes it', async 
     } else if (url.includes('%00')) response.writeHead(500, json).end(errorBody('internal'))
     else response.writeHead(200, json).end('{"n":1}')
   })
-  const known: Known = { credentials: ['Bearer x'], valuesFor: () => undefined, exclusive: {}, pointless: {} }
-  const only = operations.filter(({ path }) => path.startsWith('/things'))
-  const { findings, cases } = await search({ port, operations: only, known, judge, cases: 400, seed: 1 })
+  const { findings, cases } = await search({ port, operations: things, known, judge, cases: 1500, seed: 1 })
   t.ok(cases >= 1)
   const finding = findings.find(({ what }) => what.includes('the answer is 500'))
-  t.match(finding, { operation: 'GET /things/{name}', counterexample: /%00/ })
+  t.match(finding, { operation: 'GET /things/{name}', counterexample: { target: /%00/ } })
+})
+
+/** A process with the probe, that runs `handle` for each request and responds well; what a search finds with it. */
+async function searchProcess(t: Test, handle: string) {
+  const probe = new URL('dist/fuzz/probe.js?pause=500', import.meta.resolve('#root')).href
+  const script = `
+    import { createServer } from 'node:http'
+    const kept = []
+    const json = { 'content-type': 'application/json' }
+    const refusal = error => JSON.stringify({ error, message: '', details: [] })
+    const server = createServer({ maxHeaderSize: 1024 * 1024 }, (request, response) => {
+      ${handle}
+      if (request.method === 'GET' && /^\\/things\\/[^/?#]*$/.test(request.url))
+        response.writeHead(200, json).end('{"n":1}')
+      else response.writeHead(404, json).end(refusal('not_found'))
+    })
+    server.on('clientError', (_, socket) => {
+      const body = refusal('invalid_request')
+      const head = ['HTTP/1.1 400 Bad Request', 'content-type: application/json', 'connection: close']
+      socket.end([...head, 'content-length: ' + body.length, '', body].join('\\r\\n'))
+    })
+    server.listen(0, '127.0.0.1', () => console.log(server.address().port))`
+  const args = ['--import', probe, '--input-type=module', '--eval', script]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+  t.teardown(() => child.kill())
+  if (!child.stdout) throw new Error('the process has no output')
+  const [port] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
+  const vitals = new Vitals(child)
+  return search({ port: Number(port), operations: things, known, judge, vitals, cases: 300, seed: 1 })
+}
+
+t.test('a request that stops the event loop for two seconds is found, with the request', async (t) => {
+  const spin = 'if (request.headers.range) for (const end = Date.now() + 2000; Date.now() < end; );'
+  const { findings, longestPauseMs } = await searchProcess(t, spin)
+  const stalls = findings.filter(({ what }) => what.includes('stood still'))
+  t.ok(stalls.length > 0)
+  for (const { what, counterexample } of stalls) {
+    t.match(what, /the event loop stood still for [12]\d{3} ms/)
+    t.ok(counterexample?.headers.some(([name]) => name === 'range'))
+  }
+  t.ok(longestPauseMs > 1000)
+})
+
+t.test('a request that leaves memory behind is found, with the request', async (t) => {
+  const { findings } = await searchProcess(t, 'kept.push(Buffer.alloc(256 * 1024, 1))')
+  const leak = findings.find(({ what }) => what.includes('this request leaves'))
+  t.match(leak?.what, /leaves 2\d\d KiB each time/)
+  t.equal(leak?.counterexample?.method, 'GET')
+})
+
+t.test('a service that neither stalls nor grows is let pass', async (t) => {
+  const { findings } = await searchProcess(t, '')
+  t.strictSame(
+    findings.filter(({ what }) => /stood still|memory/.test(what)),
+    [],
+  )
+})
+
+t.test('a body comes as its request says, and the response is read all the same', async (t) => {
+  const seen: string[] = []
+  const port = await serve(t, (request, response) => {
+    let body = ''
+    let pieces = 0
+    request.setEncoding('utf8').on('data', (text: string) => {
+      body += text
+      pieces++
+    })
+    request.on('end', () => {
+      seen.push(`${pieces > 1 ? 'in pieces' : 'at once'}: ${body}`)
+      response.writeHead(200, json).end('{"n":1}')
+    })
+    request.on('aborted', () => seen.push(`aborted: ${body}`))
+    request.on('error', () => undefined)
+  })
+  const send = async (pace: Pace) => {
+    const connection = new Connection(port)
+    const body = { text: '0123456789', encoding: 'utf8' as const }
+    const answer = connection.ask({ ...request('/things/a'), method: 'POST', body, pace })
+    const status = await answer.then(({ status }) => status).catch(() => 'no response')
+    connection.close()
+    return status
+  }
+  t.equal(await send('held'), 200)
+  t.equal(await send('bytes'), 200)
+  t.equal(await send('shorter'), 400)
+  t.equal(await send('abandoned'), 'no response')
+  await until(() => seen.length === 4, 'the server to notice')
+  t.match(seen, [
+    'at once: 0123456789',
+    'in pieces: 0123456789',
+    'aborted: 0123456789',
+    'aborted: 0123456789',
+  ])
+  // What is too much is the beginning of another request, and none: whichever response comes first is read.
+  t.match(String(await send('longer')), /^(200|400)$/)
+})
+
+t.test('a turnstile lets work run alone', async (t) => {
+  const turnstile = new Turnstile()
+  const log: string[] = []
+  const work = (name: string) => async () => {
+    log.push(`${name} begins`)
+    await setImmediate()
+    log.push(`${name} ends`)
+  }
+  await Promise.all([
+    turnstile.beside(work('a')),
+    turnstile.beside(work('b')),
+    turnstile.alone(work('c')),
+    turnstile.alone(work('d')),
+    turnstile.beside(work('e')),
+  ])
+  const at = log.indexOf('c begins')
+  t.strictSame(log.slice(0, at).sort(), ['a begins', 'a ends', 'b begins', 'b ends'])
+  t.equal(log[at + 1], 'c ends')
+  t.equal(log[log.indexOf('d begins') + 1], 'd ends')
+  t.equal(log.length, 10)
 })
 
 t.test('a watcher of the feed passes whole frames, and finds broken and missing ones', async (t) => {

@@ -1,0 +1,167 @@
+import type { Turnstile } from './turnstile.js'
+import type { Vitals } from './vitals.js'
+import type { Request } from './wire.js'
+
+const MIB = 1024 * 1024
+
+/** A pause counts when the request makes it each of so many times alone: a busy machine pauses anything once. */
+const CONFIRMATIONS = 3
+/** How long after its end a pause is told at most, in ms. */
+const TOLD_AFTER_MS = 2000
+/** How much the memory may grow between two measurements, in bytes. */
+const MAX_GROWTH = 48 * MIB
+/** How much it may grow in a whole run, in bytes. */
+const MAX_TOTAL_GROWTH = 160 * MIB
+/** What the process may hold after its garbage is collected, in bytes. */
+const MAX_RSS = 1024 * MIB
+/** How often a request is repeated to see whether it leaks. */
+const REPEATS = 20
+/** What a repeated request must leave behind each time to be named, in bytes. */
+export const LEAK_BYTES = 32 * 1024
+/** How many requests of an operation are repeated one by one. */
+const MOST_REPEATED = 5
+/** Suspects of one pause that are tried alone. */
+const MOST_SUSPECTS = 24
+
+export interface Case {
+  operation: string
+  seed: number
+  request: Request
+}
+
+export interface Guilt extends Case {
+  what: string
+}
+
+/** Finds out which request made the service stand still, or grow. Nothing else is sent meanwhile. */
+export class Suspects {
+  readonly guilty: Guilt[] = []
+  /** Those under way, by when they began. */
+  readonly #inFlight = new Map<Case, number>()
+  readonly #paused = new Set<Case>()
+  #recent: { each: Case; tookMs: number; endedAt: number }[] = []
+  /** What was sent since memory was measured. */
+  #sent: Case[] = []
+  #first: number | undefined
+  #last: number | undefined
+  #peakRss = 0
+
+  constructor(
+    readonly vitals: Vitals,
+    readonly turnstile: Turnstile,
+    /** Sends a request, and waits for its response. */
+    readonly send: (each: Case) => Promise<unknown>,
+  ) {
+    vitals.onPause((pauseMs) => {
+      const now = performance.now()
+      const underWay = [...this.#inFlight].map(([each, began]) => ({
+        each,
+        tookMs: now - began,
+        endedAt: now,
+      }))
+      const hadPause = [...underWay, ...this.#recent].filter(({ tookMs, endedAt }) => {
+        return tookMs > pauseMs / 2 && endedAt > now - pauseMs - TOLD_AFTER_MS
+      })
+      for (const { each } of hadPause) this.#paused.add(each)
+    })
+  }
+
+  /** The most that the process held after a collection, in bytes. */
+  get peakRss(): number {
+    return this.#peakRss
+  }
+
+  /** Notes a request while it is under way. */
+  async during<T>(each: Case, work: () => Promise<T>): Promise<T> {
+    const began = performance.now()
+    this.#inFlight.set(each, began)
+    this.#sent.push(each)
+    try {
+      return await work()
+    } finally {
+      this.#inFlight.delete(each)
+      const now = performance.now()
+      this.#recent = this.#recent.filter(({ endedAt }) => endedAt > now - 10_000)
+      this.#recent.push({ each, tookMs: now - began, endedAt: now })
+    }
+  }
+
+  /** Tries the requests that were under way in a pause, each alone. */
+  async judgePauses(): Promise<void> {
+    if (this.#paused.size === 0) return
+    await this.turnstile.alone(async () => {
+      const suspects = [...this.#paused].slice(0, MOST_SUSPECTS)
+      this.#paused.clear()
+      for (const each of suspects) {
+        const pauseMs = await this.measurePause(each)
+        if (pauseMs > 0) this.guilty.push({ ...each, what: `the event loop stood still for ${pauseMs} ms` })
+      }
+      this.#paused.clear()
+    })
+  }
+
+  /** The shortest of the pauses that a request makes each time, in ms; 0 where it makes none once. */
+  async measurePause(each: Case): Promise<number> {
+    let least = Infinity
+    for (let i = 0; i < CONFIRMATIONS && least > 0; i++) {
+      least = Math.min(least, await this.vitals.pauseDuring(() => this.send(each)))
+    }
+    return least
+  }
+
+  /** Measures memory, and where it has grown, finds the request that makes it grow. */
+  async judgeMemory(): Promise<void> {
+    await this.turnstile.alone(async () => {
+      const { rss, used } = await this.vitals.readMemory()
+      const sent = this.#sent
+      this.#sent = []
+      this.#peakRss = Math.max(this.#peakRss, rss)
+      this.#first ??= used
+      const grown = used - (this.#last ?? used)
+      const isTooMuch = grown > MAX_GROWTH || used - this.#first > MAX_TOTAL_GROWTH || rss > MAX_RSS
+      this.#last = used
+      if (!isTooMuch) return
+      const what = `memory after collection: ${mib(used)} in use, ${mib(grown)} more than before; ${mib(rss)} resident`
+      this.guilty.push(...(await this.#findLeak(sent, what)))
+      this.#last = (await this.vitals.readMemory()).used
+      this.#first = this.#last
+    })
+  }
+
+  /** What a request leaves behind each time it is repeated, in bytes. */
+  async measureLeak(each: Case): Promise<number> {
+    const before = await this.vitals.readMemory()
+    for (let i = 0; i < REPEATS; i++) await this.send(each)
+    const after = await this.vitals.readMemory()
+    return (after.used - before.used) / REPEATS
+  }
+
+  async #findLeak(sent: readonly Case[], what: string): Promise<Guilt[]> {
+    let worst: { each: Case; bytes: number } | undefined
+    for (const operation of new Set(sent.map((each) => each.operation))) {
+      const its = sent.filter((each) => each.operation === operation)
+      for (const each of its.slice(-MOST_REPEATED)) {
+        const bytes = await this.measureLeak(each)
+        if (bytes > (worst?.bytes ?? LEAK_BYTES)) worst = { each, bytes }
+      }
+    }
+    const [last] = sent.slice(-1)
+    if (worst)
+      return [
+        {
+          ...worst.each,
+          what: `${what}; this request leaves ${Math.round(worst.bytes / 1024)} KiB each time`,
+        },
+      ]
+    return last
+      ? [
+          {
+            ...last,
+            what: `${what}; no single request of the last ${sent.length} was found to leave so much`,
+          },
+        ]
+      : []
+  }
+}
+
+const mib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`
