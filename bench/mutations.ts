@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { connect } from '../store/connect.js'
+import { type Sql, connect } from '../store/connect.js'
 import { migrate } from '../store/migrate.js'
 import { fillCatalogue } from './harness/catalogue.js'
 import { startPostgres } from './harness/postgres.js'
@@ -10,6 +10,23 @@ const WRITERS = [1, 8, 32]
 const ITEMS = 10_000
 
 const nameOf = (writers: number): string => `${writers} ${writers === 1 ? 'writer' : 'writers'}`
+
+/** An editor, and the id of a credential of theirs: the statements check it. */
+async function createEditor(sql: Sql): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`
+    with person as (
+      insert into users (username, display_name, role, password_hash)
+      values ('bench', 'bench', 'editor', 'none')
+      returning id
+    )
+    insert into tokens (user_id, kind, name, role, hash, expires_at)
+    select id, 'api', 'bench', 'editor', 'bench', now() + interval '1 day'
+      from person
+    returning id
+  `
+  if (!row) throw new Error('no credential was made')
+  return row.id
+}
 
 const mutations: Question = {
   title: 'Mutations in the database alone',
@@ -30,6 +47,7 @@ const mutations: Question = {
     const template = await server.createDatabase(scope)
     const sql = connect(template.url, 1)
     await migrate(sql)
+    const token = await createEditor(sql)
     await sql.end()
     await fillCatalogue(template, { items: ITEMS, revisions: 1, events: ITEMS })
 
@@ -43,7 +61,19 @@ const mutations: Question = {
         const figures: Record<string, number> = {}
         for (const writers of WRITERS) {
           const seconds = String(inner.size(8, 1))
-          const how = ['-n', '-M', 'prepared', '-j', '2', '-c', String(writers), '-T', seconds]
+          const how = [
+            '-n',
+            '-M',
+            'prepared',
+            '-D',
+            `token=${token}`,
+            '-j',
+            '2',
+            '-c',
+            String(writers),
+            '-T',
+            seconds,
+          ]
           const scripts = ['-f', 'bench/harness/create.sql', '-f', 'bench/harness/change.sql']
           const output = await (await Program.start(inner, 'pgbench', [...how, ...scripts, url])).done()
           const [, rate] = /^tps = ([\d.]+)/m.exec(output) ?? []

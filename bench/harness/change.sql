@@ -2,10 +2,26 @@
 \set n random(0, 9999)
 \set mass random(1, 1000000000)
 with context as materialized (
-  select set_config('silo.actor', 'bench', true),
+  select case when holder.username is null then refuse_right(:token::uuid)::text
+              else set_config('silo.actor', holder.username, true)
+         end,
          set_config('silo.comment', '', true),
          set_config('silo.writer', 'api', true),
+         set_config('silo.token', :token::uuid::text, true),
+         set_config('silo.role', 'editor', true),
+         set_config('silo.checked', '0', true),
          set_config('lock_timeout', '7000', true)
+    from (values (true)) as one
+    left join (
+         select u.username
+           from tokens t
+           join users u on u.id = t.user_id
+          where t.id = :token::uuid
+            and t.revoked_at is null
+            and t.expires_at > clock_timestamp()
+            and u.active
+            and role_rank('editor') <= least(role_rank(t.role), role_rank(u.role))
+         ) holder on true
 ),
 target as materialized (
   select items.*, true as matches
