@@ -1,4 +1,10 @@
-import type { FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import type {
+  FastifyReply,
+  FastifyRequest,
+  onRequestAsyncHookHandler,
+  preHandlerAsyncHookHandler,
+  preValidationAsyncHookHandler,
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 import { networkOf } from '../lib/address.js'
@@ -26,10 +32,20 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The hook (for `preHandler`, on bodies that hold `Credentials`) that bounds the guessing of passwords. */
     readonly limitSignIn: preHandlerAsyncHookHandler
+    /**
+     * The hooks that bound the bodies of sign-ins which a network begins and does not finish: held back, too large, or no JSON. They
+     * count before the body is read, and take the count back once it is.
+     */
+    readonly limitSignInBodies: {
+      onRequest: onRequestAsyncHookHandler
+      preValidation: preValidationAsyncHookHandler
+    }
   }
   interface FastifyRequest {
     /** Set by `limitSignIn`. */
     signInAttempt: SignInAttempt
+    /** Takes back what `limitSignInBodies` has counted. */
+    takeBackSignInBody: (() => void) | undefined
   }
   interface FastifyReply {
     /** Lets the browser be known as one in which this user has signed in. */
@@ -80,18 +96,36 @@ export default fp(
         throw new Error('this route is not limited by limitSignIn')
       },
     })
+    /** @throws {ApiError} rate_limited where a limit is used up */
+    function refuseExceeded(limits: readonly Limit[]): void {
+      const exceeded = limits.filter(({ key, max }) => counters.get(key) >= max)
+      if (exceeded.length === 0) return
+      const ms = Math.max(...exceeded.map(({ key }) => counters.msLeft(key)))
+      throw new ApiError('rate_limited', {
+        headers: { 'retry-after': String(Math.max(1, Math.ceil(ms / 1000))) },
+      })
+    }
+
+    app.decorateRequest('takeBackSignInBody', undefined)
+    app.decorate('limitSignInBodies', {
+      onRequest: async (request: FastifyRequest) => {
+        // Whether a browser is known for its user shows in the body: where it says so, others must use up more.
+        const factor = cookieOf(request) === '' ? 1 : 4
+        const limits = networksOf(request)
+          .reverse()
+          .map((network, i) => ({ key: `bodies ${network}`, max: 30 * (i + 1) * factor }))
+        refuseExceeded(limits)
+        const counted = limits.map(({ key }) => counters.count(key))
+        request.takeBackSignInBody = () => counted.forEach((takeBack) => takeBack())
+      },
+      preValidation: async (request: FastifyRequest) => request.takeBackSignInBody?.(),
+    })
     app.decorate('limitSignIn', async (request: FastifyRequest) => {
       const username = usernameOf(request)
       const device = knownDevice(key, cookieOf(request), username)
       const limits =
         device === undefined ? limitsOf(request, username) : [{ key: `device ${device}`, max: 10 }]
-      const exceeded = limits.filter(({ key, max }) => counters.get(key) >= max)
-      if (exceeded.length > 0) {
-        const ms = Math.max(...exceeded.map(({ key }) => counters.msLeft(key)))
-        throw new ApiError('rate_limited', {
-          headers: { 'retry-after': String(Math.max(1, Math.ceil(ms / 1000))) },
-        })
-      }
+      refuseExceeded(limits)
       const counted = limits.map(({ key }) => counters.count(key))
       const largest = networksOf(request)[0]
       Object.defineProperty(request, 'signInAttempt', {

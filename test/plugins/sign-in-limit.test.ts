@@ -328,3 +328,32 @@ t.test(
     t.equal(counters.get('mara'), 60)
   },
 )
+
+t.test('a body that is too large, or no JSON, costs its network its share, and no other', async (t) => {
+  const app = await startApp(t)
+  await createPerson(app.db, 'mara', 'viewer')
+  const send = (payload: string, remoteAddress: string, headers = {}) =>
+    app.inject({
+      method: 'POST',
+      url: '/api/auth/login',
+      remoteAddress,
+      headers: { 'content-type': 'application/json', ...headers },
+      payload,
+    })
+  const large = JSON.stringify({ username: 'mara', password: 'x'.repeat(20_000) })
+  for (const [body, status, network] of [
+    [large, 413, '192.0.2'],
+    ['{', 400, '198.51.100'],
+  ] as const) {
+    const statuses: number[] = []
+    for (let i = 0; i < 31; i++) statuses.push((await send(body, `${network}.1`)).statusCode)
+    t.strictSame(statuses, [...Array<number>(30).fill(status), 429])
+    t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: `${network}.1` })).statusCode, 429)
+    t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: `${network}.2` })).statusCode, 200)
+    const cookie = { cookie: 'silo_device_80=x' }
+    t.equal((await send('{', `${network}.1`, cookie)).statusCode, 400, 'a browser that may be known')
+  }
+  for (let i = 0; i < 40; i++) {
+    t.equal((await send('{"username":1}', '203.0.113.1')).statusCode, 400, 'one that was read costs none')
+  }
+})
