@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../chaos/ports.js'
-import { connect } from '../store/connect.js'
 import { createToken, startApp } from './harness/app.js'
 import { signIn } from './harness/client.js'
 import { needs } from './harness/needs.js'
@@ -14,6 +14,18 @@ import { createOwnedDatabase } from './harness/owned-database.js'
 import { startService } from './harness/service.js'
 import { Watcher, listen } from './harness/watcher.js'
 import { waitFor } from './harness/wait-for.js'
+
+async function takesConnections(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
 
 /** Starts PgBouncer in front of the server of `url`, and gives back the address through it. It sets nothing aside for the service. */
 async function startPooler(t: Test, url: string, mode: 'session' | 'transaction'): Promise<string> {
@@ -46,9 +58,7 @@ default_pool_size = 40
     await rm(folder, { recursive: true })
   })
   const through = `postgres://${username}@127.0.0.1:${ownPort}${pathname}`
-  const sql = connect(through, 1)
-  t.teardown(() => sql.end({ timeout: 1 }))
-  await waitFor('the pooler', () => sql`select 1`.catch(() => undefined))
+  await waitFor('the pooler', () => takesConnections(ownPort))
   return through
 }
 
