@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -171,6 +171,8 @@ class PythonClient extends OthersClient {
   }
 }
 
+const PYTHON = "python's urllib"
+
 type Kind = new (kind: string, name: string, route: Route, access: Access) => OthersClient
 
 /** The clients that others wrote, by the names that the command takes. */
@@ -178,7 +180,14 @@ export const OTHERS: Readonly<Record<string, Kind>> = {
   eventsource: EventSourceClient,
   'fetch-event-source': FetchEventSourceClient,
   'eventsource-parser': ParserStreamClient,
-  "python's urllib": PythonClient,
+  [PYTHON]: PythonClient,
+}
+
+/** The kinds that can run here. @throws {Error} under CI, which installs what they need */
+export function availableKinds(): string[] {
+  const hasPython = spawnSync('python3', ['--version']).status === 0
+  if (!hasPython && process.env.CI !== undefined) throw new Error('no python3; .ci/run must install it')
+  return Object.keys(OTHERS).filter((kind) => hasPython || kind !== PYTHON)
 }
 
 /** One client of each kind at each of these routes. */

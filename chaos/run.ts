@@ -8,7 +8,7 @@ import { connect, type Sql } from '../store/connect.js'
 import { Access } from './access.js'
 import { Backups } from './backups.js'
 import { type Verdict, judge, judgeHistories, judgeWrites } from './checker.js'
-import { OTHERS, openOthers } from './clients.js'
+import { availableKinds, openOthers } from './clients.js'
 import { FAULTS, type Fault, type Target, killBackends, planFaults } from './faults.js'
 import type { History } from './history.js'
 import { Instance } from './instance.js'
@@ -179,7 +179,7 @@ export async function runChaos(options: Options): Promise<Report> {
     const backups = new Backups(sql, postgres)
     if (postgres.hasAllPrograms) await backups.take()
 
-    const { clients: kinds = Object.keys(OTHERS) } = options
+    const { clients: kinds = availableKinds() } = options
     const { streams, pages, others } = openWatchers(
       instances,
       proxies,
