@@ -15,6 +15,14 @@ const IMPORT_SESSIONS = 3
 /** How many lists, searches and batches of an export are read at a time. */
 export const LIST_SESSIONS = 4
 
+/**
+ * After this the server itself ends a statement: longer than any request waits, for statements whose cancellation was lost and for
+ * those of a process that is gone.
+ */
+const STATEMENT_TIMEOUT = '60s'
+/** The same for imports, which may take ten minutes. */
+const IMPORT_STATEMENT_TIMEOUT = '11min'
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** The pool that requests share. */
@@ -55,12 +63,17 @@ export default fp(
     await hosts.select()
     const schema = await prepare(hosts)
     // One schema, and last the connection's own temporary tables, which would otherwise be found before all.
-    const settings = { search_path: `${quoteName(schema)}, pg_temp` }
+    const settings = {
+      search_path: `${quoteName(schema)}, pg_temp`,
+      statement_timeout: STATEMENT_TIMEOUT,
+    }
     const open = () => ({
       db: openPool(hosts, REQUEST_SESSIONS, { settings }),
       feedDb: openPool(hosts, FEED_SESSIONS, { settings }),
       accessDb: openPool(hosts, ACCESS_SESSIONS, { settings }),
-      importDb: openPool(hosts, IMPORT_SESSIONS, { settings }),
+      importDb: openPool(hosts, IMPORT_SESSIONS, {
+        settings: { ...settings, statement_timeout: IMPORT_STATEMENT_TIMEOUT },
+      }),
       listDb: new Leases(hosts, LIST_SESSIONS, { settings }),
       pulseDb: connect(hosts, 1, { settings: { ...settings, ...DISK_PROBE_SETTINGS } }),
     })

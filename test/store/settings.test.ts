@@ -72,6 +72,18 @@ t.test(
   },
 )
 
+t.test('the server itself ends a statement that is not canceled, whichever pool it runs in', async (t) => {
+  const app = await startApp(t)
+  const pools = { db: app.db, feedDb: app.feedDb, accessDb: app.accessDb, pulseDb: app.pulseDb }
+  for (const [name, sql] of Object.entries(pools))
+    t.equal(await settingOf(sql, 'statement_timeout'), '1min', name)
+  const lists = await app.listDb.run(new AbortController().signal, (sql) =>
+    settingOf(sql, 'statement_timeout'),
+  )
+  t.equal(lists, '1min', 'listDb')
+  t.equal(await settingOf(app.importDb, 'statement_timeout'), '11min', 'an import may take ten minutes')
+})
+
 t.test('a role under which no trigger would write the log is refused', async (t) => {
   const { name, owner, administer } = await createOwnedDatabase(t)
   await administer(`alter role ${name} in database ${name} set session_replication_role = 'replica'`)
