@@ -155,6 +155,16 @@ export async function search(options: Search): Promise<Found> {
     })
   }
 
+  async function judgeProcess(withMemory: boolean): Promise<void> {
+    try {
+      if (isAlive()) await suspects?.judgePauses()
+      if (withMemory && isAlive()) await suspects?.judgeMemory()
+    } catch (err) {
+      // What ended it is the run's to say.
+      if (isAlive()) throw err
+    }
+  }
+
   let done = 0
   async function work(): Promise<void> {
     const connection = new Connection(port)
@@ -162,15 +172,14 @@ export async function search(options: Search): Promise<Found> {
       const { id } = share.operation
       const known = found.findings.filter(({ operation }) => operation === id)
       if (known.length < ENOUGH_FINDINGS) await tryShare(share, connection)
-      await suspects?.judgePauses()
-      if (++done % SHARES_PER_MEASUREMENT === 0 && isAlive()) await suspects?.judgeMemory()
+      await judgeProcess(++done % SHARES_PER_MEASUREMENT === 0)
     }
     connection.close()
   }
 
-  await suspects?.judgeMemory()
+  await judgeProcess(true)
   await Promise.all(Array.from({ length: IN_FLIGHT }, work))
-  if (isAlive()) await suspects?.judgeMemory()
+  await judgeProcess(true)
   found.findings.push(...(suspects?.guilty ?? []).map(findingOf))
   found.longestPauseMs = options.vitals?.longestMs ?? 0
   found.peakRss = suspects?.peakRss ?? 0

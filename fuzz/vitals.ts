@@ -56,9 +56,21 @@ export class Vitals {
   }
 
   async #ask(question: string, isAnswer: (message: FromProbe) => boolean): Promise<FromProbe> {
-    this.service.send(question)
+    const ended = new AbortController()
+    const onExit = () => ended.abort(new Error('the service ended'))
+    this.service.once('exit', onExit)
+    try {
+      if (!this.service.connected) throw new Error('the service ended')
+      this.service.send(question)
+      return await this.#answer(isAnswer, ended.signal)
+    } finally {
+      this.service.off('exit', onExit)
+    }
+  }
+
+  async #answer(isAnswer: (message: FromProbe) => boolean, signal: AbortSignal): Promise<FromProbe> {
     for (;;) {
-      const [message] = (await once(this.service, 'message')) as [unknown]
+      const [message] = (await once(this.service, 'message', { signal })) as [unknown]
       if (isProbe(message) && isAnswer(message)) return message
     }
   }
