@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { NO_CHECK } from '../lib/check.js'
+import { NoAnswer } from '../lib/deadline.js'
 import type { LoggedEvent, LogState, Position } from '../schemas/events.js'
 import {
   Connection,
@@ -270,7 +271,10 @@ export class Feed implements TailListener, ConnectionFeed {
 
   // Clients come and go.
 
-  /** Where a client that sends `cursor` (undefined for a new one) goes on from. */
+  /**
+   * Where a client that sends `cursor` (undefined for a new one) goes on from.
+   * @throws {NoAnswer} while this instance can't read the log as far as the client has; a reset would not be due
+   */
   async locate(cursor: string | undefined): Promise<Start> {
     const history = this.#history
     if (cursor === undefined) return { position: history.ring.headPosition, history }
@@ -299,7 +303,7 @@ export class Feed implements TailListener, ConnectionFeed {
       if (history === this.#history && cursor.epoch === epoch && id > ring.head) return start
       await this.#options.look()
     }
-    return { reset: 'unknown' }
+    throw new NoAnswer("the log has the client's event, and this instance could not read it")
   }
 
   async findReset(cursor: Cursor): Promise<ResetReason | undefined> {

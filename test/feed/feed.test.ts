@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Sink } from '../../feed/connection.js'
-import { Feed } from '../../feed/feed.js'
+import { Feed, type FeedOptions } from '../../feed/feed.js'
 import { Filter } from '../../feed/filter.js'
 import { checkOf } from '../../lib/check.js'
 import type { Block } from '../../feed/frame.js'
@@ -35,7 +35,7 @@ class Client implements Sink {
   }
 }
 
-function startFeed(t: Test): Feed {
+function startFeed(t: Test, options: Partial<FeedOptions> = {}): Feed {
   const feed = new Feed(
     {
       heartbeatMs: 3_600_000,
@@ -45,6 +45,7 @@ function startFeed(t: Test): Feed {
       onError: (error) => {
         throw error
       },
+      ...options,
     },
     {},
   )
@@ -138,3 +139,21 @@ t.test('whose socket is full is sent nothing, and all that it has missed when it
   slow.connection.pump()
   t.strictSame(slow.sink.ids, [1, 2])
 })
+
+t.test(
+  'a client that has an event of the log is not reset while its instance fails to read the log',
+  async (t) => {
+    const check = checkOf(3, '{}')
+    const prunedTo = { id: 0, check: '00000000' }
+    const feed = startFeed(t, {
+      find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check, newest: 3, isStandby: false }),
+    })
+    // What this instance has at 3 was undone by a restore, which it has not noticed.
+    settle(feed, 1)
+    settle(feed, 2)
+    feed.settled([
+      { id: 3, check: '0badbad0', type: 'item.deleted', part_number: 'A', data: Buffer.from('{"undone":1}') },
+    ])
+    await t.rejects(feed.locate(`${EPOCH}-3-${check}`), { code: 'NO_ANSWER' })
+  },
+)
