@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { readCollectedMemory } from '../overload/collected.js'
-import { withLongestPause } from '../test/harness/loop-delay.js'
+import { withLongestPause } from './loop-delay.js'
 import type { FromProbe } from './vitals.js'
 
 /** How often the longest pause is read, in ms. */

@@ -90,8 +90,11 @@ async function connectionOf(url: string) {
   }
 }
 
-/** Asserts that a start with `url` is refused at once, in one sentence that has no secret. */
-async function refuses(t: Test, url: string, sentence: RegExp): Promise<void> {
+/**
+ * Asserts that a start with `url` is refused at once, in one sentence that has no secret. With `mayRetry` the refusal can come at a
+ * later try: the server closes the connection right after its alert, and the reset can arrive first.
+ */
+async function refuses(t: Test, url: string, sentence: RegExp, { mayRetry = false } = {}): Promise<void> {
   const lines: string[] = []
   const start = async () => waitForDatabase(url, (line) => lines.push(line), AbortSignal.timeout(20_000))
   const error: unknown = await start().catch((err: unknown) => err)
@@ -99,7 +102,7 @@ async function refuses(t: Test, url: string, sentence: RegExp): Promise<void> {
   if (!(error instanceof StartError)) return
   t.match(error.message, sentence)
   t.notMatch(error.message, /\n|hunter2/, 'one sentence, no secret')
-  t.strictSame(lines, [], 'it does not wait')
+  if (!mayRetry) t.strictSame(lines, [], 'it does not wait')
 }
 
 t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
@@ -166,6 +169,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
       t,
       urlOf(`sslmode=require&sslcert=${cert}&sslkey=${key}`, at),
       /the server ends the TLS connection: \S/,
+      { mayRetry: true },
     )
   })
 

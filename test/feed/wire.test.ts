@@ -6,6 +6,7 @@ import { request } from 'undici'
 import { hostileTexts } from '../../conformance/checks/texts.js'
 import { parseCursor } from '../../feed/cursor.js'
 import { checkOf } from '../../lib/check.js'
+import { BOUNDS } from '../../schemas/bounds.js'
 import type { Sql } from '../../store/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { parsers } from '../../fuzz/parsers.js'
@@ -34,13 +35,16 @@ const TEXTS = [
 const LONG_COMMENT = '🚀\n'.repeat(2000)
 const PART_NUMBERS = ['data', 'id', 'event', 'retry-1', '0', `9${'._-'.repeat(21)}`, 'Z'.repeat(64)]
 
+/** As much of `text` as a description can hold. */
+const describe = (text: string) => Array.from(text).slice(0, BOUNDS.description).join('')
+
 /** One item for each text, with the text wherever a text can be: description, comment, and who did it. */
 async function write(sql: Sql): Promise<void> {
   for (const [i, text] of [...TEXTS, LONG_COMMENT].entries()) {
     const partNumber = PART_NUMBERS[i] ?? `T-${i}`
     await sql`
       with context as materialized (select set_config('silo.actor', ${text}, true))
-      insert into items (part_number, description) select ${partNumber}, ${text} from context
+      insert into items (part_number, description) select ${partNumber}, ${describe(text)} from context
     `
     await sql`
       with context as materialized (
@@ -115,7 +119,7 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
     const texts = [...TEXTS, LONG_COMMENT]
     const told = (type: string, name: string) =>
       truth.filter((event) => event.type === type).map(({ data }) => new Map(Object.entries(data)).get(name))
-    t.strictSame(told('item.created', 'description'), texts)
+    t.strictSame(told('item.created', 'description'), texts.map(describe))
     t.strictSame(told('item.created', 'actor'), texts)
     t.strictSame(told('revision.created', 'comment'), texts)
     t.strictSame(told('item.updated', 'actor'), texts)
