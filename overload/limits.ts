@@ -7,9 +7,11 @@ import { Service, createPeople } from './service.js'
 
 const PLACES = 100
 const ASKING = 300
-/** What the service lets wait for its pool, and how many come. */
+/** How many requests of one user may wait, and how many come. A few more hold the memory for their responses already. */
 const WAITING = 1000
 const REQUESTS = 1200
+/** How long `/health` is watched while they wait, in ms: less than a request waits before it is refused. */
+const WATCH_MS = 5000
 
 /** More streams than there are places, and more requests than the pool can answer. */
 const limits: Experiment = async (scope, findings) => {
@@ -63,7 +65,7 @@ const limits: Experiment = async (scope, findings) => {
     return { isRefused, isAnswered: response.status === 200 }
   })
   let slowest = 0
-  while (refusedAfter.length < REQUESTS - WAITING && performance.now() - began < 13_000) {
+  while (performance.now() - began < WATCH_MS) {
     const asked = performance.now()
     const health = await fetch(`${service.origin}/health`)
     await health.arrayBuffer()
@@ -79,9 +81,11 @@ const limits: Experiment = async (scope, findings) => {
   findings.figure('  slowest refusal, ms', Math.max(...refusedAfter))
   findings.figure('  slowest answer of /health, ms', slowest)
   findings.figure('  answered when it goes on', answered)
-  // Whoever has waited for as long as a request may wait is refused, too: on a slow machine that can be some of them.
+  // A request that has waited for as long as it may is refused, too: on a slow machine that can be some of them.
   findings.bound(
-    refused === REQUESTS - WAITING && ends.every(({ isRefused, isAnswered }) => isRefused || isAnswered),
+    refused > 0 &&
+      refused <= REQUESTS - WAITING &&
+      ends.every(({ isRefused, isAnswered }) => isRefused || isAnswered),
     `${refused} were refused, ${answered} answered, ${REQUESTS - refusedAfter.length - answered} neither`,
   )
 }
