@@ -35,15 +35,26 @@ export async function request(method, path, { headers, body, signal } = {}) {
 /** The JSON of a response, with its numbers as they are written (json.js). */
 export const readJson = async (answer) => parse(await answer.text())
 
+/** The JSON of a response that is an item, with its entity tag as `etag`. */
+export const readTagged = async (response) => ({
+  ...(await readJson(response)),
+  etag: response.headers.get('etag'),
+})
+
 /** Reads JSON from the API. */
 export async function read(path, signal) {
   return readJson(await request('GET', path, { signal }))
 }
 
-/** Writes JSON to the API and returns what it answers, if anything. `headers` may carry `if-match`. */
-export async function write(method, path, value, headers = {}) {
+/** Sends JSON to the API and returns its response. `headers` may carry `if-match`. */
+export function send(method, path, value, headers = {}) {
   const body = value === undefined ? undefined : stringify(value)
   const type = body === undefined ? {} : { 'content-type': 'application/json' }
-  const answer = await request(method, path, { headers: { ...type, ...headers }, body })
+  return request(method, path, { headers: { ...type, ...headers }, body })
+}
+
+/** Writes JSON to the API and returns the JSON of its response, if there is any. */
+export async function write(method, path, value, headers) {
+  const answer = await send(method, path, value, headers)
   return answer.status === 204 ? undefined : readJson(answer)
 }

@@ -1,4 +1,4 @@
-import { write } from './api.js'
+import { readTagged, send } from './api.js'
 import { changesTo, conflictsOf, merge } from './content.js'
 import { nodesOf } from './difference.js'
 import { Draft } from './draft.js'
@@ -60,7 +60,7 @@ export class Edit {
   /**
    * - `current()`: the item as it is now, with its `etag` and its newest revision as `newest`.
    * - `read()`: reads it anew, and returns that.
-   * - `saved(item)`
+   * - `saved(item)`: takes the item as it was saved, with its `etag`, so that the next edit begins with it.
    */
   constructor({ username }, subject, on) {
     this.#on = on
@@ -151,9 +151,8 @@ export class Edit {
     // All of theirs was chosen: there is nothing left to save.
     if (isEmpty(changes)) return this.#end()
     if (form.comment) changes.comment = form.comment
-    const item = await write('PUT', `/api/items/${encodeURIComponent(from.part_number)}`, changes, {
-      'if-match': from.etag,
-    })
+    const address = `/api/items/${encodeURIComponent(from.part_number)}`
+    const item = await readTagged(await send('PUT', address, changes, { 'if-match': from.etag }))
     this.#end()
     this.#on.saved(item)
   }

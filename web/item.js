@@ -1,4 +1,4 @@
-import { read, readJson, request, write } from './api.js'
+import { read, readTagged, request, write } from './api.js'
 import { FIELDS, differencesOf, textOf } from './content.js'
 import { makeDifferences } from './difference.js'
 import { Edit } from './edit.js'
@@ -90,8 +90,7 @@ function showItem(newest) {
 
 async function readItem() {
   try {
-    const answer = await request('GET', address)
-    return { ...(await readJson(answer)), etag: answer.headers.get('etag') }
+    return await readTagged(await request('GET', address))
   } catch (error) {
     if (error.code === 'item_not_found') return undefined
     throw error
@@ -165,7 +164,10 @@ async function prepareEditing() {
         throw new Error('The item has been archived meanwhile. What you have typed can’t be saved.')
       return current
     },
-    saved: ({ revision }) => setText(find('news'), `Saved as revision ${revision}.`),
+    saved(item) {
+      current = current && { ...current, ...item }
+      setText(find('news'), `Saved as revision ${item.revision}.`)
+    },
   })
 }
 
