@@ -77,6 +77,6 @@ t.test(
       return headers.location
     }
     t.equal(await sentTo('/items/A-1?a=b'), '/login?next=%2Fitems%2FA-1%3Fa%3Db')
-    t.equal(await sentTo(`/items?${'%'.repeat(10_000)}`), '/login?next=%2F', 'a proxy takes no longer head')
+    t.equal(await sentTo(`/items?${'%25'.repeat(4000)}`), '/login?next=%2F', 'a proxy takes no longer head')
   },
 )
