@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { within } from '../lib/deadline.js'
 import { ApiError } from '../errors.js'
 import type { Mode, StoredMode } from '../schemas/mode.js'
-import { adoptTimeline } from '../store/events.js'
+import { adoptLog } from '../store/events.js'
 import { probeDisk, readState } from '../store/server.js'
 import { SQLSTATE, hasSqlState } from './errors.js'
 
@@ -119,10 +119,10 @@ export default fp(
     let pulsing = true
     const stopped = new AbortController()
 
-    /** Adopts a log whose server was promoted or recovered, before a write of the service can follow. */
-    async function adoptLog(): Promise<void> {
+    /** Adopts a log whose server was promoted or recovered: it can't be read before. */
+    async function adopt(): Promise<void> {
       app.log.warn('the database server was promoted or recovered: the event log is adopted')
-      await within(ADOPTION_TIMEOUT_MS, adoptTimeline(app.feedDb))
+      await within(ADOPTION_TIMEOUT_MS, adoptLog(app.feedDb))
     }
 
     async function readRefusal(): Promise<Finding> {
@@ -159,7 +159,7 @@ export default fp(
     async function ask(): Promise<void> {
       try {
         const { stored, refusal, forked } = await within(PULSE_DEADLINE_MS, readRefusal())
-        if (forked) await adoptLog()
+        if (forked) await adopt()
         if (refusal !== mode.refusal) {
           if (refusal)
             app.log.error({ reason: refusal }, 'the database takes no writes: the service is read-only')

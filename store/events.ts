@@ -25,7 +25,7 @@ const isWhole = (sql: Sql) => sql`
   exists (select from pg_trigger where tgrelid = 'items'::regclass and tgname = 'items_log' and tgenabled <> 'D')
 `
 
-/** Thrown by reading a log whose server was promoted, or recovered, since it was last looked through (`adoptTimeline`). */
+/** Thrown by reading a log whose server was promoted, or recovered, since it was last looked through (`adoptLog`). */
 export class ForkedLog extends Error {
   override readonly name = 'ForkedLog'
 }
@@ -175,26 +175,12 @@ export async function findEvents(sql: Sql, ids: readonly number[]): Promise<Foun
 /**
  * Adopts a log whose server was promoted, or recovered to a point in time, since the log was last adopted. Where ids are missing,
  * the event of a missing id may have been lost although later events were not, which no cursor can tell: then the log gets
- * another epoch, and every client is reset.
- *
- * A promoted server skips up to 32 ids of the sequence, so an event that is written before the adoption causes a reset, too.
- * Call this before the service accepts writes.
+ * another epoch, and every client is reset. The first transaction that writes to the log does the same.
  */
-export async function adoptTimeline(sql: Sql): Promise<void> {
+export async function adoptLog(sql: Sql): Promise<void> {
   // One message: a transaction of several would be left open, or never end, if its pool ended meanwhile.
   // The first statement is for databases whose connections only read by default.
-  await sql.unsafe(`
-    set transaction read write;
-    update event_log
-       set timeline = wal_timeline(),
-           seed = case
-                    when (select count(*) from events where id > pruned_to)
-                         = greatest((select max(id) from events), pruned_to) - pruned_to
-                    then seed
-                    else gen_random_uuid()
-                  end
-     where timeline <> wal_timeline()
-  `)
+  await sql.unsafe('set transaction read write; select adopt_log()')
 }
 
 /**

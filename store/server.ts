@@ -7,7 +7,7 @@ export interface StoredState {
   mode: StoredMode
   writable: boolean
   in_recovery: boolean
-  /** The server was promoted or recovered, and the event log was not adopted since (`adoptTimeline`). */
+  /** The server was promoted or recovered, and the event log was not adopted since (`adoptLog`). */
   forked: boolean
 }
 

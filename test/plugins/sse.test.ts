@@ -1,4 +1,5 @@
 import t from 'tap'
+import { parseCursor } from '../../feed/cursor.js'
 import { connect } from '../../store/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
@@ -37,3 +38,48 @@ t.test(
     )
   },
 )
+
+t.test(
+  'ids that a promotion skips are no lost events: a write before the adoption resets nobody',
+  async (t) => {
+    const databaseUrl = await createDatabase(t)
+    const app = await startApp(t, { databaseUrl })
+    const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
+    await watcher.untilSeen('server.state')
+    const writer = connect(databaseUrl, 1)
+    t.teardown(() => writer.end())
+    await writer`insert into items (part_number) values ('A-1')`
+    await watcher.untilEvents(1)
+    // Nobody sees the other timeline before there is an event of it.
+    await writer.unsafe(`
+    begin;
+    update event_log set timeline = timeline + 1;
+    select setval(pg_get_serial_sequence('events', 'id'), 33);
+    insert into items (part_number) values ('A-2');
+    commit
+  `)
+    await watcher.untilEvents(2)
+    t.notOk(watcher.seen.some(({ type }) => type === 'reset'))
+    t.equal(parseCursor(watcher.lastId ?? '')?.id, 34)
+  },
+)
+
+t.test('an event that a promotion has lost between others resets everybody', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const app = await startApp(t, { databaseUrl })
+  const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
+  await watcher.untilSeen('server.state')
+  const writer = connect(databaseUrl, 1)
+  t.teardown(() => writer.end())
+  await writer`insert into items (part_number) values ('A-1'), ('A-2'), ('A-3')`
+  await watcher.untilEvents(3)
+  await writer.unsafe(`
+    begin;
+    delete from events where id = 2;
+    update event_log set timeline = timeline + 1;
+    insert into items (part_number) values ('A-4');
+    commit
+  `)
+  await watcher.untilSeen('reset')
+  t.pass('it is told')
+})
