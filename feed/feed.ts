@@ -299,7 +299,11 @@ export class Feed implements TailListener, ConnectionFeed {
         if (id < ring.floor || isSamePosition(ring.positionAt(id), cursor)) return start
       }
       const reset = await this.findReset(cursor)
-      if (reset !== undefined) return { reset }
+      if (reset !== undefined) {
+        // The client continues at our head, which must be of the log that has reset it: a restore may not be noticed here yet.
+        await this.#options.look()
+        return { reset }
+      }
       if (history === this.#history && cursor.epoch === epoch && id > ring.head) return start
       await this.#options.look()
     }

@@ -157,3 +157,16 @@ t.test(
     await t.rejects(feed.locate(`${EPOCH}-3-${check}`), { code: 'NO_ANSWER' })
   },
 )
+
+t.test('a client that is reset continues at the head of the log that has reset it', async (t) => {
+  const restored = { id: 2, check: checkOf(2, '{}') }
+  const prunedTo = { id: 0, check: '00000000' }
+  const feed: Feed = startFeed(t, {
+    find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check: undefined, newest: 2, isStandby: false }),
+    look: () => Promise.resolve(feed.restarted(EPOCH, restored)),
+  })
+  // This instance has not noticed yet that the log was restored.
+  for (const id of [1, 2, 3]) settle(feed, id)
+  t.strictSame(await feed.locate(`${EPOCH}-4-0badbad0`), { reset: 'unknown' })
+  t.equal(feed.head, `${EPOCH}-2-${restored.check}`)
+})
