@@ -9,7 +9,7 @@ import { POLL_OFF, REPORTED, type Mutant, preloadOf } from './mutants.js'
 
 const USAGE = 'usage: npm run chaos:mutants -- [--seconds 25] [--seed 7] [--only NAME]'
 /** A short run may miss a fault by chance, so a mutant has this many runs to be reported in. */
-const RUNS = 3
+const RUNS = 5
 /** Runs at a time: most of a run is waiting. */
 const AT_A_TIME = 2
 /** Instances of the service in a run: as few as can differ. */
