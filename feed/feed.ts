@@ -229,7 +229,10 @@ export class Feed implements TailListener, ConnectionFeed {
     for (let stretch = 0; stretch < STRETCHES && cursor < ring.head; stretch++) {
       const segment = cursor < ring.floor ? await pages.read(cursor, ring.floor) : ring
       if (cursor < segment.floor) return { reset: 'expired' }
-      if (!isSamePosition(segment.positionAt(cursor), next)) return { reset: 'unknown' }
+      if (!isSamePosition(segment.positionAt(cursor), next)) {
+        await this.#options.look()
+        return { reset: 'unknown' }
+      }
       for (const entry of segment.after(cursor)) {
         if (!filter.matches(entry)) continue
         found.add(entry)
