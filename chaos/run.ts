@@ -137,6 +137,9 @@ function openWatchers(
   }
 }
 
+/** How long the service may take until it takes a write after the last fault, in ms. */
+const LAST_WORD_MS = 30_000
+
 /** One run. It starts everything it needs, and ends everything it started. */
 export async function runChaos(options: Options): Promise<Report> {
   const log = options.log ?? (() => undefined)
@@ -358,15 +361,19 @@ async function breakThings(
  * again, when they listen again, can bring it to their watchers.
  */
 async function sayLastWord(sql: Sql, [first]: readonly Instance[], token: string): Promise<void> {
+  const until = performance.now() + LAST_WORD_MS
   for (;;) {
     await killBackends(sql, 'listening')
-    if (await writeLastWord(first?.origin ?? '', token)) return
+    const failure = await writeLastWord(first?.origin ?? '', token)
+    if (failure === undefined) return
+    if (performance.now() > until)
+      throw new Error(`the last write was not taken: ${failure}\n${first ? await describe(first) : ''}`)
     await delay(200)
   }
 }
 
-/** False when it was refused, or nobody knows: the checker doesn't ask for it, the watchers only for whatever came last. */
-async function writeLastWord(origin: string, token: string): Promise<boolean> {
+/** @returns why it failed. The checker doesn't judge this write, and the subscribers only need the event that came last. */
+async function writeLastWord(origin: string, token: string): Promise<string | undefined> {
   try {
     const response = await fetch(`${origin}/api/items/${HOT_ITEMS[0] ?? ''}/revisions`, {
       method: 'POST',
@@ -374,10 +381,10 @@ async function writeLastWord(origin: string, token: string): Promise<boolean> {
       body: JSON.stringify({ comment: 'the last word' }),
       signal: AbortSignal.timeout(10_000),
     })
-    await response.arrayBuffer()
-    return response.status === 201
-  } catch {
-    return false
+    const body = await response.text()
+    return response.status === 201 ? undefined : `${response.status} ${body}`
+  } catch (err) {
+    return String(err)
   }
 }
 

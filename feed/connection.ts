@@ -38,7 +38,12 @@ export interface ConnectionFeed {
   readonly state: unknown
   /** Where the kept log begins, as `oldest` of a reset. */
   readonly oldest: Position
-  /** Asks the log itself whether it goes on from `cursor`. Rejects when the log can't be read. */
+  /**
+   * Reads the log. A reset sends the client to this instance's head, which must be of the log that causes the reset: this instance
+   * may not have noticed a restore yet. Rejects when the log can't be read.
+   */
+  catchUp(): Promise<void>
+  /** Whether the log itself has the event of `cursor`; catches up where it has not. Rejects when the log can't be read. */
   findReset(cursor: Cursor): Promise<ResetReason | undefined>
   /** The log could not be read; the feed pumps the connection again when the log answers. */
   failed(connection: Connection, error: unknown): void
@@ -224,7 +229,10 @@ export class Connection {
     try {
       const page = await pages.read(this.#cursor, ring.floor)
       if (this.#cursor < page.floor) this.#resetDue ??= 'expired'
-      else if (!isSamePosition(page.positionAt(this.#cursor), this.#position)) this.#resetDue ??= 'unknown'
+      else if (!isSamePosition(page.positionAt(this.#cursor), this.#position)) {
+        await this.feed.catchUp()
+        this.#resetDue ??= 'unknown'
+      }
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))
       // Who has not taken this page yet may never ask for the next.

@@ -45,8 +45,8 @@ export interface FeedOptions {
   read: ReadLog
   /** Looks for an event in the log itself. */
   find: (id: number) => Promise<Found>
-  /** Makes the tail look at the log; resolves when it has. */
-  look: () => Promise<void>
+  /** Makes the tail read the log; resolves with whether it could. */
+  look: () => Promise<boolean>
   onError: (error: unknown) => void
 }
 
@@ -230,7 +230,7 @@ export class Feed implements TailListener, ConnectionFeed {
       const segment = cursor < ring.floor ? await pages.read(cursor, ring.floor) : ring
       if (cursor < segment.floor) return { reset: 'expired' }
       if (!isSamePosition(segment.positionAt(cursor), next)) {
-        await this.#options.look()
+        await this.catchUp()
         return { reset: 'unknown' }
       }
       for (const entry of segment.after(cursor)) {
@@ -276,7 +276,7 @@ export class Feed implements TailListener, ConnectionFeed {
 
   /**
    * Where a client that sends `cursor` (undefined for a new one) goes on from.
-   * @throws {NoAnswer} while this instance can't read the log as far as the client has; a reset would not be due
+   * @throws {NoAnswer} while this instance can't read the log, or not as far as the client has: a reset would not be due
    */
   async locate(cursor: string | undefined): Promise<Start> {
     const history = this.#history
@@ -302,18 +302,24 @@ export class Feed implements TailListener, ConnectionFeed {
         if (id < ring.floor || isSamePosition(ring.positionAt(id), cursor)) return start
       }
       const reset = await this.findReset(cursor)
-      if (reset !== undefined) {
-        // The client continues at our head, which must be of the log that has reset it: a restore may not be noticed here yet.
-        await this.#options.look()
-        return { reset }
-      }
+      if (reset !== undefined) return { reset }
       if (history === this.#history && cursor.epoch === epoch && id > ring.head) return start
-      await this.#options.look()
+      await this.catchUp()
     }
     throw new NoAnswer("the log has the client's event, and this instance could not read it")
   }
 
+  async catchUp(): Promise<void> {
+    if (!(await this.#options.look())) throw new NoAnswer('this instance could not read the log')
+  }
+
   async findReset(cursor: Cursor): Promise<ResetReason | undefined> {
+    const reset = await this.#judge(cursor)
+    if (reset !== undefined) await this.catchUp()
+    return reset
+  }
+
+  async #judge(cursor: Cursor): Promise<ResetReason | undefined> {
     const until = performance.now() + REPLAY_PATIENCE_MS
     for (;;) {
       const { epoch, prunedTo, check, newest, isStandby } = await this.#options.find(cursor.id)

@@ -57,7 +57,7 @@ export class Tail {
   #finalUpTo = 0
 
   #wanted = false
-  #running: Promise<void> | undefined
+  #running: Promise<boolean> | undefined
   #holeDelay = HOLE_DELAY_MS.first
   #timer: NodeJS.Timeout | undefined
   #stopped = false
@@ -95,11 +95,11 @@ export class Tail {
 
   /**
    * Looks at the log, now or, if it is being looked at, once more after that. Never rejects, costs nothing to repeat.
-   * @returns resolves when the log has been looked at
+   * @returns whether the log could be read, when it has been
    */
-  async look(): Promise<void> {
+  async look(): Promise<boolean> {
     this.#wanted = true
-    await (this.#running ??= this.#run())
+    return (this.#running ??= this.#run())
   }
 
   /** Ends the tail; resolves when the last look is over. */
@@ -109,7 +109,7 @@ export class Tail {
     await this.#running
   }
 
-  async #run(): Promise<void> {
+  async #run(): Promise<boolean> {
     clearTimeout(this.#timer)
     try {
       while (this.#wanted && !this.#stopped) {
@@ -117,8 +117,10 @@ export class Tail {
         if (await this.#advance()) this.#wanted = true
       }
       if (this.#hole && !this.#stopped) this.#lookSoon()
+      return true
     } catch (error) {
       this.#onError(error)
+      return false
     } finally {
       this.#running = undefined
     }

@@ -65,6 +65,7 @@ create trigger items_are_bounded before insert or update on items
   for each row when (
     octet_length(new.description) > 32 * 2000
     or octet_length(new.long_description) > 32 * 65536
+    or octet_length(new.comment) > 32 * 4000
     or pg_column_size(new.properties) > 32 * 65536
   )
   execute function items_within_bounds();
@@ -111,15 +112,3 @@ $$;
 create trigger categories_within_bounds before insert or update on categories
   for each row when (char_length(new.category) > 32 or char_length(new.prefix) > 32)
   execute function categories_within_bounds();
-
-do $$
-declare
-  signature text;
-begin
-  foreach signature in array array[
-    'exceeds_bound(jsonb)', 'items_within_bounds()', 'users_within_bounds()', 'tokens_within_bounds()', 'categories_within_bounds()'
-  ] loop
-    execute format('alter function %s set search_path = %I, pg_temp', signature, current_schema());
-  end loop;
-end
-$$;

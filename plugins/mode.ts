@@ -138,15 +138,15 @@ export default fp(
     }
 
     /**
-     * Asks new connections what the database takes. Those that are open may not know: a database's defaults hold for connections
-     * that begin later, and of several servers another one may take writes by now.
+     * Tries a new connection where an open one says that the database takes no writes: a database's defaults hold for connections
+     * that begin later, and of several servers another one may take writes by now. Where the new one takes writes, or the pulse's
+     * does, some that are open are out of date, and all are replaced.
      */
     let rechecking: Promise<void> | undefined
     async function recheck(): Promise<void> {
-      const seen = mode.refusal
+      const pulseSaysWritable = mode.refusal === undefined
       const { writable, isOther } = await app.selectHost()
-      if (isOther || writable === (seen === 'read-only' || seen === 'standby'))
-        app.renewDatabase(RENEW_GRACE_S)
+      if (isOther || writable || pulseSaysWritable) app.renewDatabase(RENEW_GRACE_S)
     }
     function recheckSoon(): void {
       rechecking ??= recheck()

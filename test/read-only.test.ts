@@ -138,6 +138,34 @@ t.test('a write that is refused as read-only is evidence: the mode follows it', 
   t.equal(app.mode.current, 'read-only')
 })
 
+t.test(
+  'connections that were opened while the database was read-only do not refuse writes after it',
+  async (t) => {
+    const { name, owner, administer } = await createOwnedDatabase(t)
+    const { app, token } = await open(t, owner)
+    // The pool of requests alone opens its connections while the database is read-only: the pulse learns nothing of it.
+    await administer(`
+    alter database ${name} set default_transaction_read_only = on;
+    select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = '${name}' and query not like '%server_settings%' and query not like '%generate_series%'
+  `)
+    const read = () => app.inject({ url: '/api/items/A-1', headers: bearer(token) })
+    await until(async () => (await read()).statusCode === 200, 'a read')
+    await Promise.all(Array.from({ length: 50 }, read))
+    await administer(`alter database ${name} reset default_transaction_read_only`)
+    const change = () =>
+      app.inject({
+        method: 'PUT',
+        url: '/api/items/A-1',
+        headers: bearer(token),
+        payload: { description: randomBytes(4).toString('hex') },
+      })
+    t.match((await change()).json(), { error: 'server_read_only' }, 'they do not know that it is over')
+    await until(async () => (await change()).statusCode === 200, 'a write is taken')
+    t.equal(app.mode.current, 'normal')
+  },
+)
+
 t.test('a start on a read-only database serves reads', async (t) => {
   const { name, owner, administer, terminate } = await createOwnedDatabase(t)
   const { app: first, token } = await open(t, owner)

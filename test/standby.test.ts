@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { connect } from '../store/connect.js'
 import { createToken, startApp } from './harness/app.js'
 import { bearer } from './harness/people.js'
@@ -12,6 +12,20 @@ const POSTGRES = {
   skip: programs === undefined ? 'the programs of PostgreSQL are not installed here' : false,
 }
 
+/** A standby of `server` that streams from it. */
+async function startStandby(t: Test, server: PostgresServer): Promise<PostgresServer> {
+  const standby = await PostgresServer.prepare(t)
+  await standby.run(
+    'pg_basebackup',
+    `--dbname=${server.url()}`,
+    `--pgdata=${standby.data}`,
+    '--checkpoint=fast',
+    '--write-recovery-conf',
+  )
+  await standby.start()
+  return standby
+}
+
 t.test(
   'a standby is followed live, waits for what is not committed yet, and writes once promoted',
   POSTGRES,
@@ -19,15 +33,7 @@ t.test(
     const server = await PostgresServer.start(t)
     const primary = await startApp(t, { databaseUrl: server.url() })
     const token = await createToken(primary.db, 'editor')
-    const standby = await PostgresServer.prepare(t)
-    await standby.run(
-      'pg_basebackup',
-      `--dbname=${server.url()}`,
-      `--pgdata=${standby.data}`,
-      '--checkpoint=fast',
-      '--write-recovery-conf',
-    )
-    await standby.start()
+    const standby = await startStandby(t, server)
 
     const app = await startApp(t, { databaseUrl: standby.url() })
     t.match((await app.inject('/ready')).json(), { status: 'ok', mode: 'read-only', database: 'read-only' })
@@ -62,15 +68,7 @@ t.test(
 
 t.test('of several hosts the one that takes writes is used, also after it has moved', POSTGRES, async (t) => {
   const server = await PostgresServer.start(t)
-  const standby = await PostgresServer.prepare(t)
-  await standby.run(
-    'pg_basebackup',
-    `--dbname=${server.url()}`,
-    `--pgdata=${standby.data}`,
-    '--checkpoint=fast',
-    '--write-recovery-conf',
-  )
-  await standby.start()
+  const standby = await startStandby(t, server)
   const hosts = [standby.url(), server.url()].map((url) => new URL(url).host)
   const app = await startApp(t, { databaseUrl: `postgres://silo@${hosts.join(',')}/postgres` })
   const token = await createToken(app.db, 'editor')

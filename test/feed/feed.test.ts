@@ -41,7 +41,7 @@ function startFeed(t: Test, options: Partial<FeedOptions> = {}): Feed {
       heartbeatMs: 3_600_000,
       read: () => Promise.reject(new Error('nothing is behind the ring')),
       find: () => Promise.reject(new Error('nothing is looked for')),
-      look: () => Promise.resolve(),
+      look: () => Promise.resolve(true),
       onError: (error) => {
         throw error
       },
@@ -163,10 +163,23 @@ t.test('a client that is reset continues at the head of the log that has reset i
   const prunedTo = { id: 0, check: '00000000' }
   const feed: Feed = startFeed(t, {
     find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check: undefined, newest: 2, isStandby: false }),
-    look: () => Promise.resolve(feed.restarted(EPOCH, restored)),
+    look: async () => {
+      feed.restarted(EPOCH, restored)
+      return true
+    },
   })
   // This instance has not noticed yet that the log was restored.
   for (const id of [1, 2, 3]) settle(feed, id)
   t.strictSame(await feed.locate(`${EPOCH}-4-0badbad0`), { reset: 'unknown' })
   t.equal(feed.head, `${EPOCH}-2-${restored.check}`)
+})
+
+t.test('nobody is reset by an instance that fails to read the log', async (t) => {
+  const prunedTo = { id: 0, check: '00000000' }
+  const feed = startFeed(t, {
+    find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check: undefined, newest: 2, isStandby: false }),
+    look: () => Promise.resolve(false),
+  })
+  for (const id of [1, 2, 3]) settle(feed, id)
+  await t.rejects(feed.locate(`${EPOCH}-4-0badbad0`), { code: 'NO_ANSWER' })
 })

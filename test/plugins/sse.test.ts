@@ -1,10 +1,21 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { parseCursor } from '../../feed/cursor.js'
 import { connect } from '../../store/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { until } from '../harness/until.js'
 import { Watcher, listen } from '../harness/watcher.js'
+
+/** An application with a subscriber, and a connection that writes beside it. */
+async function open(t: Test) {
+  const databaseUrl = await createDatabase(t)
+  const app = await startApp(t, { databaseUrl })
+  const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
+  await watcher.untilSeen('server.state')
+  const writer = connect(databaseUrl, 1)
+  t.teardown(() => writer.end())
+  return { app, databaseUrl, watcher, writer }
+}
 
 t.test(
   'an adoption of a promoted log whose connections are replaced is repeated on other ones',
@@ -50,7 +61,7 @@ t.test(
     t.teardown(() => writer.end())
     await writer`insert into items (part_number) values ('A-1')`
     await watcher.untilEvents(1)
-    // Nobody sees the other timeline before there is an event of it.
+    // In one transaction, so that no pulse adopts the log before the event is written.
     await writer.unsafe(`
     begin;
     update event_log set timeline = timeline + 1;
@@ -65,12 +76,7 @@ t.test(
 )
 
 t.test('an event that a promotion has lost between others resets everybody', async (t) => {
-  const databaseUrl = await createDatabase(t)
-  const app = await startApp(t, { databaseUrl })
-  const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
-  await watcher.untilSeen('server.state')
-  const writer = connect(databaseUrl, 1)
-  t.teardown(() => writer.end())
+  const { app, databaseUrl, watcher, writer } = await open(t)
   await writer`insert into items (part_number) values ('A-1'), ('A-2'), ('A-3')`
   await watcher.untilEvents(3)
   await writer.unsafe(`

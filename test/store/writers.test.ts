@@ -171,8 +171,11 @@ t.test("somebody's own tables take no event away, and no right of the owner's", 
     create temporary table climbed (name text);
     create temporary table events (type text, part_number text, data json, at timestamptz);
     create temporary table past_revisions (like public.items);
+    create temporary table event_log (timeline integer, seed uuid, pruned_to bigint);
+    insert into pg_temp.event_log values (0, gen_random_uuid(), 0);
     create trigger climb after insert on pg_temp.events for each row execute function pg_temp.climb();
-    grant all on pg_temp.climbed, pg_temp.events, pg_temp.past_revisions to public;
+    create trigger climb after update on pg_temp.event_log for each row execute function pg_temp.climb();
+    grant all on pg_temp.climbed, pg_temp.events, pg_temp.past_revisions, pg_temp.event_log to public;
   `)
   await clerk`insert into public.items (part_number) values ('A')`
   await clerk`update public.items set description = 'x'`
