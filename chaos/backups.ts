@@ -8,7 +8,7 @@ import { awaitTruth } from './await-truth.js'
 /** How long a standby may take to show what it was sent, in ms. */
 const REPLAY_MS = 10_000
 
-/** A restore waits for whoever writes, and they for it: one of them is ended then. */
+/** A restore and a writer can wait for each other; PostgreSQL then cancels one of them. */
 const TRIES = 10
 
 /** The dumps of a run, and what was restored of them. */
@@ -16,11 +16,11 @@ export class Backups {
   /** Each restore, in order. */
   readonly restores: Restore[] = []
   /**
-   * Whether the log had to become another one for everybody: a server was promoted while ids were missing in the log, or a log
+   * Whether the log had to get another epoch: a server was promoted while ids were missing in the log, or a log
    * was restored that had never been on the server's timeline.
    */
   mayChangeEpoch = false
-  /** Promotions that had to reset nobody. */
+  /** Promotions that must not cause a reset. */
   wholePromotions = 0
   #ids = new Set<number>()
   #timeline = 0
@@ -54,7 +54,7 @@ export class Backups {
     if ((await this.#readTimeline()) !== this.#timeline) this.mayChangeEpoch = true
   }
 
-  /** Looks at a standby that has everything and whose server is gone: where ids are missing, its promotion resets everybody. */
+  /** Inspects a standby that has everything and whose server has ended: where ids are missing, its promotion resets every client. */
   async inspectStandby(url: string): Promise<void> {
     const standby = connect(url, 1)
     try {

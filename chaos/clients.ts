@@ -26,8 +26,8 @@ Object.assign(globalThis, {
 })
 
 /**
- * A client of the feed that others wrote, used as its documentation says. It keeps to one address, reads what comes, and comes back by
- * its own rules; where its library gives up, it is opened again with the last id that the application has.
+ * A client of the feed that others wrote, used as its documentation says. It keeps to one address, reads events, and reconnects by
+ * its own rules; where its library stops, it is opened again with the last id that the application has.
  */
 abstract class OthersClient {
   readonly history: History
@@ -111,14 +111,25 @@ class EventSourceClient extends OthersClient {
   }
 }
 
-/** `@microsoft/fetch-event-source`, whose `onclose` throws so that it comes back after a clean end (docs/clients.md). */
+/**
+ * `@microsoft/fetch-event-source`, whose `onclose` throws so that it reconnects after a clean end, with the last id that the
+ * application has (docs/clients.md): the library takes an id before its event is complete.
+ */
 class FetchEventSourceClient extends OthersClient {
   protected follow(signal: AbortSignal): Promise<void> {
+    const { cursor: first } = this.history
     return fetchEventSource(this.url, {
       headers: this.headers,
       signal,
       openWhenHidden: true,
-      fetch,
+      fetch: (input, init) => {
+        const { cursor } = this.history
+        const headers = new Headers(init?.headers)
+        headers.delete('last-event-id')
+        // The first request begins at the address, as an application's does.
+        if (cursor !== undefined && cursor !== first) headers.set('last-event-id', cursor)
+        return fetch(input, { ...init, headers })
+      },
       onmessage: ({ id, event, data }) => this.saw(id, event, data),
       onclose: () => {
         throw new Error('the stream ended')

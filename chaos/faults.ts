@@ -39,7 +39,7 @@ export interface Fault {
   weight: number
   /** What the run must have for it, where that isn't everywhere. */
   needs?: 'nginx' | 'all programs of PostgreSQL'
-  /** Breaks something and mends it again. What the service did wrong meanwhile goes to `target.problems`. */
+  /** Breaks something and repairs it. What the service did wrong meanwhile goes to `target.problems`. */
   run(target: Target, random: Random): Promise<unknown>
 }
 
@@ -142,7 +142,7 @@ export const FAULTS: readonly Fault[] = [
       await killBackends(sql, 'all')
       await demandMode(target, 'read-only', NOTICE_MS)
       await delay(random.between(0, 1000))
-      // Nobody ends the connections that are open: the service must come back by itself.
+      // The open connections are not terminated: the service must recover by itself.
       await sql`alter database postgres reset default_transaction_read_only`
       await demandMode(target, 'normal', NOTICE_MS)
     },

@@ -85,7 +85,7 @@ export class History {
     this.cursor = cursor
   }
 
-  /** The segment that goes on with this position, which is also its begin where it is the first. */
+  /** The segment that this position continues; a first segment begins with it. */
   #segmentAt(at: Cursor): Segment {
     let segment = this.#segments.at(-1)
     if (!segment) {

@@ -18,7 +18,7 @@ export function print(report: Report): void {
     events: report.events,
     deliveries: report.deliveries,
     'resets, each due': report.resets,
-    'promotions that had to reset nobody': report.wholePromotions,
+    'promotions without a reset': report.wholePromotions,
     'longest silence of a plain watcher': `${report.longestSilenceMs} ms`,
     lost: report.lost,
     repeated: report.repeated,

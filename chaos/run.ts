@@ -45,7 +45,7 @@ export interface Options {
   log?: (line: string) => void
 }
 
-/** How often a fault was made, and how long it took from break to mend, in ms. */
+/** How often a fault was made, and how long it took from break to repair, in ms. */
 export interface FaultFigures {
   times: number
   longestMs: number
@@ -57,7 +57,7 @@ export interface Report extends Verdict {
   faults: Record<string, FaultFigures>
   longestSilenceMs: number
   withNginx: boolean
-  /** Promotions after which nobody may be reset, because no id was missing. */
+  /** Promotions after which no client may be reset, because no id was missing. */
   wholePromotions: number
 }
 
@@ -294,7 +294,7 @@ async function unlessMissing(
   }
 }
 
-/** What is wrong already, while everything goes on. */
+/** What is wrong already, during the run. */
 async function findProblems(
   { sql, backups }: Target,
   histories: readonly History[],

@@ -275,7 +275,7 @@ export class Feed implements TailListener, ConnectionFeed {
   // Clients come and go.
 
   /**
-   * Where a client that sends `cursor` (undefined for a new one) goes on from.
+   * Where a client that sends `cursor` (undefined for a new one) resumes.
    * @throws {NoAnswer} while this instance can't read the log, or not as far as the client has: a reset would not be due
    */
   async locate(cursor: string | undefined): Promise<Start> {

@@ -16,7 +16,7 @@ const ENCODERS = {
     promisify(brotliCompress)(content, { params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY } }),
 }
 
-/** Something public that is the same for everybody: made once, and compressed once for each coding that is asked for. */
+/** A public document or file, the same for every client: made once, and compressed once for each coding that is asked for. */
 export class Representation {
   readonly #encoded = new Map<Coding, Promise<Buffer>>()
   readonly #digest: string

@@ -136,7 +136,7 @@ export default fp(
       const { config, schema, preParsing = [] } = route
       if (schema?.security?.length === 0 || config?.responseBytes === 0) return
       const responseBytes = OVERHEAD_BYTES + (config?.responseBytes ?? DEFAULT_RESPONSE_BYTES)
-      // After it is known who asks, before the body is read. No promise where there is nothing to wait for.
+      // After authentication, before the body is read. No promise where there is nothing to wait for.
       route.preParsing = [
         ...[preParsing].flat(),
         (request, reply, payload, done) => {

@@ -81,7 +81,7 @@ function limitsOf(request: FastifyRequest, username: string): Limit[] {
 /**
  * Counts the attempts to sign in for which a password is looked at. As scrypt bounds how many those are, each is counted exactly,
  * and no flood of others makes a count forgotten. A browser in which the user has signed in before has a limit of its own, so
- * that nobody elsewhere can use it up (docs/decisions/0033-a-known-browser-has-a-limit-of-its-own.md).
+ * that other clients can't use it up (docs/decisions/0033-a-known-browser-has-a-limit-of-its-own.md).
  */
 export default fp(
   async (app) => {

@@ -140,7 +140,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     return turnAway(reply, randomBetween(2000, 5000), 'server.state', { mode: app.mode.current })
   }
 
-  /** Refuses a request that found no slot free: a stream is told to come back later, a page gets the error. */
+  /** Refuses a request that found no slot free: a stream is told when to reconnect, a page gets the error. */
   async function refuse(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const retryMs = randomBetween(20_000, 60_000)
     if (wantsPage(request)) {

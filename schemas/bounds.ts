@@ -1,6 +1,6 @@
 /**
  * How long texts may be, in characters; the properties of an item, in bytes of JSON without blanks and with numbers as PostgreSQL
- * prints them (`1e300` has 301 digits). The tables have the same bounds (migrations/007-bounds.sql), for whoever writes.
+ * prints them (`1e300` has 301 digits). The tables have the same bounds (migrations/007-bounds.sql), for writers in SQL.
  */
 export const BOUNDS = {
   description: 2000,

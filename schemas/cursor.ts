@@ -17,7 +17,8 @@ export const PageSize = Type.Integer({
   minimum: 1,
   maximum: 500,
   default: 50,
-  description: 'At most. A page ends earlier where its texts come to 1 MiB; `next_cursor` goes on after it.',
+  description:
+    'At most. A page ends earlier where its texts come to 1 MiB; `next_cursor` continues after it.',
 })
 
 export const encodeCursor = (place: unknown): string =>

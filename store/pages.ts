@@ -7,7 +7,7 @@ export const PAGE_BYTES = 1024 * 1024
 /** A part of a list. Its rows have a column `has_next` more, which no response shows. */
 export interface Page<Entry> {
   rows: Entry[]
-  /** Whether the list goes on after the last row. */
+  /** Whether there are rows after the last one. */
   hasNext: boolean
 }
 
@@ -15,7 +15,7 @@ type Fragment = PendingQuery<Row[]>
 
 /** A list in its order. */
 export interface List {
-  /** A query of at most one row more than the page has, so that it shows whether the list goes on. */
+  /** A query of at most one row more than the page has, so that it shows whether there is another page. */
   found: Fragment
   order: Fragment
   /** The columns of the page. */

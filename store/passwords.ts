@@ -19,7 +19,7 @@ const MOST_WAITING = 40
 export interface Turn {
   /** The lower, the sooner. */
   rank: number
-  /** Whether nobody waits for the result any more: then nothing is derived. */
+  /** Whether the client has disconnected: then nothing is derived. */
   isAbandoned: () => boolean
 }
 

@@ -2,5 +2,5 @@ import type * as genuine from '../../feed/cursor.js'
 
 export * from '../../feed/cursor.js'
 
-/** The check of a cursor counts for nothing: whoever comes back is believed, whatever became of the log. */
+/** Ignores the check of a cursor: every client that reconnects is resumed, whatever log it was on. */
 export const isSamePosition: typeof genuine.isSamePosition = () => true

@@ -174,7 +174,7 @@ t.test('a client that is reset continues at the head of the log that has reset i
   t.equal(feed.head, `${EPOCH}-2-${restored.check}`)
 })
 
-t.test('nobody is reset by an instance that fails to read the log', async (t) => {
+t.test('an instance that fails to read the log resets no client', async (t) => {
   const prunedTo = { id: 0, check: '00000000' }
   const feed = startFeed(t, {
     find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check: undefined, newest: 2, isStandby: false }),

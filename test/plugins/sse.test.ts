@@ -20,12 +20,7 @@ async function open(t: Test) {
 t.test(
   'an adoption of a promoted log whose connections are replaced is repeated on other ones',
   async (t) => {
-    const databaseUrl = await createDatabase(t)
-    const app = await startApp(t, { databaseUrl })
-    const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
-    await watcher.untilSeen('server.state')
-    const writer = connect(databaseUrl, 1)
-    t.teardown(() => writer.end())
+    const { app, databaseUrl, watcher, writer } = await open(t)
     await writer`insert into items (part_number) values ('A-1')`
     await watcher.untilEvents(1)
 
@@ -51,14 +46,9 @@ t.test(
 )
 
 t.test(
-  'ids that a promotion skips are no lost events: a write before the adoption resets nobody',
+  'ids that a promotion skips are no lost events: a write before the adoption causes no reset',
   async (t) => {
-    const databaseUrl = await createDatabase(t)
-    const app = await startApp(t, { databaseUrl })
-    const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
-    await watcher.untilSeen('server.state')
-    const writer = connect(databaseUrl, 1)
-    t.teardown(() => writer.end())
+    const { watcher, writer } = await open(t)
     await writer`insert into items (part_number) values ('A-1')`
     await watcher.untilEvents(1)
     // In one transaction, so that no pulse adopts the log before the event is written.
@@ -75,8 +65,8 @@ t.test(
   },
 )
 
-t.test('an event that a promotion has lost between others resets everybody', async (t) => {
-  const { app, databaseUrl, watcher, writer } = await open(t)
+t.test('an event that a promotion has lost between others resets every client', async (t) => {
+  const { watcher, writer } = await open(t)
   await writer`insert into items (part_number) values ('A-1'), ('A-2'), ('A-3')`
   await watcher.untilEvents(3)
   await writer.unsafe(`
