@@ -197,7 +197,7 @@ for (const [what, wrong, failed, target] of faults) {
 }
 
 t.test('the documentation tells of every check what must hold, and where that is written', async (t) => {
-  const documentation = await readFile(new URL('../docs/conformance.md', import.meta.url), 'utf8')
+  const documentation = await readFile(new URL('docs/conformance.md', import.meta.resolve('#root')), 'utf8')
   for (const { id, title, source } of checks) {
     const [row = ''] = documentation.split('\n').filter((line) => line.startsWith(`| \`${id}\` |`))
     t.ok(row.includes(title) && row.includes(source), id)

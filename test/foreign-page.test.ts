@@ -11,7 +11,7 @@ import { listen } from './harness/watcher.js'
 
 /** Serves `foreign-page.js` in a page of its own at this host, without any policy. */
 async function serveForeignPage(t: Test, host: string): Promise<string> {
-  const script = await readFile(new URL('harness/foreign-page.js', import.meta.url), 'utf8')
+  const script = await readFile(new URL('test/harness/foreign-page.js', import.meta.resolve('#root')), 'utf8')
   const server = createServer((_, reply) => {
     reply.setHeader('content-type', 'text/html')
     reply.end(`<!doctype html><title>foreign</title><body><script type="module">${script}</script>`)

@@ -9,7 +9,7 @@ import { TinyFeed } from '../harness/tiny-feed.js'
 
 t.jobs = 4
 
-const MAIN = fileURLToPath(new URL('../../conformance/main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../conformance/main.js', import.meta.url))
 
 async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const child = fork(MAIN, args, { silent: true })

@@ -1,32 +1,37 @@
-/** Runs after the last test file: fails the run when a test ended without an assertion, and stops the server. */
+/** Runs after the last test file: lists what failed, fails the run when a test ended without an assertion, and stops the server. */
 import { existsSync } from 'node:fs'
 import { readFile, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { findEmptyTests } from './empty-tests.js'
+import { findEmptyTests, findFailedTests } from './results.js'
 import { noteOf, readNote } from './server-url.js'
 import { waitFor } from './wait-for.js'
 
 const RESULTS = fileURLToPath(new URL('.tap/test-results', import.meta.resolve('#root')))
 
-/** The empty tests of the files whose results were written after `since`: those of earlier runs stay in the folder. */
-async function readEmptyTests(since: number): Promise<string[]> {
-  const empty: string[] = []
+/** What `find` finds in the results that were written after `since`, with their file: those of earlier runs stay in the folder. */
+async function findInResults(since: number, find: (tap: string) => string[]): Promise<string[]> {
+  const found: string[] = []
   for (const entry of await readdir(RESULTS, { recursive: true })) {
     const path = join(RESULTS, entry)
     const { mtimeMs } = await stat(path)
-    if (!entry.endsWith('.test.ts.tap') || mtimeMs < since) continue
-    const titles = findEmptyTests(await readFile(path, 'utf8'))
-    empty.push(...titles.map((title) => `${entry}: ${title}`))
+    if (!entry.endsWith('.test.js.tap') || mtimeMs < since) continue
+    const titles = find(await readFile(path, 'utf8'))
+    found.push(...titles.map((title) => `${entry}: ${title}`))
   }
-  return empty
+  return found
 }
 
 const note = noteOf(process.ppid)
 if (existsSync(note)) {
   const { mtimeMs } = await stat(note)
-  t.strictSame(await readEmptyTests(mtimeMs), [], 'every test that passed has asserted something')
+  for (const failed of await findInResults(mtimeMs, findFailedTests)) t.comment(`failed: ${failed}`)
+  t.strictSame(
+    await findInResults(mtimeMs, findEmptyTests),
+    [],
+    'every test that passed has asserted something',
+  )
   process.kill(readNote().keeper, 'SIGTERM')
   await waitFor('the server to be gone', () => !existsSync(note))
 }

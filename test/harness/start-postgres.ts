@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
 // Kept apart from tap's reporter and coverage, which would wait for its output and count it.
-const keeper = fork(fileURLToPath(new URL('keep-postgres.ts', import.meta.url)), [String(process.ppid)], {
+const keeper = fork(fileURLToPath(new URL('keep-postgres.js', import.meta.url)), [String(process.ppid)], {
   env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' },
   stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   detached: true,

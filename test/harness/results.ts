@@ -1,0 +1,26 @@
+/** The titles of the tests in the TAP that a test file printed that ended without a single assertion, and without being skipped. */
+export function findEmptyTests(tap: string): string[] {
+  const lines = tap.split('\n')
+  return lines.flatMap((line, i) => {
+    const [, indent = ''] = /^( +)1\.\.0$/.exec(line) ?? []
+    if (indent === '') return []
+    const end = lines
+      .slice(i + 1)
+      .find((later) => /^ *ok \d+ - /.test(later) && later.search(/\S/) < indent.length)
+    const [, title] = /^ *ok \d+ - (.*?)(?: # time=\S+)?$/.exec(end ?? '') ?? []
+    return title === undefined ? [] : [title]
+  })
+}
+
+/** The titles of the tests that failed in the TAP that a test file printed, each with the titles of the groups around it. */
+export function findFailedTests(tap: string): string[] {
+  const groups: string[] = []
+  return tap.split('\n').flatMap((line) => {
+    const [, indent = '', group] = /^( *)# Subtest: (.*)$/.exec(line) ?? []
+    if (group !== undefined) groups.splice(indent.length / 4, Infinity, group)
+    const [, depth = '', title] = /^( +)not ok \d+ - (.*?)(?: # time=\S+)?( \{)?$/.exec(line) ?? []
+    // A group fails with what is in it, which has been listed by then.
+    if (title === undefined || groups[depth.length / 4] === title) return []
+    return [[...groups.slice(0, depth.length / 4), title].join(' > ')]
+  })
+}
