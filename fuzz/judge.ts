@@ -1,3 +1,4 @@
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { parse } from 'csv-parse/sync'
@@ -65,6 +66,26 @@ function readJson(text: string): unknown {
   }
 }
 
+const DECODERS = new Map([
+  ['gzip', gunzipSync],
+  ['br', brotliDecompressSync],
+])
+
+/**
+ * Undoes the content coding of a response body.
+ * @returns undefined when the body is not in the coding that its header names
+ */
+function decode(headers: Map<string, string>, body: Buffer): Buffer | undefined {
+  const coding = headers.get('content-encoding')
+  if (coding === undefined) return body
+  try {
+    return DECODERS.get(coding)?.(body)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return undefined
+    throw error
+  }
+}
+
 /** Says what is wrong with an answer: against the document, and against what holds for every answer. */
 export class Judge {
   readonly #ajv = openAjv()
@@ -74,10 +95,13 @@ export class Judge {
   constructor(readonly operations: readonly Operation[]) {}
 
   /** What is wrong, a sentence each. */
-  judge(request: Request, { status, headers, body, complete }: Answer): string[] {
+  judge(request: Request, { status, headers, body: encoded, complete }: Answer): string[] {
     const operation = findOperation(this.operations, request.method, request.target)
-    const text = body.toString('utf8')
     const wrong: string[] = []
+    const decoded = complete && encoded.length > 0 ? decode(headers, encoded) : encoded
+    if (!decoded) wrong.push(`the body is not in the coding ${quote(headers.get('content-encoding') ?? '')}`)
+    const body = decoded ?? encoded
+    const text = body.toString('utf8')
     const head = [...headers].map(([name, value]) => `${name}: ${value}`).join('\n')
     const isProgram = /^text\/(?:javascript|css)/.test(headers.get('content-type') ?? '')
     for (const [what, pattern] of isProgram ? [] : LEAKS) {

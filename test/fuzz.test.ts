@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { Acknowledged } from '../fuzz/acknowledged.js'
 import { readDocument } from '../fuzz/document.js'
@@ -83,12 +84,14 @@ async function verdictOn(
 }
 
 const json = { 'content-type': 'application/json; charset=utf-8' }
+const gzip = { ...json, 'content-encoding': 'gzip' }
 
 t.test('what is as the document says is let pass', async (t) => {
   t.strictSame(await verdictOn(t, 200, json, '{"n":1}'), [])
   t.strictSame(await verdictOn(t, 204, {}, ''), [])
   t.strictSame(await verdictOn(t, 400, json, errorBody('invalid_request')), [])
   t.strictSame(await verdictOn(t, 404, json, errorBody('not_found'), '/nowhere'), [])
+  t.strictSame(await verdictOn(t, 200, gzip, gzipSync('{"n":1}')), [])
 })
 
 const wrong: [
@@ -106,6 +109,8 @@ const wrong: [
   ['a field too many', /additional properties/, 200, json, '{"n":1,"password_hash":""}'],
   ['a body that is cut short', /not JSON/, 200, json, '{"n":1'],
   ['bytes that are not UTF-8', /not UTF-8/, 400, json, Buffer.from(errorBody('not_found', '\xff'), 'latin1')],
+  ['a wrong value in a compressed body', /must be integer/, 200, gzip, gzipSync('{"n":"1"}')],
+  ['a body in another coding than its header names', /not in the coding "gzip"/, 200, gzip, '{"n":1}'],
   ['an error of another status', /not the status of not_found/, 400, json, errorBody('not_found')],
   ['an error that is none', /not the status of oops/, 400, json, errorBody('oops')],
   ['a 401 that does not say how', /without WWW-Authenticate/, 401, json, errorBody('unauthenticated')],
