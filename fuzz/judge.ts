@@ -173,7 +173,7 @@ export class Judge {
     const wrong = this.#validate(schema, value).map((error) => `${error}: ${quote(text)}`)
     if (status < 400) return wrong
     const code = typeof value === 'object' && value !== null && 'error' in value ? value.error : undefined
-    if (!isErrorCode(code) || ERRORS[code][0] !== status)
+    if (!isErrorCode(code) || ERRORS[code].status !== status)
       wrong.push(`${status} is not the status of ${String(code)}`)
     if (status === 401 && !headers.has('www-authenticate')) wrong.push('401 without WWW-Authenticate')
     if (status === 503 && !headers.has('retry-after')) wrong.push('503 without Retry-After')

@@ -91,17 +91,17 @@ function errorsOf({ schema, methods, usesDatabase, anyHost }: Route): ErrorCode[
 
 /** The answers of these errors, by status: each code with its meaning, and as it comes. */
 function answersOf(codes: ErrorCode[]) {
-  const statuses = new Set(codes.map((code) => ERRORS[code][0]))
+  const statuses = new Set(codes.map((code) => ERRORS[code].status))
   return Object.fromEntries(
     [...statuses].map((status) => {
-      const here = codes.filter((code) => ERRORS[code][0] === status)
+      const here = codes.filter((code) => ERRORS[code].status === status)
       return [
         status,
         {
           ...ErrorBody,
           properties: { ...ErrorBody.properties, error: { type: 'string', enum: here } },
-          description: here.map((code) => `\`${code}\`: ${ERRORS[code][1]}`).join('\n\n'),
-          examples: here.map((code) => ({ error: code, message: ERRORS[code][1], details: [] })),
+          description: here.map((code) => `\`${code}\`: ${ERRORS[code].message}`).join('\n\n'),
+          examples: here.map((code) => ({ error: code, message: ERRORS[code].message, details: [] })),
         },
       ]
     }),

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
+import { ERRORS } from '../errors.js'
 import { ROLES } from '../schemas/auth.js'
 import { createToken, startApp } from './harness/app.js'
 import { readRoutes } from './harness/routes.js'
@@ -34,6 +35,17 @@ t.test('section 11.1 lists every endpoint, and no other', async (t) => {
   const routes = readRoutes(app)
   t.ok(routes.length > 20)
   t.strictSame((await readTable()).map(name).sort(), routes.sort())
+})
+
+t.test('section 3.1 lists every error with its status, its message and its cure', async (t) => {
+  const [, section = ''] = (await readFile(SPECIFICATION, 'utf8')).split('### 3.1 ')
+  const rows = section.split('\n## ')[0]?.match(/^\| `.*$/gm)
+  t.strictSame(
+    rows,
+    Object.entries(ERRORS).map(
+      ([code, { status, message, cure }]) => `| \`${code}\` | ${status} | ${message} | ${cure} |`,
+    ),
+  )
 })
 
 t.test('the role in section 11.1 is the role that is asked for', async (t) => {

@@ -104,7 +104,7 @@ t.test('what is wrong is said in a sentence, and by the exit code', async (t) =>
     t.notMatch(ended.stderr, /\bat .*\.js:\d/, 'no stack')
     t.equal(ended.stdout, '')
   }
-  await fails(['get', 'nothing'], 1, 'silo: There is no such item.\n')
+  await fails(['get', 'nothing'], 1, 'silo: There is no item with this part number.\n')
   await fails(['get', '%%'], 1, /part_number must match/)
   await fails(['import', 'items.txt'], 2, 'silo: items.txt must be a .csv, .ndjson or .jsonl file.\n')
   await fails(['import', 'none.csv'], 2, 'silo: There is no file none.csv.\n')

@@ -13,7 +13,7 @@ t.test('an unknown address answers in the one error form', async (t) => {
   app.get('/guarded', { onRequest: app.requireRole('editor') }, (request) => request.principal.username)
   const res = await app.inject('/nothing')
   t.equal(res.statusCode, 404)
-  t.strictSame(res.json(), { error: 'not_found', message: 'There is nothing at this address.', details: [] })
+  t.strictSame(res.json(), { error: 'not_found', message: 'Not found.', details: [] })
   t.equal((await app.inject('/guarded')).statusCode, 401)
   const get = async (token: string) =>
     (await app.inject({ url: '/guarded', headers: { authorization: `Bearer ${token}` } })).statusCode

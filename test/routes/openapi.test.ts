@@ -71,7 +71,10 @@ t.test('every error has its meaning and its form beside its status', async (t) =
     for (const [status, { description, content }] of Object.entries(operation.responses)) {
       for (const [, code, meaning] of description.matchAll(/^`(\w+)`: (.+)$/gm)) {
         t.ok(
-          codes.some(([known, [at, words]]) => known === code && String(at) === status && words === meaning),
+          codes.some(
+            ([known, { status: at, message }]) =>
+              known === code && String(at) === status && message === meaning,
+          ),
           `${name}: ${String(code)}`,
         )
         t.ok(content?.['application/json'], `${name}: the form of ${String(code)}`)

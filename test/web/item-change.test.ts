@@ -222,7 +222,7 @@ await testInBrowser(t, (browser) => {
 
   t.test('a number that no item has is said to be so, until one has it', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
-    await page.getByText('There is no such item.').waitFor()
+    await page.getByText('There is no item with this part number.').waitFor()
     await create(send, { description: 'Bracket' })
     await page.locator('#fields', { hasText: 'Bracket' }).waitFor()
     t.equal(await page.locator('#problem').textContent(), '')
