@@ -229,8 +229,8 @@ export class Connection {
   }
 
   /**
-   * Writes pending notices. Returns whether the socket takes more. A `reset` is written before any other id:
-   * a client that is disconnected after such an id would resume from it, and never receive the reset.
+   * Writes pending notices. Returns whether more can be written. A `reset` is written before any other id: a
+   * client that is disconnected after such an id would resume from it, and never receive the reset.
    */
   #writeNotices(): boolean {
     if (this.#resetDue === undefined && !this.#stateDue) return true

@@ -11,6 +11,7 @@ export interface Cursor extends Position {
  */
 const CURSOR = /^([0-9a-f]{8})-(0|[1-9][0-9]{0,14})-([0-9a-f]{8})$/
 
+/** Formats a position as the cursor `<epoch>-<id>-<check>`. */
 export const formatCursor = (epoch: string, { id, check }: Position): string => `${epoch}-${id}-${check}`
 
 /** Parses a cursor that a client has sent. Returns undefined for text that this service can't have issued. */
