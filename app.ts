@@ -46,16 +46,20 @@ declare module 'fastify' {
   }
 }
 
-/** The largest import has this long to arrive, in ms. */
+/** How long the largest import may take to arrive, in ms. */
 const LONGEST_REQUEST_MS = 600_000
-/** What a socket may have waiting before it counts as full, the same on every Node: most of what a slow reader costs. */
+/**
+ * High-water mark of sockets, in bytes: a socket whose buffer holds this much counts as full. Set here,
+ * because Node's default depends on its version. The buffer is most of the memory that a slow reader costs.
+ */
 const SOCKET_BYTES = 16 * 1024
-/** Who opens a connection and doesn't say what for within this time is cut off, in ms. */
+/** How long a client may take to send the headers of a request, in ms. */
 const HEADERS_TIMEOUT_MS = 10_000
 
 /**
- * The application as a function of its configuration: plugins, then routes, in the order in which they matter. It logs to
- * the standard output, or to the stream that is given.
+ * Builds the application: plugins, then routes, in the order in which they matter.
+ * @param log receives the log lines, instead of the standard output
+ * @throws {StartError} if the database can't be used
  */
 export async function buildApp(
   config: AppConfig,
@@ -66,24 +70,24 @@ export async function buildApp(
   const app = Fastify({
     logger: {
       level: config.LOG_LEVEL,
-      // PostgreSQL's complaint about a row quotes the row, a password's hash included.
+      // PostgreSQL's error about a row quotes the row, which may hold a password hash.
       redact: { paths: ['err.detail', 'err.where'], remove: true },
       ...(log && { stream: log }),
     },
-    // Who asked for what is the proxy's log; ours tells what went wrong.
+    // Requests are in the log of the proxy; this log holds what went wrong.
     logController: new LogController({ disableRequestLogging: true }),
-    // Until the last stream has ended, probes are still answered in the API's own words.
+    // Until the last stream has ended, health checks get the responses of the API.
     return503OnClosing: false,
-    // A target in absolute form is routed by its path; plugins/site.ts looks at its host.
+    // A target in absolute form is routed by its path; plugins/site.ts checks its host.
     rewriteUrl: ({ url = '/' }) => splitTarget(url)?.path ?? url,
     bodyLimit: 1024 * 1024,
-    // Whatever is smaller ends with its handler's time (handler-timeout.ts).
+    // Smaller requests end with the timeout of their route (handler-timeout.ts).
     requestTimeout: LONGEST_REQUEST_MS,
     http: {
       headersTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,
       highWaterMark: SOCKET_BYTES,
-      // Its refusal has no form: plugins/site.ts says it.
+      // Node's refusal has no error body; plugins/site.ts refuses the request instead.
       requireHostHeader: false,
     },
     clientErrorHandler: parserErrorResponder(bare),
@@ -92,7 +96,7 @@ export async function buildApp(
 
   app.decorate('config', config)
   await app.register(errors)
-  // First, so that also what another plugin refuses carries their headers.
+  // First, so that responses by which other plugins refuse a request have these headers, too.
   await app.register(securityHeaders)
   await app.register(cacheControl)
   await app.register(forwarded)

@@ -12,8 +12,8 @@ const milliseconds = (minimum: number) => ({
 })
 
 /**
- * Everything that can be set, with its default. `mustBe` completes the sentence "NAME must be …" of a refused start and
- * is the text of the documentation's table.
+ * The environment variables and their defaults. `mustBe` completes the sentence "NAME must be …" of a refused
+ * start, and is the text in the table of the documentation.
  */
 export const Environment = Type.Object({
   HOST: Type.String({ minLength: 1, default: '127.0.0.1', mustBe: 'the address to listen on' }),
@@ -94,23 +94,29 @@ export const Environment = Type.Object({
   SHUTDOWN_TIMEOUT_MS: Type.Integer({ default: 10_000, ...milliseconds(1000) }),
 })
 
-/** What the environment says, converted and complete. */
+/** The configuration, converted and complete. */
 export type Config = Static<typeof Environment>
 
-/** What an application needs: the database and the secret are known, whether given or made by the embedded start. */
+/**
+ * The configuration of an application: the database and the secret are known, whether they are configured or
+ * those of the embedded database.
+ */
 export type AppConfig = Config & { DATABASE_URL: string; JWT_SECRET: string }
 
-/** A variable of the environment that can't be used. The message names it and says what it must be, never its value. */
+/**
+ * An environment variable has an invalid value. The message names the variable and says what it must be,
+ * never its value.
+ */
 export class ConfigError extends StartError {
   override readonly name = 'ConfigError'
 }
 
 const mustBe = (schema: TSchema): string => String(schema.mustBe)
 
-/** Fewer different characters than this are found in no random secret of that length, whatever its alphabet. */
+/** No random secret of the required length has fewer distinct characters than this, whatever its alphabet. */
 const MIN_DISTINCT_CHARACTERS = 8
 
-/** Whether a secret is long by repetition alone: of few characters, or of a shorter text. */
+/** Whether a secret has its length only by repetition: of a few characters, or of a shorter text. */
 function isGuessable(secret: string): boolean {
   const half = Math.floor(secret.length / 2)
   const repeats = (period: number) => secret.startsWith(secret.slice(period))
@@ -120,7 +126,10 @@ function isGuessable(secret: string): boolean {
   )
 }
 
-/** The text as its schema's type, or as it is where it has no such form. Not TypeBox's own: that makes 80 of "80.5". */
+/**
+ * Converts the text to its schema's type; returns it unchanged if it has no such form. TypeBox's own
+ * conversion makes 80 of "80.5".
+ */
 function convert({ type }: TSchema, text: string): unknown {
   if (type === 'integer' || type === 'number') return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
   if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
@@ -139,7 +148,7 @@ function checkDatabaseUrl(url: string, env: NodeJS.ProcessEnv): void {
 
 /**
  * Reads the configuration from `env`. An empty value counts as unset, as in an env file.
- * @throws {ConfigError} for the first variable that is wrong
+ * @throws {ConfigError} for the first variable that is invalid
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const given: Record<string, unknown> = {}

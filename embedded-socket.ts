@@ -4,20 +4,21 @@ import { join } from 'node:path'
 import type { Account } from './embedded-programs.js'
 import { StartError } from './errors.js'
 
-/** The socket's name ends with a port, which means nothing else to it. */
+/** The port in the name of the socket's file; a Unix socket uses it for nothing else. */
 export const SOCKET_PORT = 5432
 const SOCKET_NAME = `.s.PGSQL.${SOCKET_PORT}`
-/** What `sun_path` holds, without its NUL, where it is shortest (macOS), in bytes. */
+/** Maximum length of a socket's path where `sun_path` is shortest (macOS), without its NUL, in bytes. */
 const MAX_PATH_BYTES = 103
 
+/** Whether PostgreSQL has Unix sockets on this platform. */
 export const hasUnixSockets = process.platform !== 'win32'
 
 const fits = (folder: string): boolean => Buffer.byteLength(join(folder, SOCKET_NAME)) <= MAX_PATH_BYTES
 
-/** A folder for the server's Unix socket that its account alone can enter, and root. */
+/** A folder for the server's Unix socket that only the server's account and root can enter. */
 export interface SocketFolder {
   path: string
-  /** Removes it, where it is not part of the data folder. */
+  /** Deletes the folder if it is outside the data folder. */
   remove(): Promise<void>
 }
 
@@ -38,9 +39,9 @@ async function makeTemporary(account: Account | undefined): Promise<SocketFolder
 }
 
 /**
- * Makes the folder for the server's socket, in `parent` if the path is short enough for a socket, otherwise in the system's folder for
- * what lasts as long as a process.
- * @throws {StartError} when no path is short enough
+ * Creates the folder for the server's socket: in `parent` if the path is short enough for a socket, otherwise
+ * in the system's folder for runtime or temporary files.
+ * @throws {StartError} if no path is short enough and writable
  */
 export async function makeSocketFolder(parent: string, account: Account | undefined): Promise<SocketFolder> {
   const path = join(parent, 'socket')
@@ -51,12 +52,12 @@ export async function makeSocketFolder(parent: string, account: Account | undefi
   return { path, remove: async () => undefined }
 }
 
-/** Whether nobody but the server's account, and root, can have made a socket in the folder. */
+/** Whether only the server's account and root can have created a socket in the folder. */
 export async function isPrivate(folder: string, account: Account | undefined): Promise<boolean> {
   const found = await lstat(folder).catch(() => undefined)
   const owner = account?.uid ?? process.getuid?.()
   return found !== undefined && found.isDirectory() && found.uid === owner && (found.mode & 0o077) === 0
 }
 
-/** An entry of `unix_socket_directories`, which is a list. */
+/** Quotes a folder for the setting `unix_socket_directories`, which is a list. */
 export const socketSetting = (folder: string): string => `"${folder.replaceAll('"', '""')}"`

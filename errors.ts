@@ -153,15 +153,20 @@ export const ERRORS = {
   },
 } as const satisfies Record<string, ErrorDefinition>
 
+/** The code of an error of the API: `error` in its body. */
 export type ErrorCode = keyof typeof ERRORS
 
-/** One wrong field: its name (or path, `properties.weight`) and why it is refused. */
+/** A wrong field of a request. */
 export interface ErrorDetail {
+  /** Its name, or its path, such as `properties.weight`. */
   field: string
+  /** Why it is refused. */
   message: string
 }
 
-/** An answer of the table above. Thrown anywhere below a route; the error handler turns it into the reply. */
+/**
+ * An error of the table above. Thrown anywhere below a route; the error handler converts it to the response.
+ */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly statusCode: number
@@ -174,13 +179,16 @@ export class ApiError extends Error {
     this.statusCode = ERRORS[code].status
   }
 
-  /** The one form every error has on the wire. */
+  /** The body of the response; every error has the same form. */
   get body() {
     return { error: this.code, message: this.message, details: this.options.details ?? [] }
   }
 }
 
-/** Why the service can't start, in words that are all a person needs: printed without a stack. */
+/**
+ * Thrown when the service can't start. Its message is all that an operator needs, and is printed without a
+ * stack.
+ */
 export class StartError extends Error {
   override readonly name: string = 'StartError'
 }

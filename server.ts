@@ -10,15 +10,15 @@ import { startWatchdog } from './lib/watchdog.js'
 import { createFirstAdmin } from './store/users.js'
 import { waitForDatabase } from './store/wait.js'
 
-/** Of the time that a shutdown may take, what is left for the database after the last request was cut, in ms. */
+/** Returns the part of the shutdown timeout that is reserved for stopping the database, in ms. */
 const reserveOf = ({ SHUTDOWN_TIMEOUT_MS }: Config): number => Math.min(3000, SHUTDOWN_TIMEOUT_MS / 2)
 
 const NO_PUBLIC_URL =
   'listening beyond this machine without PUBLIC_URL: requests by name are refused, and cookies are Secure only where a trusted proxy says https'
 
-/** How many connections may wait to be accepted, as far as the operating system allows. */
+/** Maximum number of connections that wait to be accepted, within the limit of the operating system. */
 const BACKLOG = 16_384
-/** For how long the event loop may stand still, in ms. */
+/** How long the event loop may be blocked before the process is ended, in ms. */
 const WATCHDOG_TIMEOUT_MS = 30_000
 
 const say = (line: string): void => console.error(`silo: ${line}`)
@@ -35,7 +35,8 @@ async function openDatabase(config: Config, signal: AbortSignal) {
 
 async function listen(app: FastifyInstance, { HOST, PORT }: Config): Promise<string> {
   try {
-    // After a restart all clients connect at once; a connection beyond the backlog is tried again only after a second.
+    // After a restart all clients connect at once. A connection beyond the backlog is retried only after a
+    // second.
     return await app.listen({ host: HOST, port: PORT, backlog: BACKLOG })
   } catch (err) {
     if (!(err instanceof Error && 'syscall' in err && 'code' in err)) throw err
@@ -47,7 +48,9 @@ async function listen(app: FastifyInstance, { HOST, PORT }: Config): Promise<str
   }
 }
 
-/** What a person reads at the first start, and never again. The two lines work when pasted into a shell. */
+/**
+ * Returns the text that is printed at the first start only. Its two commands work when pasted into a shell.
+ */
 function welcome(address: string, { username, password }: { username: string; password: string }): string {
   return `
   user      ${username}
@@ -69,7 +72,7 @@ class Service {
 
   readonly #onFailure: (err: unknown) => void
 
-  /** @param onFailure is told when the database is gone for good */
+  /** @param onFailure is called when the embedded database has ended and can't be restarted */
   constructor(
     readonly config: Config,
     onFailure: (err: unknown) => void,
@@ -93,8 +96,8 @@ class Service {
     signal.throwIfAborted()
     const { SILO_ADMIN_USERNAME: username, SILO_ADMIN_PASSWORD: given } = config
     const createAdmin = () => createFirstAdmin(app.db, username, given)
-    // Whoever knows a given password signs in as soon as /ready says ok. One that is made here is shown once: a start that
-    // fails at the listening must not have used it up.
+    // A configured password must work as soon as /ready succeeds. A generated password is printed once, so it
+    // is created only when the service is listening: a start that fails must not use it up.
     if (given !== undefined) await createAdmin()
     const address = await listen(app, config)
     const admin = given === undefined ? await createAdmin() : undefined
@@ -105,24 +108,24 @@ class Service {
     if (admin) process.stdout.write(welcome(address, admin))
   }
 
-  /** Ends what has been started, whatever that is, in time for an exit within SHUTDOWN_TIMEOUT_MS. */
+  /** Stops whatever has been started, in time for the process to exit within SHUTDOWN_TIMEOUT_MS. */
   async stop(): Promise<void> {
     const reserve = reserveOf(this.config)
     const until = Date.now() + this.config.SHUTDOWN_TIMEOUT_MS - reserve
     this.#stopping.abort()
-    // Why a start failed has been told, or it was this stop.
+    // A start that failed was reported already, or failed because of this stop.
     await this.#started?.catch(() => undefined)
     const app = this.#app
     if (app) {
       const cut = setTimeout(() => app.server.closeAllConnections(), until - Date.now())
-      // A pool that hangs on a dead server must not keep ours from being stopped.
+      // A pool that hangs on an unreachable server must not prevent the embedded database from being stopped.
       await Promise.race([app.close(), delay(until - Date.now() + reserve / 2)])
       clearTimeout(cut)
     }
     await this.#database?.stop()
   }
 
-  /** Tells why the process ends, in the log where there is one. */
+  /** Reports why the process ends, in the log if there is one. */
   report(err: Error): void {
     if (err instanceof StartError) say(err.message)
     else if (this.#app) this.#app.log.fatal({ err }, 'an error that nobody caught')
@@ -140,7 +143,8 @@ function run(config: Config): void {
       await service.stop()
     },
   )
-  // Ctrl-C under npm comes twice, from the terminal and from npm, so a second signal must not cut the first one's work.
+  // Under npm, Ctrl-C sends two signals, from the terminal and from npm. The second one must not interrupt
+  // the shutdown that the first one began.
   let asked = false
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.on(signal, () => {
@@ -149,7 +153,7 @@ function run(config: Config): void {
     })
   }
   async function fail(err: unknown): Promise<void> {
-    // What the stop of a start leads to is no failure, and `close` ends the process.
+    // An error caused by a stop during the start is no failure, and `close` ends the process.
     if (asked) return
     service.report(err instanceof Error ? err : new Error(String(err)))
     await service.stop()

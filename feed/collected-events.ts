@@ -1,22 +1,22 @@
 import type { Position } from '../schemas/events.js'
 import { type Entry, decodeData, lengthOf } from './frame.js'
 
-/** A page ends with the event that takes it to this size or beyond, in bytes. */
+/** A page ends with the event that brings it to this size or beyond, in bytes. */
 const PAGE_BYTES = 1024 * 1024
 
-/** An event of a page, taken out of its block: an entry would keep the whole block in memory. */
+/** An event of a page, decoded from its block: an entry would keep the whole block in memory. */
 export interface PageEvent extends Position {
   readonly type: string
   readonly data: unknown
 }
 
-/** The events of a page while they are collected. */
+/** Collects the events of a page. */
 export class CollectedEvents {
   readonly events: PageEvent[] = []
-  /** The size of their frames, in bytes. */
+  /** The total size of their frames, in bytes. */
   bytes = 0
 
-  /** @param limit how many events the page has at most */
+  /** @param limit the maximum number of events */
   constructor(readonly limit: number) {}
 
   get isFull(): boolean {

@@ -7,75 +7,100 @@ import type { Pages } from './pages.js'
 import type { Ring } from './ring.js'
 import type { Slice } from './segment.js'
 
-/** One history of the log, as far as it is settled: the newest in memory, the rest in pages. */
+/**
+ * The settled log in memory: the newest events in the ring, older ones in pages that are read from the
+ * database. Replaced by a new object whenever the tail begins again.
+ */
 export interface History {
   readonly epoch: string
   readonly ring: Ring
   readonly pages: Pages
 }
 
-/** Why a client's cursor can't be continued from: deleted by retention, or never a position in this log. */
+/**
+ * Why a client can't resume from its cursor: retention has deleted the events after it (`expired`), or the
+ * log does not hold that position (`unknown`).
+ */
 export type ResetReason = 'expired' | 'unknown'
 
 /** Why a stream ended. */
 export type EndReason = 'client-gone' | 'stalled' | 'draining' | 'access-lost'
 
-/** The client's socket, as a connection needs it. */
+/**
+ * The subscriber's socket. Its owner calls `pump` of the connection when a full socket has drained, and
+ * `closed` (by way of the feed) when it has closed.
+ */
 export interface Sink {
-  /** Whether the socket holds so much that it should be given no more before it has drained. */
+  /** Whether the socket's buffer is full. Events are written only while it is not. */
   readonly isFull: boolean
+  /** Writes a block of frames. */
   write(block: Block): void
-  /** Sends what is still to be said, then a complete end. */
+  /** Writes a last block and ends the response completely. */
   end(block: Block): void
-  /** Cuts the connection off. */
+  /** Closes the socket at once, without ending the response. */
   destroy(): void
 }
 
-/** What a connection asks of the feed it belongs to. */
+/** The feed, as a connection uses it. */
 export interface ConnectionFeed {
+  /** The current log. */
   readonly history: History
-  /** What `server.state` says now. */
+  /** The current data of `server.state`. */
   readonly state: unknown
-  /** Where the kept log begins, as `oldest` of a reset. */
+  /** The position up to which retention has deleted events: `oldest` of a `reset`. */
   readonly oldest: Position
   /**
-   * Reads the log. A reset sends the client to this instance's head, which must be of the log that causes the reset: this instance
-   * may not have noticed a restore yet. Rejects when the log can't be read.
+   * Reads the log. Called before a reset, which moves the client to this instance's head: that head must be
+   * of the log that causes the reset, and this instance may not have noticed yet that the log was replaced.
+   * @throws {NoAnswer} when the log can't be read
    */
   catchUp(): Promise<void>
-  /** Whether the log itself has the event of `cursor`; catches up where it has not. Rejects when the log can't be read. */
+  /**
+   * Searches the database for the event of `cursor`. Returns undefined if it is there; otherwise the reason
+   * of a reset, after `catchUp`. Rejects when the log can't be read.
+   */
   findReset(cursor: Cursor): Promise<ResetReason | undefined>
-  /** The log could not be read; the feed pumps the connection again when the log answers. */
+  /**
+   * Called when the log could not be read. The feed pumps the connection again after the next successful
+   * read.
+   */
   failed(connection: Connection, error: unknown): void
 }
 
-/** The credential that a stream lives on. */
+/** The token that authorizes a stream. */
 export interface Owner {
   readonly tokenId: string
   readonly role: Role
   readonly expiresAt: Date
 }
 
-/** Where a stream begins: a position, and the log that was found to have it, or a reset to the head. */
+/** Where a stream begins: at a position of the log that holds it, or with a reset to the head. */
 export type Start = { position: Position; history: History } | { reset: ResetReason }
 
 /**
- * One stream: a cursor, a filter and a socket, and no queue. What is due lies in the shared segments; a socket that takes
- * no more keeps its cursor where it is until it drains. Every `id` on the wire is a position whose events were all
- * written before it.
+ * One stream: a cursor, a filter and a socket, without a queue. Pending events stay in the shared segments;
+ * while the socket is full, the cursor stays where it is. Every `id` on the wire is a position up to which
+ * all events were written before, except those that the filter hides.
  */
 export class Connection {
-  /** The log as this connection is served from it. */
+  /** The log that this connection reads; differs from the feed's until `pump` has moved the connection. */
   #history: History
-  /** The position of the client: all it was sent. */
+  /** The client's position: all events up to it were written, or hidden by the filter. */
   #position: Position
-  /** Everything up to this id has been dealt with: the position's, or one after it at which there is no event. */
+  /** The id of `#position`, or a later one with no event in between: every id up to it was handled. */
   #cursor: number
-  /** Another instance has sent the client more than this one has seen yet. The ring can come there by other events. */
+  /**
+   * Whether another instance has sent the client events that this one has not read yet. This instance may
+   * read other events with these ids, so the position is compared once the ring reaches it.
+   */
   #isAhead: boolean
+  /** Whether a page is being read, or the position is being searched in the database. */
   #isLoading = false
+  /** The reason of a pending `reset`. */
   #resetDue: ResetReason | undefined
+  /** Whether a `server.state` is pending. */
   #stateDue = true
+  /** The `retry:` field before the first frame; empty once it was sent. */
   #preamble: string
   #open = true
 
@@ -103,12 +128,12 @@ export class Connection {
     this.#isAhead = this.#cursor > this.#history.ring.head
   }
 
-  /** Whether it can be given what is due. */
+  /** Whether pending events can be written now. */
   get isReady(): boolean {
     return this.#open && !this.#isLoading && !this.sink.isFull
   }
 
-  /** Writes what is due, as long as the socket takes it. Costs next to nothing when nothing is due. */
+  /** Writes pending notices and events until the socket is full. Cheap when nothing is pending. */
   pump(): void {
     if (this.#history !== this.feed.history && !this.#isLoading) this.#moveTo(this.feed.history)
     while (this.isReady && this.#writeNotices()) {
@@ -124,25 +149,28 @@ export class Connection {
     }
   }
 
-  /** The mode has changed: say so, at the latest when the socket takes something again. */
+  /** Sends `server.state`, at once or when a full socket has drained. */
   stateChanged(): void {
     this.#stateDue = true
     this.pump()
   }
 
-  /** A sign of life that moves the client's cursor. A socket that takes nothing is not sent one: it holds enough. */
+  /**
+   * Sends a heartbeat, whose id moves the client's cursor. Skipped while the socket is full.
+   * @param encode returns the heartbeat for a position
+   */
   heartbeat(encode: (position: string) => Block): void {
     if (this.#open && !this.sink.isFull) this.sink.write(encode(this.#clientCursor))
   }
 
-  /** Ends the stream with its position and a complete end. */
+  /** Ends the stream with a last heartbeat, whose id is the stream's position, and a complete response. */
   end(): void {
     if (!this.#open) return
     this.#open = false
     this.sink.end(Block.fromText(this.#frame('heartbeat', {})))
   }
 
-  /** The socket is closed, by whomever. */
+  /** Called when the socket is closed, by either side. */
   closed(): void {
     this.#open = false
   }
@@ -155,7 +183,10 @@ export class Connection {
     return encodeFrame(this.#clientCursor, type, data)
   }
 
-  /** Goes on in a log that was begun anew, where it still has the event that the client stands at; else there is a reset. */
+  /**
+   * Continues in `history` if that log holds the event at the client's position; otherwise a reset becomes
+   * pending.
+   */
   #moveTo(history: History): void {
     const { epoch, ring } = history
     this.#cursor = this.#position.id
@@ -168,14 +199,20 @@ export class Connection {
     }
   }
 
-  /** Where the ring holds another event than the client has, there is a reset. Behind the ring, the page is compared. */
+  /**
+   * Makes a reset pending if the ring holds another event at the client's position. A position below the ring
+   * is compared when its page is read.
+   */
   #compare(): void {
     const { ring } = this.#history
     if (this.#cursor < ring.floor || isSamePosition(ring.positionAt(this.#cursor), this.#position)) return
     this.#resetDue = 'unknown'
   }
 
-  /** Looks for the client's event in a log whose ring does not reach so far: another instance may have sent it already. */
+  /**
+   * Searches the database for the client's event when the ring does not reach that far: another instance may
+   * have sent it already.
+   */
   async #find(history: History): Promise<void> {
     this.#isLoading = true
     try {
@@ -191,7 +228,10 @@ export class Connection {
     this.pump()
   }
 
-  /** A reset goes first: were any other id before it and the connection cut there, the client would never hear of it. */
+  /**
+   * Writes pending notices. Returns whether more can be written. A `reset` is written before any other id: a
+   * client that is disconnected after such an id would resume from it, and never receive the reset.
+   */
   #writeNotices(): boolean {
     if (this.#resetDue === undefined && !this.#stateDue) return true
     let text = this.#preamble
@@ -235,7 +275,7 @@ export class Connection {
       }
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))
-      // Who has not taken this page yet may never ask for the next.
+      // Only once the page is written completely: a slow client may never need the next one.
       if (this.#isReading()) pages.readAhead(page.head, ring.floor)
     } catch (error) {
       this.feed.failed(this, error)

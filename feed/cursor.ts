@@ -1,16 +1,20 @@
 import type { Position } from '../schemas/events.js'
 
-/** A position in one history of the log, as clients keep it. */
+/** A position in the log and the log's epoch, as clients store it. */
 export interface Cursor extends Position {
   epoch: string
 }
 
-/** Letters, digits and a dash only: any other character in `Last-Event-ID` costs a cross-origin client a preflight. */
+/**
+ * Only letters, digits and dashes: with any other character in `Last-Event-ID`, a cross-origin request needs
+ * a preflight.
+ */
 const CURSOR = /^([0-9a-f]{8})-(0|[1-9][0-9]{0,14})-([0-9a-f]{8})$/
 
+/** Formats a position as the cursor `<epoch>-<id>-<check>`. */
 export const formatCursor = (epoch: string, { id, check }: Position): string => `${epoch}-${id}-${check}`
 
-/** Reads a cursor as a client sends it; undefined for anything that was never one of ours. */
+/** Parses a cursor that a client has sent. Returns undefined for text that this service can't have issued. */
 export function parseCursor(text: string): Cursor | undefined {
   const [, epoch, id, check] = CURSOR.exec(text) ?? []
   return epoch === undefined || id === undefined || check === undefined
@@ -18,6 +22,9 @@ export function parseCursor(text: string): Cursor | undefined {
     : { epoch, id: Number(id), check }
 }
 
-/** Whether both stand at the same event, which tells that they are positions in the same history. */
+/**
+ * Whether both are the position of the same event. If their ids are equal and their checks are not, they are
+ * positions in different logs.
+ */
 export const isSamePosition = (one: Position, other: Position): boolean =>
   one.id === other.id && one.check === other.check

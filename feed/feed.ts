@@ -23,44 +23,62 @@ import type { Segment } from './segment.js'
 import { Slices } from './slices.js'
 import type { TailListener } from './tail.js'
 
-/** Reconnecting clients spread over this, in ms, so that a restart is not followed by a stampede. */
+/**
+ * Bounds of the random `retry:` of a stream, in ms, so that clients don't all reconnect at the same moment
+ * after a restart.
+ */
 const RETRY_MS = { least: 2000, most: 5000 }
-/** Heartbeats are sent in this many portions an interval, so that ten thousand of them don't fall on one moment. */
+/**
+ * Number of slots in a heartbeat interval. Connections are spread over them, so that 10,000 heartbeats are
+ * not sent at the same moment.
+ */
 const HEARTBEAT_SLOTS = 32
-/** How many connections get what is due before whatever else waits has its turn: about a millisecond. */
+/**
+ * Number of connections that one turn of the sweep visits before other work in the event loop has its turn:
+ * about 1 ms.
+ */
 const SWEEP = 100
-/** How many pages one answer looks through at most for events that a filter lets through. */
+/** Maximum number of segments that one request for a page searches for events that match its filter. */
 const STRETCHES = 64
-/** How often the log is looked at again for a client that another instance has told more than this one knows. */
+/**
+ * Maximum number of attempts to locate a cursor that another instance has sent and this one doesn't know. The
+ * log is read between them.
+ */
 const ATTEMPTS = 3
-/** A standby is given this long to replay what a client has already, in ms. */
+/** How long a standby may take to replay an event that the client already has, in ms. */
 const REPLAY_PATIENCE_MS = 5000
+/** How often the standby is queried in that time, in ms. */
 const REPLAY_PAUSE_MS = 250
 
 const BEGINNING: Position = { id: 0, check: NO_CHECK }
 
+/** What the feed needs from the service. */
 export interface FeedOptions {
+  /** Interval between the heartbeats of a stream, in ms. */
   heartbeatMs: number
-  /** Reads events of the log; only settled ones are asked for. */
+  /** Reads events of the log. Called for settled events only. */
   read: ReadLog
-  /** Looks for an event in the log itself. */
+  /** Finds an event in the database. */
   find: (id: number) => Promise<Found>
-  /** Makes the tail read the log; resolves with whether it could. */
+  /** Makes the tail read the log. Resolves with whether the log could be read. */
   look: () => Promise<boolean>
+  /** Called with each error of reading the log. */
   onError: (error: unknown) => void
 }
 
-/** An event that was looked for, and what the log was at that moment. */
+/** The result of a search for an event, and the state of the log in the same snapshot. */
 export interface Found extends LogState {
-  /** The event's check, where it is there. */
+  /** The event's check; undefined if the log does not hold the event. */
   check: string | undefined
-  /** The newest id that is there. */
+  /** The newest visible id, 0 in an empty log. */
   newest: number
-  /** Whether the server is a standby, on which more may appear that was committed long ago. */
+  /**
+   * Whether the server is a standby, on which events that the primary committed long ago may still appear.
+   */
   isStandby: boolean
 }
 
-/** What a client asks for when it opens a stream. */
+/** The parameters of a new stream. */
 export interface Subscription {
   sink: Sink
   filter: Filter
@@ -68,14 +86,14 @@ export interface Subscription {
   start: Start
 }
 
-/** A page of events for those who don't stream. */
+/** A page of events, for clients that don't open a stream. */
 export interface EventPage {
-  /** The log's, to make cursors of positions. */
+  /** The epoch of the log, with which positions are formatted as cursors. */
   epoch: string
   events: readonly PageEvent[]
-  /** The size of the events, in bytes. */
+  /** The total size of the events, in bytes. */
   bytes: number
-  /** Where the next page begins. */
+  /** The position that the next page begins after. */
   next: Position
 }
 
@@ -86,27 +104,39 @@ const pageOf = (epoch: string, { events, bytes }: CollectedEvents, { id, check }
   next: { id, check },
 })
 
-/**
- * The fan-out: all open streams, and the settled log they are served from. The tail feeds it; nothing else does.
- */
+/** Sends the settled log to all open streams. Only the tail adds events to it. */
 export class Feed implements TailListener, ConnectionFeed {
   readonly #options: FeedOptions
+  /** The open streams: the heartbeat slot and the end callback of each. */
   readonly #connections = new Map<Connection, { slot: Set<Connection>; ended: (reason: EndReason) => void }>()
+  /** The connections in each heartbeat slot. */
   readonly #slots: Set<Connection>[] = Array.from({ length: HEARTBEAT_SLOTS }, () => new Set())
   readonly #heartbeat: NodeJS.Timeout
+  /**
+   * Connections whose page could not be read. They are pumped again after the next successful read of the
+   * log.
+   */
   readonly #failed = new Set<Connection>()
-  /** The next turn of the sweep, its place among the connections, how many it has still to look at, and to whom it has still to write. */
+  /** The next turn of the sweep; undefined when no round is in progress. */
   #sweep: NodeJS.Immediate | undefined
+  /** The position of the sweep in the connections. */
   #place = this.#connections.keys()
+  /** How many connections the current round has still to visit. */
   #unvisited = 0
+  /** Connections visited in this turn that can be written to. */
   readonly #ready: Connection[] = []
+  /** Emits `grown` when the log has grown, was replaced, or the feed has ended. */
   readonly #grown = new EventEmitter().setMaxListeners(0)
 
   #ended = false
+  /** How many streams were opened so far; distributes them over the heartbeat slots. */
   #opened = 0
+  /** How many heartbeat slots were sent so far. */
   #beats = 0
   #history: History
+  /** The position up to which retention has deleted events. */
   #oldest: Position = BEGINNING
+  /** The current data of `server.state`. */
   #state: unknown
 
   constructor(options: FeedOptions, state: unknown) {
@@ -128,32 +158,32 @@ export class Feed implements TailListener, ConnectionFeed {
     return this.#oldest
   }
 
-  /** How many streams are open. */
+  /** The number of open streams. */
   get clients(): number {
     return this.#connections.size
   }
 
-  /** The position up to which the log is settled and known here. */
+  /** The cursor of the last settled event that this instance has read. */
   get head(): string {
     const { epoch, ring } = this.#history
     return formatCursor(epoch, ring.headPosition)
   }
 
-  /** Whether a stream that is opened now would not be ended at once. */
+  /** Whether the feed accepts streams; false once it has ended. */
   get isOpen(): boolean {
     return !this.#ended
   }
 
-  /** The tokens that the open streams live on. */
+  /** The ids of the tokens that authorize the open streams. */
   get tokenIds(): Set<string> {
     return new Set([...this.#connections.keys()].map(({ owner }) => owner.tokenId))
   }
 
-  // The tail speaks.
+  // TailListener
 
   restarted(epoch: string, head: Position): void {
     this.#history = this.#begin(epoch, head)
-    // Each of them looks for its place in it.
+    // Each connection locates its position in the new log.
     this.#pumpAll()
     this.#grown.emit('grown')
   }
@@ -166,8 +196,9 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   /**
-   * Visits every connection, from wherever the sweep stands. What settles meanwhile goes along with it to those that it has not
-   * come to, and to the others when it comes around: ten thousand sockets neither keep a request waiting nor the next event.
+   * Starts a round over all connections, or extends the current one to a full round from where the sweep is.
+   * Connections that the sweep has not reached yet get the new events in the same visit, the others on its
+   * return. So neither requests nor new events wait until all sockets are written to (docs/decisions/0013).
    */
   #pumpAll(): void {
     this.#unvisited = this.#connections.size
@@ -175,7 +206,7 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   #pumpSome(): void {
-    // First, so that the others get their turn whatever happens to this one.
+    // Scheduled first: an exception in one connection must not end the round.
     this.#sweep = setImmediate(() => this.#pumpSome())
     this.#lookAhead()
     for (let next = this.#ready.pop(); next; next = this.#ready.pop()) next.pump()
@@ -185,8 +216,9 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   /**
-   * Ten thousand sockets fit no cache, so the first look at one waits for memory. Looks at a hundred in a row wait side by side;
-   * with a write after each they wait one after the other (docs/decisions).
+   * Visits the next connections of the round and collects those that are ready. Ten thousand sockets don't
+   * fit in the processor's cache. Cache misses of consecutive checks overlap; with a write after each check
+   * they would not (docs/decisions/0013).
    */
   #lookAhead(): void {
     for (let turn = 0; turn < SWEEP && this.#unvisited > 0; turn++, this.#unvisited--) {
@@ -202,7 +234,10 @@ export class Feed implements TailListener, ConnectionFeed {
     return this.#place.next().value
   }
 
-  /** The log has answered: those whose page could not be read try again. Also tells where the kept log begins. */
+  /**
+   * Called after each successful read of the log: pumps the connections whose page could not be read.
+   * @param oldest the position up to which retention has deleted events
+   */
   answered(oldest: Position): void {
     this.#oldest = oldest
     const again = [...this.#failed]
@@ -215,11 +250,13 @@ export class Feed implements TailListener, ConnectionFeed {
     this.#options.onError(error)
   }
 
-  // Clients that read pages.
+  // Pages of events
 
   /**
-   * Up to `limit` events after `position` that `filter` lets through, and no more than a page's bound of bytes. The page can be
-   * short, or empty, before the head is reached: one answer looks through a bounded stretch of the log.
+   * Reads up to `limit` events after `position` that `filter` matches, no more than a page may hold in bytes.
+   * Searches a bounded part of the log, so a page can be short or empty before the head is reached.
+   * @returns the page, or why the client can't continue from `position`
+   * @throws when the log can't be read
    */
   async read(position: Position, filter: Filter, limit: number): Promise<EventPage | { reset: ResetReason }> {
     const found = new CollectedEvents(limit)
@@ -245,8 +282,9 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   /**
-   * The newest `count` events that `filter` lets through, oldest first, from a bounded stretch of the log. The oldest of them are
-   * left out where a page's bound of bytes is reached.
+   * Reads the newest `count` events that `filter` matches, oldest first, from a bounded part of the log. The
+   * oldest of them are left out where the page reaches its limit in bytes.
+   * @throws when the log can't be read
    */
   async readNewest(filter: Filter, count: number): Promise<EventPage> {
     const { epoch, ring, pages } = this.#history
@@ -258,7 +296,7 @@ export class Feed implements TailListener, ConnectionFeed {
         if (found.isFull) break
         if (filter.matches(entry)) found.add(entry)
       }
-      // Below its floor there may be no event for long.
+      // Ids just below the segment's floor may be missing, so continue from the last event there.
       const floor = segment.positionAt(segment.floor).id
       if (found.isFull || stretch === STRETCHES || floor <= this.#oldest.id) break
       segment = await pages.readBefore(floor)
@@ -267,16 +305,18 @@ export class Feed implements TailListener, ConnectionFeed {
     return pageOf(epoch, found, next)
   }
 
-  /** Resolves when there may be more to read; rejects when `signal` says that waiting is over. */
+  /** Resolves when there may be more to read. Rejects when `signal` aborts. */
   async grown(signal: AbortSignal): Promise<void> {
     await once(this.#grown, 'grown', { signal })
   }
 
-  // Clients come and go.
+  // Streams
 
   /**
-   * Where a client that sends `cursor` (undefined for a new one) resumes.
-   * @throws {NoAnswer} while this instance can't read the log, or not as far as the client has: a reset would not be due
+   * Finds where a client resumes.
+   * @param cursor the client's cursor, `earliest`, or undefined for a new client
+   * @throws {NoAnswer} while this instance can't read the log, or not up to the client's event: a reset would
+   * be wrong then
    */
   async locate(cursor: string | undefined): Promise<Start> {
     const history = this.#history
@@ -287,8 +327,9 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   /**
-   * What this instance has in memory decides where it can. Else the log itself does, and where it has the client's event, then
-   * this instance is behind the one that has sent it, or has not noticed yet that the log is of another history.
+   * Decides from memory where possible. Otherwise the event is searched in the database. If it is there, this
+   * instance is behind the one that sent it, or has not noticed yet that the log was replaced: it reads the
+   * log and tries again.
    */
   async #locate(cursor: Cursor): Promise<Start> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -298,7 +339,7 @@ export class Feed implements TailListener, ConnectionFeed {
       const start: Start = { position: { id, check }, history }
       if (cursor.epoch === epoch && id <= ring.head) {
         if (id < this.#oldest.id) return { reset: 'expired' }
-        // What lies behind the ring is compared with its page.
+        // Below the ring, the connection compares the position with its page.
         if (id < ring.floor || isSamePosition(ring.positionAt(id), cursor)) return start
       }
       const reset = await this.findReset(cursor)
@@ -331,22 +372,28 @@ export class Feed implements TailListener, ConnectionFeed {
     }
   }
 
-  /** Opens a stream: greets it, sends what it has missed, and everything from then on. */
+  /**
+   * Opens a stream: sends `server.state`, the missed events, and every event from then on.
+   * @param ended is called once, with the reason, when the stream has ended
+   */
   open({ sink, filter, owner, start }: Subscription, ended: (reason: EndReason) => void): Connection {
     const retryMs = RETRY_MS.least + Math.floor(Math.random() * (RETRY_MS.most - RETRY_MS.least))
     const connection = new Connection(this, sink, filter, owner, start, retryMs)
     const slot = this.#slotOf(this.#opened++)
     slot.add(connection)
     this.#connections.set(connection, { slot, ended })
-    // It stands in the sweep's way to one that was there before.
+    // The new connection uses up one step of the current round. Count it, so that no older connection is
+    // skipped.
     this.#unvisited++
     connection.pump()
-    // The drain may have passed while the client was signed in.
+    // The feed may have ended while the client was being authenticated.
     if (this.#ended) this.close(connection, 'draining')
     return connection
   }
 
-  /** Forgets a stream whose socket has closed, or that ends now. */
+  /**
+   * Ends a stream, or removes one whose socket has closed. Does nothing for a stream that was removed before.
+   */
   close(connection: Connection, reason: EndReason): void {
     const known = this.#connections.get(connection)
     if (!known) return
@@ -358,13 +405,13 @@ export class Feed implements TailListener, ConnectionFeed {
     known.ended(reason)
   }
 
-  /** Tells every client what `server.state` is from now on. */
+  /** Sets the data of `server.state` and sends it to every subscriber. */
   announce(state: unknown): void {
     this.#state = state
     for (const connection of this.#connections.keys()) connection.stateChanged()
   }
 
-  /** Ends the streams of tokens that have expired, and of those that no longer give what they gave (`isLost`). */
+  /** Ends the streams whose token has expired, and those for which `isLost` returns true. */
   endAccess(isLost: (owner: Owner) => boolean): void {
     const now = Date.now()
     for (const connection of this.#connections.keys()) {
@@ -373,7 +420,7 @@ export class Feed implements TailListener, ConnectionFeed {
     }
   }
 
-  /** Ends every stream cleanly, and the heartbeats. */
+  /** Ends every stream with a complete response, and stops the heartbeats. */
   end(): void {
     this.#ended = true
     clearInterval(this.#heartbeat)

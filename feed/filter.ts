@@ -1,23 +1,27 @@
-/** What a client asked to see. Without types, every type; without part numbers, every item. */
+/**
+ * The filter that a client requests. Without types it matches every type, without part numbers every item.
+ */
 export interface FilterRequest {
   types?: readonly string[] | undefined
-  /** Part numbers, or beginnings of them when they end in `*`; without regard to case. */
+  /** Part numbers, or prefixes that end in `*`; not case-sensitive. */
   partNumbers?: readonly string[] | undefined
 }
 
-/** The part of an event that a filter looks at; `partNumber` is in lower case. */
+/** The fields of an event that a filter reads. */
 export interface Filterable {
   type: string
+  /** In lower case. */
   partNumber: string
 }
 
-/** What is known of events that were encoded together without going through them. */
+/** Summary of a block's events, by which a filter can accept or reject the whole block. */
 export class Outline {
   private constructor(
     readonly count: number,
     readonly types: ReadonlySet<string>,
-    /** The first and the last of their part numbers, in the order of `<`. */
+    /** The first of the events' part numbers, in the order of `<`. */
     readonly least: string,
+    /** The last of the events' part numbers. */
     readonly greatest: string,
   ) {}
 
@@ -31,7 +35,7 @@ export class Outline {
   }
 }
 
-/** Decides which events a connection sees. Filters with the same `key` see the same. */
+/** Decides which events a connection receives. Filters with the same `key` match the same events. */
 export class Filter {
   static readonly everything = new Filter({})
 
@@ -55,13 +59,15 @@ export class Filter {
     return this.#exact.has(partNumber) || this.#prefixes.some((prefix) => partNumber.startsWith(prefix))
   }
 
-  /** How much of what is outlined it lets through; `some` also where only the events themselves can tell. */
+  /**
+   * Returns how many of a block's events the filter matches. `some` also means that its outline can't decide.
+   */
   sees({ types, least, greatest }: Outline): 'all' | 'none' | 'some' {
     const known = this.#types && [...types].filter((type) => this.#types?.has(type)).length
     if (known === 0) return 'none'
     const isEveryType = known === undefined || known === types.size
     if (!this.#exact) return isEveryType ? 'all' : 'some'
-    // What lies between two numbers that begin alike begins so, too.
+    // Every part number between two with the same prefix has that prefix, too.
     const isEveryNumber =
       this.#prefixes.some((prefix) => least.startsWith(prefix) && greatest.startsWith(prefix)) ||
       (least === greatest && this.#exact.has(least))

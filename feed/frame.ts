@@ -3,24 +3,28 @@ import type { LoggedEvent, Position } from '../schemas/events.js'
 import { formatCursor } from './cursor.js'
 import { type Filterable, Outline } from './filter.js'
 
-/** At most this much goes into one write, in bytes (or one event that is larger): what a slow reader may hold. */
+/**
+ * Maximum size of one write, in bytes, unless one event is larger. Bounds the memory that a slow reader
+ * holds.
+ */
 export const WRITE_BYTES = 32 * 1024
 
-/** An event, encoded once for everybody. */
+/** An event and its frame, which is encoded once for all connections. */
 export interface Entry extends Filterable, Position {
-  /** Holds the frames of what was encoded together, as far as it fits one write. */
+  /** The frames of the events that were encoded together, up to the size of one write. */
   block: Block
-  /** Where in the block's `chunked` the frame begins and ends. */
+  /** Start of the frame in the block's `chunked`. */
   start: number
+  /** End of the frame in the block's `chunked`, exclusive. */
   end: number
 }
 
-/** The length of its frame, in bytes. */
+/** Returns the length of an event's frame, in bytes. */
 export const lengthOf = ({ start, end }: Entry): number => end - start
 
 /**
- * One event of a stream (WHATWG HTML, section 9.2.5). Neither argument can hold a line break: ids are cursors, types are
- * ours, and JSON escapes every control character.
+ * Encodes one event of a stream (WHATWG HTML, section 9.2.5). No argument can contain a line break: ids are
+ * cursors, types are constants, and JSON escapes every control character.
  */
 export function encodeFrame(id: string, type: string, data: unknown): string {
   return `${headOf(id, type)}${escapeSeparators(JSON.stringify(data))}${END}`
@@ -30,13 +34,18 @@ const DATA = '\ndata: '
 const END = '\n\n'
 const headOf = (id: string, type: string): string => `id: ${id}\nevent: ${type}${DATA}`
 
-/** An event's frame before it has a place: its head is ASCII, its data the log's own bytes, with no separator of lines in them. */
+/** A frame before it is written to a block. */
 interface Frame extends Filterable, Position {
+  /** Every line before the data, in ASCII. */
   head: string
+  /** The event's JSON as the log holds it, without line separators. */
   data: Uint8Array
 }
 
-/** @param length of all frames together, in bytes */
+/**
+ * Writes frames into one new block, one after the other.
+ * @param length total length of the frames, in bytes
+ */
 function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
   const block = Block.ofLength(length, Outline.of(frames))
   const { chunked } = block
@@ -51,7 +60,7 @@ function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
   })
 }
 
-/** Encodes what follows each other in the log, into blocks as large as one write may be. */
+/** Encodes consecutive events of the log into blocks, each as large as one write may be. */
 export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): Entry[] {
   const entries: Entry[] = []
   let frames: Frame[] = []
@@ -73,32 +82,36 @@ export function encodeEntries(epoch: string, events: readonly LoggedEvent[]): En
   return entries
 }
 
-/** The event's `data` as its frame carries it, in the last of its lines. */
+/** Parses the `data` of an event from the last line of its frame. */
 export function decodeData({ block, start, end }: Entry): unknown {
   const frame = block.chunked.toString('utf8', start, end)
   return JSON.parse(frame.slice(frame.indexOf(DATA) + DATA.length))
 }
 
 /**
- * Frames ready for the socket: one chunk of the chunked coding (RFC 9112, section 7.1), made once and shared by every
- * connection that is due the same. HTTP/1.0 knows no chunks and gets what is inside.
+ * Frames that are ready for the socket: one chunk of the chunked transfer coding (RFC 9112, section 7.1),
+ * encoded once and shared by all connections that send the same frames. HTTP/1.0 has no chunks; its clients
+ * are sent `plain`.
  */
 export class Block {
   private constructor(
     readonly chunked: Buffer,
-    /** Where in `chunked` the frames begin and end. */
+    /** Start of the frames in `chunked`. */
     readonly start: number,
+    /** End of the frames in `chunked`, exclusive. */
     readonly end: number,
-    /** What the events in it have in common, where it holds events. */
+    /** Summary of the events in the block, if it holds events. */
     readonly outline?: Outline,
   ) {}
 
+  /** Encodes text as a block. */
   static fromText(text: string): Block {
     const block = Block.ofLength(Buffer.byteLength(text))
     block.chunked.write(text, block.start)
     return block
   }
 
+  /** Copies frames into one new block. */
   static concat(stretches: readonly Buffer[]): Block {
     const block = Block.ofLength(stretches.reduce((sum, { length }) => sum + length, 0))
     let end = block.start
@@ -106,7 +119,7 @@ export class Block {
     return block
   }
 
-  /** One whose frames, `length` bytes together, are still to be written, from its `start`. */
+  /** Allocates a block whose frames, `length` bytes in all, must still be written from `start` on. */
   static ofLength(length: number, outline?: Outline): Block {
     const head = `${length.toString(16)}\r\n`
     const end = head.length + length
@@ -116,6 +129,7 @@ export class Block {
     return new Block(chunked, head.length, end, outline)
   }
 
+  /** The frames without the chunked transfer coding. */
   get plain(): Buffer {
     return this.chunked.subarray(this.start, this.end)
   }
@@ -123,5 +137,5 @@ export class Block {
 
 const CRLF = '\r\n'
 
-/** The end of a chunked body: whoever reads it knows that nothing was cut off. */
+/** The last chunk of a response, by which a client knows that the response is complete. */
 export const LAST_CHUNK = Buffer.from('0\r\n\r\n')

@@ -4,16 +4,23 @@ import { encodeEntries, lengthOf } from './frame.js'
 import { Segment } from './segment.js'
 import type { Slices } from './slices.js'
 
-/** Ids a page spans at most. Pages begin at its multiples, so everybody who replays shares them, wherever they came in. */
+/**
+ * Maximum number of ids in a page. Pages begin at its multiples, so that clients which replay from different
+ * cursors share them.
+ */
 const PAGE_SPAN = 1024
-/** In pages: one that is encoded and written next, and one that the log is asked for meanwhile. */
+/** Number of pages to prefetch: one to encode and write next, and one that is read from the log meanwhile. */
 const READ_AHEAD = 2
+/** Maximum total size of the cached pages, in bytes. */
 const CACHE_BYTES = 32 * 1024 * 1024
 
-/** Reads events with `after < id <= upTo` in order of id, at most `limit`, and as many as a page's bound of bytes lets through. */
+/**
+ * Reads events with `after < id <= upTo` in order of id: at most `limit`, and no more than fit the size of a
+ * page.
+ */
 export type ReadLog = (after: number, upTo: number, limit: number) => Promise<LogPage>
 
-/** What an entry holds beside its frame, about, in bytes. */
+/** Approximate memory of an entry beside its frame, in bytes. */
 const OVERHEAD_BYTES = 128
 
 function bytesOf(page: Segment): number {
@@ -22,7 +29,10 @@ function bytesOf(page: Segment): number {
   return sum
 }
 
-/** What lies behind the ring, read from the log in pages: each once, however many connections want it. */
+/**
+ * Reads events below the ring from the log, in pages that are cached: each page is read once for all
+ * connections that need it at the same time.
+ */
 export class Pages {
   readonly #cache: LRUCache<string, Segment, Bounds>
   readonly #onError: (error: unknown) => void
@@ -30,7 +40,7 @@ export class Pages {
   constructor(slices: Slices, epoch: string, read: ReadLog, onError: (error: unknown) => void) {
     this.#onError = onError
     this.#cache = new LRUCache<string, Segment, Bounds>({
-      // One event may be larger than all that is kept: it is served, and not kept.
+      // A page with one very large event can exceed the whole cache; it is returned and not cached.
       maxSize: CACHE_BYTES,
       sizeCalculation: bytesOf,
       fetchMethod: async (_key, _stale, { context: { after, upTo, end } }) => {
@@ -40,7 +50,8 @@ export class Pages {
         const last = events.at(-1)
         let head = isCut && last ? last.id : upTo
         if (!last && upTo < end) {
-          // Ids that were rolled back, perhaps a hundred thousand of them: the page spans them all.
+          // All ids in this range were rolled back, perhaps a hundred thousand of them: extend the page to
+          // the next event.
           const [next] = (await read(upTo, end, 1)).events
           head = next ? next.id - 1 : end
         }
@@ -51,8 +62,11 @@ export class Pages {
   }
 
   /**
-   * The page that goes on from `cursor`; its floor is above `cursor` when retention has deleted what should follow.
-   * @param ringFloor nothing beyond is read: the ring has it, and goes on growing while pages stay the same for everybody
+   * Returns the page with the events that follow `cursor`. Its floor is above `cursor` when retention has
+   * deleted some of them.
+   * @param ringFloor the upper limit of the page: newer events are in the ring, which grows, while pages
+   * never change
+   * @throws when the log can't be read
    */
   async read(cursor: number, ringFloor: number): Promise<Segment> {
     const after = Math.floor(cursor / PAGE_SPAN) * PAGE_SPAN
@@ -61,17 +75,23 @@ export class Pages {
     return page.head > cursor ? page : this.#fetch({ after: cursor, upTo, end: ringFloor })
   }
 
-  /** Begins to read what `read` will be asked for next: the log works while the pages before are encoded and written. */
+  /**
+   * Starts to read the pages that follow `cursor`, so that the database works while earlier pages are encoded
+   * and written.
+   */
   readAhead(cursor: number, ringFloor: number): void {
     const end = Math.min(cursor + READ_AHEAD * PAGE_SPAN, ringFloor)
     for (; cursor < end; cursor += PAGE_SPAN) this.read(cursor, ringFloor).catch(this.#onError)
   }
 
-  /** The page that ends at `floor`. */
+  /**
+   * Returns the page that ends at `floor`.
+   * @throws when the log can't be read
+   */
   async readBefore(floor: number): Promise<Segment> {
     const after = Math.floor((floor - 1) / PAGE_SPAN) * PAGE_SPAN
     let page = await this.#fetch({ after, upTo: floor, end: floor })
-    // The newest of a page that is cut come last.
+    // A page that reaches its limit in bytes ends before `floor`; continue until the last part.
     while (page.head < floor) page = await this.#fetch({ after: page.head, upTo: floor, end: floor })
     return page
   }
@@ -84,6 +104,6 @@ export class Pages {
 interface Bounds {
   after: number
   upTo: number
-  /** Everything up to here is settled. */
+  /** The limit up to which an empty page may be extended: everything up to it is settled. */
   end: number
 }

@@ -1,5 +1,6 @@
 /**
- * How often the log is read without a notification, in ms: a notification can be lost, this can't. It has a module of its own so
- * that the chaos run can turn it off and see what it hides (docs/reliability.md).
+ * Interval at which the log is read without a notification, in ms. A notification can be lost; the poll then
+ * finds the events. It has a module of its own so that the chaos tests can turn it off and find faults that
+ * it would hide (docs/reliability.md).
  */
 export const POLL_MS = 1000

@@ -3,30 +3,32 @@ import { type Entry, lengthOf } from './frame.js'
 import { Segment } from './segment.js'
 import type { Slices } from './slices.js'
 
+/** Maximum number of events that stay in the ring when it is shortened. */
 const MAX_ENTRIES = 16_384
+/** Maximum size of their frames, in bytes. */
 const MAX_BYTES = 16 * 1024 * 1024
 
-/** The newest stretch of the log, in memory: what live connections are served from. */
+/** The newest part of the log, in memory. Connections that are up to date are served from it. */
 export class Ring extends Segment {
   #bytes = 0
 
-  /** @param head the last event before those that are added */
+  /** @param head the last event before the first one that is appended */
   constructor(slices: Slices, head: Position) {
     super(slices, head, head.id, head.id)
   }
 
-  /** The position of whoever has everything. */
+  /** The position of the newest event. */
   get headPosition(): Position {
     return this.positionAt(this.headId)
   }
 
-  /** Adds settled events. */
+  /** Appends settled events, and drops the oldest ones when the ring has reached twice its limits. */
   append(entries: Entry[]): void {
     for (const entry of entries) this.entries.push(entry)
     this.headId = entries.at(-1)?.id ?? this.headId
     for (const entry of entries) this.#bytes += lengthOf(entry)
     this.changed()
-    // Cutting in halves keeps the cost of moving the array away from each single event.
+    // Shortening at twice the limits spreads the cost of copying the array over many appends.
     if (this.entries.length > 2 * MAX_ENTRIES || this.#bytes > 2 * MAX_BYTES) this.#shorten()
   }
 

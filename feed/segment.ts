@@ -3,25 +3,36 @@ import type { Filter } from './filter.js'
 import { Block, type Entry, WRITE_BYTES } from './frame.js'
 import type { Cut, Slices } from './slices.js'
 
-/** What is due to a connection, nothing when a filter hides all of it, and where it stands once that is written. */
+/** The pending events of a connection, up to the size of one write. */
 export interface Slice {
+  /** The frames; undefined when the filter hides every event up to `cursor`. */
   block: Block | undefined
-  /** Everything up to this id has been dealt with. Not always an event's: ids can be missing at the end of a page. */
+  /**
+   * Every id up to this one is handled by the slice. It need not be an event's: ids can be missing at the end
+   * of a page.
+   */
   cursor: number
   /** The last event at or before `cursor`. */
   position: Position
 }
 
 /**
- * A stretch of the settled log: every event with `floor < id <= head` that will ever exist. What is cut from it is shared until
- * it changes.
+ * A range of the settled log: every event with `floor < id <= head` that will ever exist. Its slices are
+ * cached until the segment changes, and shared by all connections with the same cursor and filter.
  */
 export class Segment {
+  /** Identifies the current content of the segment in the keys of the cache. */
   #state: number
-  /** What was last asked for: most connections are at the same place, and a key would have to be put together for each. */
+  /**
+   * The last slice that was returned: most connections have the same cursor, and building a key for each
+   * would be slow.
+   */
   #latest: { cursor: number; filter: Filter; slice: Slice } | undefined
 
-  /** @param anchor the newest event at or before `floorId`, or the position that retention has deleted up to */
+  /**
+   * @param anchor the newest event at or before `floorId`, or the position up to which retention has deleted
+   * events
+   */
   constructor(
     readonly slices: Slices,
     protected anchor: Position,
@@ -40,13 +51,13 @@ export class Segment {
     return this.headId
   }
 
-  /** What was cut so far isn't due to anybody any more. */
+  /** Invalidates the cached slices. */
   protected changed(): void {
     this.#state = this.slices.nextState()
     this.#latest = undefined
   }
 
-  /** The events after `cursor`, oldest first. */
+  /** Iterates over the events after `cursor`, oldest first. */
   *after(cursor: number): Generator<Entry> {
     for (let i = this.#indexAfter(cursor); i < this.entries.length; i++) {
       const entry = this.entries[i]
@@ -54,12 +65,15 @@ export class Segment {
     }
   }
 
-  /** The last event at or before `cursor`, which must be within the segment. */
+  /** Returns the last event at or before `cursor`, which must be within the segment. */
   positionAt(cursor: number): Position {
     return this.#positionBefore(this.#indexAfter(cursor))
   }
 
-  /** What `filter` lets through after `cursor`, up to the bound of one write. `cursor` must be within the segment. */
+  /**
+   * Returns the events after `cursor` that `filter` matches, up to the size of one write. `cursor` must be
+   * within the segment.
+   */
   slice(cursor: number, filter: Filter): Slice {
     if (this.#latest?.cursor === cursor && this.#latest.filter === filter) return this.#latest.slice
     const key = `${this.#state} ${cursor} ${filter.key}`
@@ -74,7 +88,10 @@ export class Segment {
     return slice
   }
 
-  /** Ends between two blocks where it can: whoever came in amid a block goes on with whole ones, of which nothing is copied. */
+  /**
+   * Computes a slice. It ends on a block boundary where possible, so that a connection that started in the
+   * middle of a block gets whole blocks from then on, which are not copied.
+   */
   #cut(cursor: number, filter: Filter): Cut {
     const stretches: Stretch[] = []
     let last: Stretch | undefined
@@ -104,16 +121,18 @@ export class Segment {
     }
   }
 
-  /** A copy: an entry would keep its block in memory for whoever stands there. */
+  /** Returns the position before an index. It is a copy: the entry itself would keep its block in memory. */
   #positionBefore(index: number): Position {
     const { id, check } = this.entries[index - 1] ?? this.anchor
     return { id, check }
   }
 
+  /** Returns the block of the event `id`. */
   #blockOf(id: number): Block | undefined {
     return this.entries[this.#indexAfter(id - 1)]?.block
   }
 
+  /** Returns the index of the first entry after `cursor`, by binary search. */
   #indexAfter(cursor: number): number {
     let low = 0
     let high = this.entries.length
@@ -126,9 +145,12 @@ export class Segment {
   }
 }
 
-/** Frames that lie behind each other in a block, from that of the event `id` on. */
+/** Adjacent frames of a block, starting with that of the event `id`. */
 type Stretch = Pick<Entry, 'id' | 'block' | 'start' | 'end'>
 
+/**
+ * Returns the id of the first event if the frames are one whole block, otherwise a block with a copy of them.
+ */
 function dueOf(stretches: readonly Stretch[]): Cut['due'] {
   const [first, ...others] = stretches
   if (!first) return undefined

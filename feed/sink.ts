@@ -5,8 +5,8 @@ import type { Sink } from './connection.js'
 import { type Block, LAST_CHUNK } from './frame.js'
 
 /**
- * Compression would hold events back until its window fills, and a proxy's buffer would too. The connection ends with
- * the stream, so that a shutdown does not wait for the client to let go of it.
+ * Headers of every event stream. Compression and a proxy's buffer would delay events. The connection is
+ * closed with the stream, so that a shutdown does not wait for the client to close it.
  */
 export const STREAM_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -19,7 +19,10 @@ type Headers = Record<string, number | string | string[] | undefined>
 
 const CHUNKED = { 'transfer-encoding': 'chunked' }
 
-/** @throws {TypeError} for a name or a value that can't be one, such as two lines */
+/**
+ * Encodes the head of the response.
+ * @throws {TypeError} for an invalid header name or value, such as a value of two lines
+ */
 function encodeHead(headers: Headers): string {
   const lines = ['HTTP/1.1 200 OK', `date: ${new Date().toUTCString()}`]
   for (const [name, values] of Object.entries(headers)) {
@@ -33,23 +36,29 @@ function encodeHead(headers: Headers): string {
   return `${lines.join('\r\n')}\r\n\r\n`
 }
 
+/** Timeouts of a stream's socket. */
 export interface Patience {
-  /** How long a client may take to read what is left when the stream ends, before it is cut, in ms. */
+  /**
+   * How long the client may take to read what is left when the stream ends, before the socket is destroyed,
+   * in ms.
+   */
   endGraceMs: number
-  /** A socket that takes nothing of what it was given for this long belongs to nobody any more, in ms. */
+  /** How long a socket with unsent data may make no progress before it is destroyed, in ms. */
   stallMs: number
 }
 
+/** Callbacks for the events of a stream's socket. */
 export interface SinkEvents {
+  /** Called when a full socket has drained. */
   drained: () => void
-  /** The socket is closed; `stalled` when we cut it because it took nothing. */
+  /** Called once when the socket is closed; `stalled` if it was destroyed because it made no progress. */
   closed: (stalled: boolean) => void
 }
 
 /**
- * An event stream's response. Its blocks carry their own chunk coding and go straight to the socket: a fifth more
- * deliveries than through the response, which would code every block anew for every client (docs/decisions). So does its
- * head, of which the response would keep all it had sent.
+ * Writes an event stream to the socket of its response. Blocks are already encoded for chunked transfer and
+ * bypass the response, which would encode each block again for each client. The head bypasses it too, because
+ * the response would keep what it has sent in memory (docs/decisions/0005).
  */
 export class ResponseSink implements Sink {
   readonly #socket: Socket
@@ -63,30 +72,31 @@ export class ResponseSink implements Sink {
   }
 
   /**
-   * Sends the head of the response and takes its socket over.
-   * @param headers what else the response carries
+   * Takes the socket over from the response and sends the head.
+   * @param headers further headers of the response
+   * @throws {TypeError} for an invalid header
    */
   static async open(response: ServerResponse, headers: Headers, patience: Patience): Promise<ResponseSink> {
-    // A pipelined request has no socket until the answers before it are written.
+    // The response to a pipelined request has no socket until the responses before it are written.
     if (!response.socket) await once(response, 'socket')
     const { socket } = response
     if (!socket) throw new Error('the response has no socket')
-    // What bounds a request is no bound of a stream.
+    // The timeout of a request does not apply to a stream.
     socket.setTimeout(0)
     const chunked = response.req.httpVersion !== '1.0'
     socket.write(encodeHead({ ...headers, ...STREAM_HEADERS, ...(chunked && CHUNKED) }))
-    // Kept for a response that is still to be sent; ten thousand idle streams would keep them ten thousand times.
+    // The response would keep these headers in memory for as long as the stream is open.
     for (const name of response.getHeaderNames()) response.removeHeader(name)
     return new ResponseSink(socket, chunked, patience)
   }
 
-  /** Says what happens to the socket from now on. */
+  /** Calls `drained` and `closed` for the socket's events from now on. */
   watch(response: ServerResponse, { drained, closed }: SinkEvents): void {
     const socket = this.#socket
     let stalled = false
     socket.on('drain', drained)
-    // Fires when nothing at all has moved, also within one large write. It fires once until the next write reaches the socket,
-    // so whoever has anything left to take must be cut now or never.
+    // Fires when the socket has made no progress at all; progress within one large write counts. It fires
+    // only once before the next write, so a socket with unsent data must be destroyed now.
     response.on('timeout', () => {
       if (socket.writableLength === 0) return void socket.setTimeout(0)
       stalled = true
@@ -98,14 +108,14 @@ export class ResponseSink implements Sink {
 
   get isFull(): boolean {
     const socket = this.#socket
-    // Nearly all hold nothing, and the length alone tells it.
+    // Nearly every socket is empty, which its length alone shows.
     return socket.writableLength > 0 && socket.writableNeedDrain
   }
 
   write(block: Block): void {
     const socket = this.#socket
     socket.write(this.#chunked ? block.chunked : block.plain)
-    // Whoever has taken everything can't stall: no timer for him, and none to set anew with each of his events.
+    // An empty socket can't stall: it needs no timer, and no write to it has to restart one.
     if (socket.writableLength > 0 && socket.timeout !== this.#patience.stallMs) {
       socket.setTimeout(this.#patience.stallMs)
     }

@@ -2,25 +2,28 @@ import { LRUCache } from 'lru-cache'
 import type { Position } from '../schemas/events.js'
 import type { Block } from './frame.js'
 
-/** What all slices together may hold, in bytes; the largest event is a fraction of it. */
+/** Maximum total size of the cached slices, in bytes. The largest event is a fraction of it. */
 const CACHE_BYTES = 16 * 1024 * 1024
-/** What a slice without a copy costs, about, in bytes. */
+/** Approximate size of a slice that holds no copy, in bytes. */
 const OVERHEAD_BYTES = 128
 
-/** What was cut from a segment for a connection, and where it stands once that is written. */
+/** A cached slice of a segment. */
 export interface Cut {
   /**
-   * The events themselves, copied; undefined when a filter hides everything up to `cursor`. Or the id of an event whose block is
-   * due whole: that is the segment's, and what is kept here costs next to nothing and keeps no block that the segment has left.
+   * A copy of the events; undefined when the filter hides every event up to `cursor`; or the id of an event
+   * whose whole block is the slice. Storing the id costs next to nothing, and keeps no block in memory that
+   * the segment has dropped.
    */
   due: Block | undefined | number
+  /** Every id up to this one is handled by the slice. */
   cursor: number
+  /** The last event at or before `cursor`. */
   position: Position
 }
 
 /**
- * The slices of a history's segments, so that connections at the same place with the same filter are cut one slice.
- * Bounded: ten thousand clients can come back at ten thousand places, each of them with another filter.
+ * Caches the slices of a log's segments, shared by connections with the same cursor and filter. Bounded,
+ * because ten thousand clients can reconnect with ten thousand different cursors and filters.
  */
 export class Slices {
   readonly #cache = new LRUCache<string, Cut>({
@@ -30,7 +33,7 @@ export class Slices {
   })
   #states = 0
 
-  /** Names a state of a segment, for the keys of what is cut from it. */
+  /** Returns a new identifier for the content of a segment, for the keys of its slices. */
   nextState(): number {
     return ++this.#states
   }

@@ -1,49 +1,69 @@
 import type { LogPage, LoggedEvent, Position } from '../schemas/events.js'
 import { isSamePosition } from './cursor.js'
 
+/** Maximum number of events in one read. */
 const PAGE = 1000
-/** While somebody may still fill a hole, the log is looked at again after this long, doubling, in ms. */
+/**
+ * Delay before the log is read again while an event may still appear in a hole, in ms. Doubles from `first`
+ * up to `most`.
+ */
 const HOLE_DELAY_MS = { first: 2, most: 50 }
 
-/** The log as the tail needs it. */
+/** The event log, as the tail reads it. */
 export interface EventLog {
-  /** Events after `after`, in order of id, at most `limit` of them, with what stands at `after`: one statement, so one snapshot. */
+  /**
+   * Reads the events after `after` in order of id, at most `limit`, and the newest event at or before `after`
+   * (`anchor`). All of it must come from one snapshot.
+   */
   read(after: number, limit: number): Promise<LogPage>
-  /** The transactions that have drawn an id, or are about to, and have not ended. */
+  /** Returns the transactions that have drawn an event id, or may still draw one, and have not ended. */
   writers(): Promise<string[]>
 }
 
+/** Receives the log from the tail. */
 export interface TailListener {
-  /** The log begins anew for us, at `head`: at the start, in another history, or where retention overtook us. */
+  /**
+   * Called when the tail begins at `head`: at the start, after the log was replaced, and when retention has
+   * deleted events that the tail had not read yet. The next event comes after `head`.
+   */
   restarted(epoch: string, head: Position): void
-  /** These events come next, and nothing else will ever come up to the last of them. */
+  /**
+   * Called with the next events, in order of id. No other event with an id up to the last of them will ever
+   * appear.
+   */
   settled(events: LoggedEvent[]): void
 }
 
-/** Ids are missing below `upTo`; `writers` are those who may still fill them. */
+/** Missing ids below a visible event. */
 interface Hole {
+  /** The newest id that was visible when the hole was found. */
   upTo: number
+  /** The transactions that may still fill the hole. */
   writers: Set<string>
+  /** When the hole was found, by `performance.now`. */
   since: number
 }
 
 /**
- * Follows the log and hands its events on in the order of their ids, each once, none left out.
+ * Follows the log and passes its events to a listener: in order of id, each exactly once, none left out.
  *
- * Ids are drawn before the commit, so they become visible in another order. The tail therefore stops before a missing
- * id k until it knows what becomes of it. The proof that it may go on:
+ * Ids are drawn before the commit, so events become visible out of order. The tail therefore stops before a
+ * missing id k until it knows whether k will still appear. The proof that it may continue:
  *
- * 1. Whoever draws an id has locked the table before (`RowExclusiveLock`, taken by the insert whose default draws it)
- *    and keeps the lock until the transaction has ended; its rows are visible before the lock is released.
- * 2. The sequence has no cache, so k was drawn before any visible N > k. Its writer is thus, when a page has shown N,
- *    either among the holders of the lock *read after that page*, or has ended.
- * 3. A holder that is gone has ended. Once all of the holders of 2. are gone, a page read *after that* shows k, or k was
- *    rolled back and will never come. Sequences don't go back, so nobody else will draw it.
+ * 1. A transaction that draws an id has locked the table before (`RowExclusiveLock`, taken by the insert
+ *    whose default draws it) and holds the lock until it has ended. Its rows are visible before the lock is
+ *    released.
+ * 2. The sequence has no cache, so k was drawn before any visible N > k. When a page has shown N, the
+ *    transaction that drew k is therefore among the holders of the lock *read after that page*, or has ended.
+ * 3. A holder that no longer appears has ended. Once all holders of 2. have ended, a page read *after that*
+ *    shows k, or k was rolled back and will never appear. Sequences don't go back, so no other transaction
+ *    will draw k.
  *
- * Writers that come later are not waited for: they draw larger ids. Nothing here depends on time.
+ * Transactions that begin later need not be waited for: they draw larger ids. Nothing here depends on time.
  *
- * A log that is restored under us goes back, so every page begins at the last event that was handed on. Where that event is not
- * the one that stands there, the log is of another history (docs/decisions/0019).
+ * A restored backup can set the log back, so every read begins at the last event that was passed on. If the
+ * log holds another event there, the log was replaced, and the tail starts again at its end
+ * (docs/decisions/0019).
  */
 export class Tail {
   readonly #log: EventLog
@@ -53,9 +73,10 @@ export class Tail {
   #epoch = ''
   #head: Position = { id: 0, check: '' }
   #hole: Hole | undefined
-  /** Up to here whatever is missing in a page that is read from now on will never come. */
+  /** A missing id up to here that is absent from a page read from now on will never appear. */
   #finalUpTo = 0
 
+  /** Whether the log must be read, or read once more after the current read. */
   #wanted = false
   #running: Promise<boolean> | undefined
   #holeDelay = HOLE_DELAY_MS.first
@@ -68,7 +89,7 @@ export class Tail {
     this.#onError = onError
   }
 
-  /** For how long an event that is visible has been waiting for one before it, in ms. */
+  /** How long visible events have been held back by a hole, in ms; 0 without a hole. */
   get lagMs(): number {
     return this.#hole ? Math.round(performance.now() - this.#hole.since) : 0
   }
@@ -76,7 +97,8 @@ export class Tail {
   /** Finds the settled end of the log and begins there. Rejects when the log can't be read. */
   async start(): Promise<void> {
     const { epoch, anchor } = await this.#log.read(Number.MAX_SAFE_INTEGER, 0)
-    // Below the newest id somebody may not have committed yet: to begin at it would lose that event for ever.
+    // An id below the newest one may belong to a transaction that has not committed yet. The tail would miss
+    // its event for ever if it began at the newest id now.
     const before = new Set(await this.#log.writers())
     while (before.size > 0 && !this.#stopped) {
       await new Promise((resolve) => setTimeout(resolve, HOLE_DELAY_MS.first))
@@ -94,15 +116,16 @@ export class Tail {
   }
 
   /**
-   * Looks at the log, now or, if it is being looked at, once more after that. Never rejects, costs nothing to repeat.
-   * @returns whether the log could be read, when it has been
+   * Reads the log up to its settled end. A call during a read causes one more read after it. Never rejects;
+   * repeated calls are cheap.
+   * @returns whether the log could be read; resolves after the read
    */
   async look(): Promise<boolean> {
     this.#wanted = true
     return (this.#running ??= this.#run())
   }
 
-  /** Ends the tail; resolves when the last look is over. */
+  /** Stops the tail. Resolves when the current read has ended. */
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
@@ -131,7 +154,7 @@ export class Tail {
     this.#holeDelay = Math.min(this.#holeDelay * 2, HOLE_DELAY_MS.most)
   }
 
-  /** One page. Returns whether there is reason to read the next one at once. */
+  /** Reads one page. Returns whether the next page should be read at once. */
   async #advance(): Promise<boolean> {
     const { epoch, anchor, events, isCut } = await this.#log.read(this.#head.id, PAGE)
     if (epoch !== this.#epoch || !isSamePosition(anchor, this.#head)) {
@@ -152,7 +175,10 @@ export class Tail {
     return this.#isHoleFinal(events.at(-1)?.id ?? 0)
   }
 
-  /** How many of the page's events may leave: up to the first missing id that could still come. */
+  /**
+   * Returns how many of the page's events are settled: those before the first missing id that may still
+   * appear.
+   */
   #settledEnd(events: LoggedEvent[]): number {
     let expected = this.#head.id + 1
     for (const [index, { id }] of events.entries()) {
@@ -162,7 +188,10 @@ export class Tail {
     return events.length
   }
 
-  /** Asks who could still fill the hole; true when nobody can, so that the next page decides. */
+  /**
+   * Finds out whether a transaction may still fill the hole. Returns true if none may: the next page then
+   * either shows the missing events, or they will never appear.
+   */
   async #isHoleFinal(upTo: number): Promise<boolean> {
     const writers = await this.#log.writers()
     if (this.#hole) keepOnly(this.#hole.writers, writers)

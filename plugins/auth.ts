@@ -17,55 +17,66 @@ import {
   revokeSession,
 } from '../store/tokens.js'
 
-/** The cookie of earlier versions, taken back where a browser still has it. */
+/** The cookie of earlier versions. Deleted where a browser still has it. */
 const OLD_COOKIE = 'silo_session'
 
-/** How long a credential once looked up is believed without asking again, in ms: revoking takes this long to hold. */
+/** How long a credential is cached, in ms: a revocation takes up to this long to take effect. */
 const PRINCIPAL_TTL_MS = 2000
-/** How long the end of a session waits for the database, in ms. */
+/** Timeout of ending a session in the database, in ms. */
 const END_SESSION_MS = 2000
-/** How often the end of a session is tried again, in ms. */
+/** How often ending a session in the database is retried, in ms. */
 const RETRY_END_MS = 1000
-/** How often the use of one API token is noted, in ms. */
+/** How often the use of one API token is recorded, in ms. */
 const NOTE_USE_MS = 60_000
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
-    /** `jti` names the session's row in `tokens`; what the person may do is never in the token. */
+    /** `jti` is the id of the session's row in `tokens`. The JWT never holds what the user may do. */
     payload: { jti: string; exp: number }
   }
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks. Set by `requireRole`; reading it on a route without that throws. */
+    /** The authenticated user and token. Set by `requireRole`; throws on a route without it. */
     principal: Principal
   }
   interface FastifyReply {
-    /** Gives the browser this session as its cookie. Returns the same JWT, for those who send it themselves. */
+    /** Sets the session's cookie. Returns the same JWT, for clients that send it as a bearer token. */
     startSession(session: Principal): string
-    /** Takes the cookie back. The session itself ends in the database. */
+    /** Deletes the session's cookie. Does not end the session in the database. */
     endSession(): void
   }
   interface FastifyInstance {
-    /** The hook (for `onRequest`) that lets only people with at least this role in. */
+    /**
+     * Returns a hook (for `onRequest`) that requires at least this role. The hook throws `unauthenticated`,
+     * `forbidden`, or `cross_origin` for a write by cookie from another site's page.
+     */
     requireRole(role: Role): onRequestHookHandler
-    /** The hook (for `onRequest`) that refuses what another site's page sends. */
+    /** A hook (for `onRequest`) that refuses requests from another site's page. Throws `cross_origin`. */
     readonly requireSameOrigin: onRequestAsyncHookHandler
-    /** Who asks, if anybody: for routes that serve strangers too. Guards nothing. */
+    /**
+     * Returns the user and token of a request that is authenticated. For routes that also serve
+     * unauthenticated clients; guards nothing.
+     */
     findPrincipal(request: FastifyRequest): Promise<Principal | undefined>
-    /** The id of the session that the request's cookie names, whether or not it still holds. */
+    /** Returns the id of the session in the request's cookie, even if the session was ended. */
     sessionOfCookie(request: FastifyRequest): string | undefined
-    /** The id of the session that signs the request, by bearer or by cookie, whether or not it still holds. */
+    /**
+     * Returns the id of the session in the request's bearer token or cookie, even if the session was ended.
+     */
     sessionOf(request: FastifyRequest): string | undefined
     /**
-     * Ends a session here at once, and in the database as soon as that can be reached. Waits for the database a moment, and
-     * never fails.
+     * Ends a session on this instance at once, and in the database as soon as that can be reached. Waits up
+     * to 2 s for the database. Never rejects.
      */
     endSession(id: string): Promise<void>
-    /** To be called after any change of users or tokens, so that this instance sees it at once. */
+    /**
+     * Clears the cache of credentials. Must be called after every change of users or tokens, so that it takes
+     * effect on this instance at once.
+     */
     forgetPrincipals(): void
   }
 }
@@ -73,8 +84,9 @@ declare module 'fastify' {
 const sha256 = (text: string): string => digest('sha256', text)
 
 /**
- * The token of an `Authorization` that is ours: empty where the scheme is `Bearer` and what follows is no token. Undefined for no header
- * and for any other scheme, which is meant for a proxy in front: it decides nothing here.
+ * Returns the bearer token of the `Authorization` header; an empty string if the scheme is `Bearer` and no
+ * token follows. Undefined without the header, and for any other scheme, which is meant for a proxy and
+ * ignored here.
  */
 function bearerOf({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
   const [scheme = ''] = /^[\w!#$%&'*+.^`|~-]*/.exec(authorization) ?? []
@@ -87,7 +99,8 @@ function bearerOf({ headers: { authorization = '' } }: FastifyRequest): string |
 const isWrite = (request: FastifyRequest): boolean => !['GET', 'HEAD', 'OPTIONS'].includes(request.method)
 
 /**
- * Signs people in by bearer (a session's JWT or an API token) or by the session's cookie, and guards routes by role.
+ * Authenticates requests by bearer token (the JWT of a session, or an API token) or by the session's cookie,
+ * and guards routes by role.
  */
 export default fp(
   async (app) => {
@@ -112,12 +125,13 @@ export default fp(
     function forgetPrincipals(): void {
       principals = openPrincipals()
     }
-    /** Sessions that have ended while the database could not be told. */
+    /** Sessions that were ended here and not yet in the database. */
     const unended = new LRUCache<string, true>({ max: 10_000 })
     const noted = new LRUCache<string, true>({ max: 10_000, ttl: NOTE_USE_MS })
 
     async function lookUp(key: string, ask: (key: string) => Promise<Principal | undefined>) {
-      // A look-up that began before a change ends in the cache of before: nobody reads that any more.
+      // A lookup that began before a change stores its result in the cache of that time, which is no longer
+      // read.
       const cache = principals
       const known = cache.get(key)
       if (known && known.expires_at.getTime() > Date.now()) return known
@@ -139,7 +153,7 @@ export default fp(
       return id === undefined || unended.has(id) ? undefined : lookUp(id, askBySession)
     }
 
-    /** Costs the request nothing: it isn't waited for, and its failure is only logged. */
+    /** Records the use of a token. The request does not wait for it, and a failure is only logged. */
     function noteUseOf(token: Principal): void {
       if (app.mode.refusal || noted.has(token.token_id)) return
       noted.set(token.token_id, true)
@@ -158,7 +172,7 @@ export default fp(
     const cookieOf = (request: FastifyRequest): string | undefined =>
       request.headers.cookie === undefined ? undefined : request.cookies[app.site.cookieName(request)]
 
-    /** A bearer decides alone where one is sent; the cookie serves browsers, which send none. */
+    /** With a bearer token, the cookie is ignored. The cookie is for browsers, which send no bearer token. */
     async function findPrincipal(request: FastifyRequest): Promise<Principal | undefined> {
       const bearer = bearerOf(request)
       if (bearer === undefined) {
@@ -202,7 +216,10 @@ export default fp(
     }, RETRY_END_MS).unref()
     app.addHook('onClose', async () => clearInterval(retry))
 
-    /** Whether the browser says that another site's page made this request (Fetch Metadata, and Origin for the rest). */
+    /**
+     * Whether the request comes from another site's page, by Fetch Metadata, or by `Origin` for browsers
+     * without it.
+     */
     function isCrossOrigin(request: FastifyRequest): boolean {
       const { origin, 'sec-fetch-site': site } = request.headers
       if (site !== undefined) return site !== 'same-origin' && site !== 'none'
@@ -237,7 +254,10 @@ export default fp(
       secure: app.site.isSecure(request),
     })
 
-    /** Takes back the cookies that this browser may have by other names: of earlier versions, and of before TLS. */
+    /**
+     * Deletes cookies that this browser may have under other names: those of earlier versions, and those set
+     * without TLS.
+     */
     function clearOtherCookies(reply: FastifyReply): void {
       const { request } = reply
       const name = app.site.cookieName(request)

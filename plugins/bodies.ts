@@ -23,7 +23,7 @@ function readJson(bytes: Buffer): unknown {
   }
 }
 
-/** The charset that a content type names, in lower case and without quotes. */
+/** Returns the charset of a content type, in lower case and without quotes. */
 function charsetOf(contentType: string): string | undefined {
   const parameter = contentType
     .split(';')
@@ -33,10 +33,10 @@ function charsetOf(contentType: string): string | undefined {
   return parameter?.slice('charset='.length).replaceAll('"', '').trim()
 }
 
-/** The codings that are no more than the bytes themselves. */
+/** Codings that leave the bytes of a body unchanged. */
 const PLAIN_CODINGS = new Set(['', 'identity', 'chunked'])
 
-/** The first coding of a header that changes the bytes. */
+/** Returns the first coding of a header that changes the bytes of a body. */
 const codingOf = (header = ''): string | undefined =>
   header
     .split(',')
@@ -47,8 +47,8 @@ const refuse = (message: string): ApiError =>
   new ApiError('unsupported_media_type', { message, headers: { 'accept-encoding': 'identity' } })
 
 /**
- * Reads bodies: UTF-8 as it is, neither compressed nor in another encoding, so that nothing is stored that was not sent. JSON is
- * bounded in depth and values before anything is made of it.
+ * Parses request bodies. They must be UTF-8 and not compressed, so that nothing is stored that was not sent.
+ * The depth and the number of values of JSON are limited before it is parsed.
  */
 export default fp(
   async (app) => {
@@ -67,7 +67,7 @@ export default fp(
       'application/json',
       { parseAs: 'buffer' },
       async ({ routeOptions }: FastifyRequest, body: Buffer) =>
-        // Where no body is expected an empty one is none, also when it came in chunks: see empty-bodies.ts.
+        // On a route without a body, an empty one in chunks counts as none (see empty-bodies.ts).
         body.length === 0 && routeOptions.schema?.body === undefined ? undefined : readJson(body),
     )
   },

@@ -1,9 +1,9 @@
 import fp from 'fastify-plugin'
 
-/** What the answer to anything says of caches, unless its route says otherwise: a browser keeps no item after signing out. */
+/** The default `Cache-Control`: a browser must not keep items after its user has signed out. */
 export const CACHE_CONTROL = 'no-store'
 
-/** Sends `Cache-Control` with every answer. The files of the pages, which hold no data, and streams have their own. */
+/** Sends `Cache-Control` with every response. Static files, which hold no data, and streams set their own. */
 export default fp(
   async (app) => {
     app.addHook('onRequest', async (_request, reply) => {

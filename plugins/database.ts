@@ -8,16 +8,20 @@ import { type Pool, openPool } from '../store/pool.js'
 import { demandOwnConnections, quoteName } from '../store/preflight.js'
 import { DISK_PROBE_SETTINGS } from '../store/server.js'
 
+/** Connections for requests. */
 const REQUEST_SESSIONS = 10
+/** Connections for the feed and the background tasks. */
 const FEED_SESSIONS = 3
+/** Connections for authentication. */
 const ACCESS_SESSIONS = 2
+/** Connections for imports. */
 const IMPORT_SESSIONS = 3
-/** How many lists, searches and batches of an export are read at a time. */
+/** Connections for lists, searches and batches of an export: the number that run at a time. */
 export const LIST_SESSIONS = 4
 
 /**
- * After this the server itself ends a statement: longer than any request waits, for statements whose cancellation was lost and for
- * those of a process that is gone.
+ * Timeout after which the server ends a statement. Longer than any request waits: for statements whose
+ * cancellation was lost, and those of a process that has ended.
  */
 const STATEMENT_TIMEOUT = '60s'
 /** The same for imports, which may take ten minutes. */
@@ -25,26 +29,37 @@ const IMPORT_STATEMENT_TIMEOUT = '11min'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The pool that requests share. */
+    /** The connection pool of requests. */
     readonly db: Pool
-    /** The few sessions of the tail, the replay and the pulse: a queue of requests never delays an event. */
+    /**
+     * The connections of the tail, of replays and of background tasks: queued requests never delay an event.
+     */
     readonly feedDb: Sql
-    /** The few sessions of sign-ins and of looking up credentials: a queue of requests keeps nobody out. */
+    /** The connections for reading credentials and signing in: queued requests never block authentication. */
     readonly accessDb: Sql
-    /** The sessions of imports, each of which takes one for as long as its rows are written. */
+    /** The connections of imports. An import holds one while its rows are written. */
     readonly importDb: Sql
-    /** The sessions of lists, which `runList` hands out. */
+    /** The connections of lists, which `runList` leases. */
     readonly listDb: Leases
     /** The one connection of the pulse. */
     readonly pulseDb: Sql
-    /** Asks the hosts, by new connections, whether one takes writes, and selects it; `isOther` tells that it is not the one that was used. */
+    /**
+     * Tries the hosts with new connections and selects one. Returns whether it accepts writes, and whether it
+     * is another one than before (`isOther`).
+     */
     selectHost(): Promise<{ writable: boolean; isOther: boolean }>
-    /** Drops every connection at once and opens others, to another host where there is one: what hangs on a dead server fails now, or after `graceSeconds`. */
+    /**
+     * Replaces all connections. Queries on the old ones fail after `graceSeconds`. Without a grace period,
+     * which is the default, they fail at once, and a host is selected again if there are several.
+     */
     renewDatabase(graceSeconds?: number): void
   }
 }
 
-/** Brings the schema up to date, and gives back its name. */
+/**
+ * Checks the database and migrates the schema. Returns the schema's name.
+ * @throws {StartError} if the database can't be used, or is behind a pooler in transaction mode
+ */
 async function prepare(hosts: Hosts): Promise<string> {
   const [sql, other] = [connect(hosts, 1), connect(hosts, 1)]
   try {
@@ -56,13 +71,13 @@ async function prepare(hosts: Hosts): Promise<string> {
   }
 }
 
-/** Decorates the `db` pool, brings the schema up to date, and ends the sessions after the last request. */
+/** Decorates the connection pools, migrates the schema, and closes the connections after the last request. */
 export default fp(
   async (app) => {
     const hosts = openHosts(app.config.DATABASE_URL)
     await hosts.select()
     const schema = await prepare(hosts)
-    // One schema, and last the connection's own temporary tables, which would otherwise be found before all.
+    // pg_temp comes last: without it, PostgreSQL would search temporary tables before the schema.
     const settings = {
       search_path: `${quoteName(schema)}, pg_temp`,
       statement_timeout: STATEMENT_TIMEOUT,

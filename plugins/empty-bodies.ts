@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 
 /**
- * Lets a request without a body carry a `Content-Type` where the route takes no body: many clients send it with every DELETE.
- * Where a body is expected, an empty one is still refused.
+ * Accepts a request without a body but with a `Content-Type` on a route that takes no body: many clients send
+ * the header with every DELETE. Where a body is expected, an empty one is still refused.
  */
 export default fp(
   async (app) => {
@@ -12,7 +12,7 @@ export default fp(
         headers['transfer-encoding'] === undefined && (length === undefined || Number(length) === 0)
       if (!isEmpty || routeOptions.schema?.body !== undefined) return
       delete headers['content-type']
-      // Fastify knows an empty body by "0" alone, not by "00".
+      // Fastify recognizes an empty body by a length of "0" alone, not "00".
       delete headers['content-length']
     })
   },

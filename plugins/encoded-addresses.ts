@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 import { findEncodingFault } from '../lib/encoded-address.js'
 
-/** Refuses an address that is not text: Fastify would take a "%" that begins no character for itself. */
+/** Refuses a URL that is not percent-encoded text: Fastify would take an invalid "%" literally. */
 export default fp(
   async (app) => {
     app.addHook('onRequest', (request, _reply, done) => {

@@ -9,7 +9,7 @@ import { rightError } from '../store/author.js'
 import { isTlsAlert } from '../store/tls.js'
 import { LINGER_MS } from './unread-bodies.js'
 
-/** Fastify's own errors that are the client's, and what the API calls them. */
+/** Fastify's errors that the client causes, and their error codes in the API. */
 const FASTIFY_ERRORS: Record<string, ErrorCode> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'invalid_json',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_json',
@@ -17,7 +17,7 @@ const FASTIFY_ERRORS: Record<string, ErrorCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
 }
 
-/** What the driver, the socket or the server says when there is no database to talk to, or no longer. */
+/** Error codes of the driver, the socket and the server that mean that the database can't be reached. */
 const UNAVAILABLE = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_DESTROYED',
@@ -33,18 +33,18 @@ const UNAVAILABLE = new Set([
   'EPIPE',
   'ETIMEDOUT',
   'NO_ANSWER',
-  // The selection of a host (store/hosts.ts, store/socket.ts, store/startup.ts).
+  // While a host is selected (store/hosts.ts, store/socket.ts, store/startup.ts).
   'AUTH_METHOD_REFUSED',
   'CERTIFICATE_REFUSED',
   'NO_HOST',
   'TLS_FAILED',
   'TLS_REFUSED',
-  '08000', // connection_exception, and its kind: poolers say so when they can't reach their server
+  '08000', // connection_exception and its subclasses: sent by poolers that can't reach their server
   '08003',
   '08006',
   '08P01',
   '25P03', // idle_in_transaction_session_timeout
-  '28000', // invalid_authorization_specification: the rules or the password have changed while we run
+  '28000', // invalid_authorization_specification: pg_hba.conf or the password has changed since the start
   '28P01',
   '3D000', // invalid_catalog_name
   '53300', // too_many_connections
@@ -55,7 +55,7 @@ const UNAVAILABLE = new Set([
   '57P05', // idle_session_timeout
 ])
 
-/** What the server says to a statement that it can't run at the moment, though nothing is wrong with it. */
+/** SQLSTATEs of statements that are correct but can't run at the moment. */
 export const SQLSTATE = {
   readOnly: '25006',
   inRecovery: '55000',
@@ -64,13 +64,16 @@ export const SQLSTATE = {
   deadlock: '40P01',
 } as const
 
+/** Whether an error was sent by PostgreSQL with one of these SQLSTATEs. */
 export const hasSqlState = (error: unknown, ...states: string[]): boolean =>
   error instanceof postgres.PostgresError && states.includes(error.code)
 
-/** What the server says to a write that has waited for a lock for as long as it may (store/author.ts). */
+/** SQLSTATE of a write that has waited for a lock for longer than its `lock_timeout` (store/author.ts). */
 const LOCK_NOT_AVAILABLE = '55P03'
 
-/** Whether an error of a query says that the database is away, rather than that the query is wrong. */
+/**
+ * Whether the error of a query means that the database can't be reached, rather than that the query is wrong.
+ */
 export function isUnavailable(error: unknown): boolean {
   if (isTlsAlert(error)) return true
   return error instanceof Error && 'code' in error && UNAVAILABLE.has(String(error.code))
@@ -108,20 +111,22 @@ function toApiError(error: FastifyError | ApiError | Error): ApiError {
   return new ApiError('internal')
 }
 
-/** What the HTTP parser gives up on, before there is a request; anything else it refuses is not valid. */
+/** Errors of the HTTP parser, which occur before there is a request. Any other one is an invalid request. */
 const PARSER_ERRORS: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
 /**
- * Makes Fastify's `clientErrorHandler`, which answers what never became a request in the one error form, and hangs up.
- * @param headers of every such response
+ * Creates Fastify's `clientErrorHandler`: responds to HTTP parse errors, for which there is no request
+ * object, with an error body of the API, and closes the connection.
+ * @param headers the headers of every such response
  */
 export const parserErrorResponder =
   (headers: Record<string, string>) =>
   (error: NodeJS.ErrnoException, socket: Socket): void => {
-    // Answered: what still comes, and is refused once more, is lost. See unread-bodies.ts.
+    // A response was sent already. The parser also fails on the bytes that follow, which are ignored (see
+    // unread-bodies.ts).
     if (socket.writableEnded) return
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
     const cut = setTimeout(() => socket.destroy(), LINGER_MS).unref()
@@ -140,13 +145,17 @@ export const parserErrorResponder =
     )
   }
 
-/** What is wrong with an address that leads to no route. */
+/** Messages for a URL that leads to no route. */
 const ADDRESS_ERRORS: Record<string, string> = {
   FST_ERR_BAD_URL: 'holds a "%" that begins no valid character',
   FST_ERR_MAX_PARAM_LENGTH: 'has a part that is too long',
 }
 
-/** Makes Fastify's `frameworkErrors`, which answers an address that the router can't read; that passes no hook. */
+/**
+ * Creates Fastify's `frameworkErrors`: responds to URLs that the router can't parse. Such a response bypasses
+ * the hooks.
+ * @param headers the headers of every such response
+ */
 export const routerErrorResponder =
   (headers: Record<string, string>) =>
   (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void => {
@@ -156,7 +165,9 @@ export const routerErrorResponder =
     reply.code(answer.statusCode).headers(headers).send(answer.body)
   }
 
-/** Turns whatever is thrown into the one error form, which every route is declared to answer, and logs what is our fault. */
+/**
+ * Converts every error to the API's error body, declares that body for every route, and logs internal errors.
+ */
 export default fp(
   async (app) => {
     app.addHook('onRoute', (route) => {
@@ -166,7 +177,8 @@ export default fp(
     app.setErrorHandler((error: Error, request: FastifyRequest, reply: FastifyReply) => {
       const answer = toApiError(error)
       if (answer.code === 'internal') request.log.error({ err: error }, 'request failed')
-      // Fastify would close at once after a body that it refuses: unread-bodies.ts has more patience.
+      // Fastify closes the connection after a body that it refuses. Keep it open: unread-bodies.ts drains the
+      // body first.
       const isFastifys = reply.hasHeader('connection') && !reply.raw.hasHeader('connection')
       if (isFastifys && reply.raw.shouldKeepAlive) reply.header('connection', 'keep-alive')
       return reply
@@ -175,17 +187,19 @@ export default fp(
           ...(answer.statusCode === 503 && { 'retry-after': '2' }),
           ...answer.options.headers,
           ...(answer.code === 'internal' && { 'request-id': request.id }),
-          // The same for every 401 (RFC 6750, section 3): what was wrong with a token helps only who tries them.
+          // The same for every 401 (RFC 6750, section 3): what is wrong with a token would only help an
+          // attacker.
           ...(answer.statusCode === 401 && { 'www-authenticate': 'Bearer realm="silo"' }),
         })
         .type('application/json; charset=utf-8')
         .send(answer.body)
     })
-    // Set before there are hooks, or they would not run for it.
+    // Must be set before hooks are added, or they would not run for it.
     app.setNotFoundHandler(() => {
       throw new ApiError('not_found')
     })
-    // Node would answer 417, in no form; an expectation that is not known may be passed over (RFC 9110, section 10.1.1).
+    // Node would respond with 417 and no body. An unknown expectation may be ignored (RFC 9110, section
+    // 10.1.1).
     app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   },
   { name: 'errors' },

@@ -4,20 +4,20 @@ import { containsAddress } from '../lib/address.js'
 import { type Route, findRoute, outermost } from '../lib/forwarded.js'
 import { splitTarget } from '../lib/site.js'
 
-/** The least time between two warnings about an untrusted proxy, in ms. */
+/** Minimum interval between two warnings about an untrusted proxy, in ms. */
 const WARN_EVERY_MS = 600_000
 
 const FORWARDED_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto']
 
-/** The header as one list: Node joins repeated lines of it. */
+/** Returns a header as one list; a header that Node returns as several lines is joined. */
 function listOf({ headers }: FastifyRequest, name: string): string | undefined {
   const value = headers[name]
   return Array.isArray(value) ? value.join() : value
 }
 
 /**
- * Reads the `X-Forwarded-…` headers of the proxies in `TRUST_PROXY`. Replaces Fastify's own `request.ip`, `ips`, `host` and
- * `protocol`, which take an address as it is written (its `trustProxy` must be off).
+ * Reads the `X-Forwarded-…` headers of the proxies in `TRUST_PROXY`. Replaces Fastify's `request.ip`, `ips`,
+ * `host` and `protocol`, which use addresses as they are written; Fastify's `trustProxy` must be off.
  */
 export default fp(
   async (app) => {
@@ -27,7 +27,7 @@ export default fp(
     const forwarded = (request: FastifyRequest, name: string): string | undefined =>
       listOf(request, name) === undefined ? undefined : outermost(listOf(request, name), routeOf(request))
 
-    // The client's address, canonical: may be the key of a limit as it is.
+    // The client's address in canonical form, so that it can be the key of a limit.
     app.decorateRequest('ip', {
       getter(this: FastifyRequest) {
         return routeOf(this).client
@@ -40,7 +40,7 @@ export default fp(
     })
     app.decorateRequest('host', {
       getter(this: FastifyRequest) {
-        // Of a target in absolute form, the Host is ignored (RFC 9112, section 3.2.2).
+        // With a target in absolute form, `Host` is ignored (RFC 9112, section 3.2.2).
         const authority = this.originalUrl.startsWith('/')
           ? undefined
           : splitTarget(this.originalUrl)?.authority

@@ -2,24 +2,24 @@ import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 
-/** How long a route may take to answer, from the head of its request on, unless it says so itself, in ms. */
+/** Default timeout of a request, from its headers to the response, in ms. */
 const DEFAULT_MS = 15_000
-/** How often it is looked who has waited too long, in ms. */
+/** How often pending requests are checked, in ms. */
 const LOOK_MS = 500
-/** Who takes nothing of an answer for this long is cut, in ms. */
+/** How long a client may read nothing of a response before its socket is destroyed, in ms. */
 const STALL_MS = 60_000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** How long the route may take to answer, in ms. */
+    /** Timeout of the route's requests, in ms. */
     timeoutMs?: number
   }
   interface FastifyRequest {
-    /** It was answered for want of time; its handler may still be at work. */
+    /** Whether an error was sent because the request timed out; its handler may still be running. */
     isGivenUp: boolean
-    /** By when it must be answered, by `performance.now`. */
+    /** When the request times out, by `performance.now`. */
     due: number
-    /** Its place among those that wait for an answer; below 0 when it has none. */
+    /** Index in the list of pending requests; -1 when it is not in the list. */
     place: number
   }
 }
@@ -33,13 +33,17 @@ function giveUp(reply: FastifyReply): void {
 }
 
 /**
- * Answers whoever has waited too long, for a session of the database or for a body that does not come, and cuts off whoever
- * does not take the answer. One timer looks after all: Fastify's `handlerTimeout` makes a timer and an `AbortController` for each
- * request, 3 to 5 % of the time of a request, and its `connectionTimeout` a timer for each socket (docs/decisions/0011).
+ * Ends requests that time out: with `overloaded` if they wait for a database connection, with
+ * `request_timeout` if their body does not arrive. Destroys the sockets of clients that don't read their
+ * response.
+ *
+ * One timer checks all requests. Fastify's `handlerTimeout` creates a timer and an `AbortController` for each
+ * request, and its `connectionTimeout` a timer for each socket (docs/decisions/0011).
  */
 export default fp(
   async (app) => {
-    // No map: a request that is put into one and taken out again outlives its answer in V8, and is copied twice by its collector.
+    // An array, not a Map: a hash table of V8 keeps deleted entries reachable until the next full garbage
+    // collection (docs/decisions/0011).
     const waiting: FastifyReply[] = []
 
     function leave(reply: FastifyReply): void {
@@ -67,10 +71,11 @@ export default fp(
     const timer = setInterval(() => {
       const now = performance.now()
       for (const reply of [...waiting]) {
-        // A stream has taken its reply over, and has as much time as it likes.
+        // A stream has hijacked its reply and has no timeout.
         if (!reply.sent && reply.request.due > now) continue
         leave(reply)
-        // A socket that has had a timer once has it moved by every write, so only who is slow to take an answer is given one.
+        // Every write restarts the timer of a socket that has had one, so only the sockets of slow clients
+        // get one.
         if (reply.raw.writableEnded) reply.raw.setTimeout(STALL_MS)
         else giveUp(reply)
       }

@@ -4,28 +4,28 @@ import type { Sql } from '../store/connect.js'
 import { notifyLooks } from '../store/events.js'
 import { type Others, reportWatchers } from '../store/instances.js'
 
-/** How often an instance tells the others how many watch here, and sees to it that it hears them, in ms. */
+/** How often an instance reports its number of open streams and checks that it is still listening, in ms. */
 const REPORT_MS = 2000
-/** An instance that has not reported for this long is gone, in seconds. */
+/** An instance that has not reported for this long counts as gone, in s. */
 const TTL_S = 10
-/** An instance that was heard is among those that have reported by then, in ms. */
+/** How long after a notification another instance is assumed to exist even if it has not reported, in ms. */
 const NEWCOMER_MS = 10_000
 
-/** What an instance does for the others. */
+/** The callbacks of this instance. */
 export interface Participant {
-  /** Says how many watch here. */
+  /** Returns the number of open streams on this instance. */
   watchers(): number
-  /** Something may have been committed elsewhere. */
+  /** Called when another instance may have committed events. */
   look(): void
 }
 
-/** The instances on this database, and what they tell each other through it. */
+/** The instances on this database, and the notifications between them. */
 export interface Instances {
-  /** The others, as they were a few seconds ago; undefined as long as nobody has looked. */
+  /** The other instances, as of the last report; undefined before the first one. */
   readonly others: Others | undefined
-  /** Makes this instance one of them. Resolves when it hears the others, or has tried to. */
+  /** Registers this instance. Resolves once it listens to the others, or the attempt to listen has failed. */
   join(participant: Participant): Promise<void>
-  /** Makes the others look, where there are any. */
+  /** Notifies the other instances, if there are any, to read the log. */
   announce(): void
 }
 
@@ -35,14 +35,15 @@ declare module 'fastify' {
   }
 }
 
-/** Decorates `instances`. */
+/** Decorates `instances`: reports this instance in the database, and notifies the others through it. */
 export default fp(
   async (app) => {
     const { mode } = app
-    /** Names this instance among the others, anew at each start. */
+    /** Identifies this instance; different at each start. */
     const id = randomUUID()
 
-    // One notification at a time, and one more for all that was committed meanwhile: NOTIFY locks the whole database.
+    // One notification at a time; all commits meanwhile share the next one. NOTIFY takes a lock on the whole
+    // database.
     let notifying = false
     let notifyAgain = false
     async function notify(): Promise<void> {
@@ -61,9 +62,12 @@ export default fp(
       }
     }
 
-    /** When another instance was last heard, by `performance.now`. */
+    /** When the last notification of another instance was received, by `performance.now`. */
     let lastHeard = -Infinity
-    /** The pool by which this instance listens: another one takes its place when the database was lost or has changed. */
+    /**
+     * The pool through which this instance listens. The pool is replaced when the database was unreachable or
+     * has changed.
+     */
     let listeningBy: Sql | undefined
     const mayListen = () => !mode.databaseLost && mode.refusal !== 'standby' && listeningBy !== app.feedDb
     async function listen(participant: Participant): Promise<void> {
@@ -71,14 +75,14 @@ export default fp(
       listeningBy = by
       try {
         const hear = (speaker: string) => {
-          // For what it says itself it has looked before.
+          // A notification of this instance, which has read the log already.
           if (speaker === id) return
-          // The database's own clients have no name.
+          // Notifications sent by the trigger, for writes in SQL, carry no instance id.
           if (speaker !== '') lastHeard = performance.now()
           participant.look()
         }
         const greet = () => {
-          // What was notified while the session was down is not repeated.
+          // Notifications that were sent while the connection was down are not repeated.
           participant.look()
           void notify()
         }
@@ -116,7 +120,7 @@ export default fp(
         timer = setInterval(() => {
           if (mode.databaseLost) return
           if (mayListen()) void listen(participant)
-          // To report is to write.
+          // A report is a write.
           if (mode.refusal) return
           reporting ??= report(participant).finally(() => {
             reporting = undefined

@@ -6,27 +6,31 @@ import { ApiError } from '../errors.js'
 import type { Sql } from '../store/connect.js'
 import { LIST_SESSIONS } from './database.js'
 
-/** How many of them one user has at a time. */
+/** How many lists of one user run at a time. */
 const LISTS_PER_USER = 2
 /** How many lists of one user may wait. */
 const MAX_WAITING_PER_USER = 50
-/** How long a list waits for its turn, in ms. */
+/** How long a list may wait for a connection, in ms. */
 const TURN_TIMEOUT_MS = 8000
-/** How long the database may take for a list, in ms. */
+/** Default timeout of the query of a list, in ms. */
 const LIST_TIMEOUT_MS = 5000
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Runs a query whose work depends on what was asked for, on a database connection of its own: in turn with the lists of other
-     * users, for a limited time, and canceled when the client disconnects.
-     * @throws {ApiError} overloaded when it takes too long, or too many lists of the user wait
+     * Runs a query whose cost depends on the request, on a database connection of its own. It takes turns
+     * with the lists of other users, and is canceled after a timeout and when the client disconnects.
+     * @throws {ApiError} `overloaded` when the wait or the query times out, or too many lists of the user
+     * wait
      */
     runList<T>(request: FastifyRequest, work: (sql: Sql) => Promise<T>, timeoutMs?: number): Promise<T>
   }
 }
 
-/** Decorates `runList`: lists, searches and exports share a few connections, of which one user takes a part. */
+/**
+ * Decorates `runList`: lists, searches and exports share a few connections, of which one user can hold only
+ * some.
+ */
 export default fp(
   async (app) => {
     const queue = new FairQueue({

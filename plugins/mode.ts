@@ -7,27 +7,33 @@ import { adoptLog } from '../store/events.js'
 import { probeDisk, readState } from '../store/server.js'
 import { SQLSTATE, hasSqlState } from './errors.js'
 
-/** How often an instance asks the database for its mode, and so notices that the database is gone, in ms. */
+/**
+ * Pause between two pulses, in ms. A pulse reads the mode from the database and finds out whether it can be
+ * reached.
+ */
 const PULSE_MS = 500
-/** A pulse without an answer for this long means the database can't be reached, in ms. */
+/** Timeout of a pulse, in ms. After it, the database counts as unreachable. */
 const PULSE_DEADLINE_MS = 1000
 
-/** How long the adoption of a log may take, which counts its events, in ms. */
+/** Timeout of the adoption of a log, which counts its events, in ms. */
 const ADOPTION_TIMEOUT_MS = 60_000
 
-/** For how long requests may go on by connections that are replaced because the database's state has changed, in s. */
+/**
+ * How long requests may continue on connections that are replaced because the state of the database has
+ * changed, in s.
+ */
 const RENEW_GRACE_S = 5
 
 type Listener = (mode: Mode) => void
 
-/** Why the database takes no writes. */
+/** Why the database accepts no writes. */
 export type WriteRefusal = 'standby' | 'read-only' | 'disk-full'
 
-/** What a pulse found out. */
+/** The result of a pulse. */
 interface Finding {
   stored: StoredMode
   refusal: WriteRefusal | undefined
-  /** The event log is to be adopted. */
+  /** Whether the event log must be adopted (`adoptLog`) before it can be read. */
   forked: boolean
 }
 
@@ -37,7 +43,9 @@ const REFUSAL_MESSAGES: Record<WriteRefusal, string> = {
   'disk-full': "The database's disk is full.",
 }
 
-/** What the server can do at the moment. The gravest of its reasons decides: draining, degraded, read-only. */
+/**
+ * The current mode of the server. The most severe condition wins: draining, then degraded, then read-only.
+ */
 class ServerMode {
   #stored: StoredMode = 'normal'
   #databaseLost = false
@@ -53,7 +61,10 @@ class ServerMode {
     return this.readOnlyHere || this.#refusal ? 'read-only' : this.#stored
   }
 
-  /** Why the database takes no writes, as long as it doesn't: nothing is to be written, not even behind the scenes. */
+  /**
+   * Why the database accepts no writes; undefined while it does. While it is set, background tasks must not
+   * write either.
+   */
   get refusal(): WriteRefusal | undefined {
     return this.#refusal
   }
@@ -72,7 +83,7 @@ class ServerMode {
     if (this.current !== before) for (const listener of this.#listeners) listener(this.current)
   }
 
-  /** The database answered, with the mode that is stored there, and whether it takes writes. */
+  /** Called when a pulse has succeeded, with the stored mode and why the database accepts no writes. */
   found(stored: StoredMode, refusal: WriteRefusal | undefined): void {
     this.#change(() => {
       this.#databaseLost = false
@@ -81,12 +92,14 @@ class ServerMode {
     })
   }
 
+  /** Called when a pulse has failed. */
   lost(): void {
     this.#change(() => {
       this.#databaseLost = true
     })
   }
 
+  /** Called when the shutdown begins. */
   drain(): void {
     this.#change(() => {
       this.#draining = true
@@ -97,20 +110,32 @@ class ServerMode {
 declare module 'fastify' {
   interface FastifyInstance {
     readonly mode: ServerMode
-    /** Asks the database for its mode, in a second at most, or joins the question that is under way. */
+    /**
+     * Reads the mode from the database and updates `mode`, or joins the pulse that is in flight. Takes up to
+     * a second, or a minute if a log is adopted. Never rejects.
+     */
     pulse(): Promise<void>
-    /** A hook for routes that write items: refuses them while the server is read-only. */
+    /** A hook for routes that write items. Throws `server_read_only` while the server is read-only. */
     readonly requireWritable: () => Promise<void>
-    /** A hook for routes that write something else, which an admin's read-only mode doesn't keep them from. */
+    /**
+     * A hook for other writes, which an admin's read-only mode allows. Throws `server_read_only` while the
+     * database accepts no writes.
+     */
     readonly requireWritableDatabase: () => Promise<void>
   }
   interface FastifyContextConfig {
-    /** The route answers without the database, so also while it is lost. */
+    /**
+     * Whether the route works without the database. Its requests are not refused while the database is
+     * unreachable.
+     */
     withoutDatabase?: boolean
   }
 }
 
-/** Decorates `mode`: kept current by a pulse to the database, and holding requests off while that is lost. */
+/**
+ * Decorates `mode`, which a pulse to the database updates, and refuses requests while the database is
+ * unreachable.
+ */
 export default fp(
   async (app) => {
     const mode = new ServerMode(app.config.READ_ONLY)
@@ -119,7 +144,7 @@ export default fp(
     let pulsing = true
     const stopped = new AbortController()
 
-    /** Adopts a log whose server was promoted or recovered: it can't be read before. */
+    /** Adopts the log after its server was promoted or recovered. It can't be read before that. */
     async function adopt(): Promise<void> {
       app.log.warn('the database server was promoted or recovered: the event log is adopted')
       await within(ADOPTION_TIMEOUT_MS, adoptLog(app.feedDb))
@@ -137,12 +162,13 @@ export default fp(
       return { ...finding, refusal: (await isFull) ? 'disk-full' : undefined }
     }
 
-    /**
-     * Tries a new connection where an open one says that the database takes no writes: a database's defaults hold for connections
-     * that begin later, and of several servers another one may take writes by now. Where the new one takes writes, or the pulse's
-     * does, some that are open are out of date, and all are replaced.
-     */
     let rechecking: Promise<void> | undefined
+    /**
+     * Opens a new connection after an open one has reported that the database accepts no writes. Default
+     * settings of a database apply only to connections that are opened later, and of several hosts another
+     * one may accept writes by now. If another host is selected, or either connection accepts writes, some
+     * open connections are out of date, and all are replaced.
+     */
     async function recheck(): Promise<void> {
       const pulseSaysWritable = mode.refusal === undefined
       const { writable, isOther } = await app.selectHost()
@@ -171,7 +197,7 @@ export default fp(
         if (!pulsing) return
         if (!mode.databaseLost) app.log.error({ err }, 'the database is lost')
         mode.lost()
-        // Not only the pulse hangs or has failed: whatever waits for the same server must be answered now too.
+        // Other queries to the same server hang too. Replacing the connections makes them fail now.
         app.renewDatabase()
       }
     }
@@ -220,7 +246,7 @@ export default fp(
     app.decorate('requireWritableDatabase', async () => {
       if (mode.refusal) throw readOnlyError()
     })
-    // A connection that is newer than the pulse's may know what that doesn't.
+    // A connection that was opened after the pulse's may have other settings.
     app.addHook('onError', async (_request, _reply, error) => {
       if (hasSqlState(error, SQLSTATE.readOnly) && !mode.refusal) recheckSoon()
     })

@@ -4,7 +4,7 @@ import { curlOf } from '../formats/curl.js'
 
 const Media = Type.Object({ example: Type.Optional(Type.Unknown()) })
 
-/** What an example needs of an operation. */
+/** The part of an operation that its example is made from. */
 const Operation = Type.Object({
   description: Type.Optional(Type.String()),
   security: Type.Optional(Type.Array(Type.Unknown())),
@@ -49,7 +49,7 @@ function exampleOf(
     url: `${origin}${inPath}${query && `?${query}`}`,
     headers: [
       ...(security?.length === 0 ? [] : ['Authorization: Bearer $SILO_TOKEN']),
-      // A stream would not end by itself.
+      // A page, because a stream would not end by itself.
       ...(path === '/api/events' ? ['Accept: application/json'] : []),
       ...(type === undefined ? [] : [`Content-Type: ${type}`]),
     ],
@@ -57,7 +57,7 @@ function exampleOf(
   })
 }
 
-/** The API's document with an example for a shell in every operation, for whoever reached it at this address. */
+/** Returns a copy of the OpenAPI document with a curl example in every operation, for the given origin. */
 export function addCurl(document: object, origin: string): Static<typeof Document> {
   const whole: unknown = structuredClone(document)
   Value.Assert(Document, whole)

@@ -11,7 +11,7 @@ import { addCurl } from './openapi-curl.js'
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** What the route itself can refuse with, beside what every route like it can. For the API's description. */
+    /** Errors of this route, beside those of every route of its kind. For the API's documentation only. */
     errors?: readonly ErrorCode[]
   }
 }
@@ -49,14 +49,17 @@ const TAGS = [
 const JSON_TYPE = 'application/json; charset=utf-8'
 const Document = Type.Object({ openapi: Type.String() }, { additionalProperties: true })
 
-/** As a client sees it: what has a default may be left out. */
+/** Returns a schema as a client sees it: a field with a default is optional. */
 function asSent(schema: unknown): unknown {
   if (!KindGuard.IsObject(schema)) return schema
   const isNeeded = (name: string) => schema.properties[name]?.default === undefined
   return { ...schema, required: schema.required?.filter(isNeeded) ?? [] }
 }
 
-/** Names an operation after its method and its path. Not with underscores: Swagger UI warns of them in an address. */
+/**
+ * Returns an operation id made of the method and the path. Without underscores: Swagger UI warns about them
+ * in a URL.
+ */
 const operationIdOf = (methods: string[], url: string): string =>
   [...methods, ...(url.match(/[a-z]+/gi) ?? [])].join('-').toLowerCase()
 
@@ -69,7 +72,7 @@ interface Route {
 
 const isJson = (body: unknown): boolean => typeof body === 'object' && body !== null && !('content' in body)
 
-/** Everything that a route can refuse with. */
+/** Returns every error code that a route can respond with. */
 function errorsOf({ schema, methods, usesDatabase, anyHost }: Route): ErrorCode[] {
   const { errors = [], body, security } = schema
   const isGuarded = security?.length !== 0
@@ -78,7 +81,7 @@ function errorsOf({ schema, methods, usesDatabase, anyHost }: Route): ErrorCode[
     [true, ...errors],
     [true, 'invalid_request'],
     [!anyHost, 'misdirected_request'],
-    // A write's body is read also where nothing is asked of it.
+    // The body of a write is parsed even if the route expects none.
     [isWrite && (body === undefined || isJson(body)), 'invalid_json'],
     [isWrite, 'request_timeout', 'payload_too_large', 'unsupported_media_type'],
     [isGuarded, 'unauthenticated'],
@@ -89,7 +92,7 @@ function errorsOf({ schema, methods, usesDatabase, anyHost }: Route): ErrorCode[
   return [...new Set(possible.flatMap(([is, ...codes]) => (is ? codes : [])))]
 }
 
-/** The answers of these errors, by status: each code with its meaning, and as it comes. */
+/** Returns the error responses by status: each code with its message and an example. */
 function answersOf(codes: ErrorCode[]) {
   const statuses = new Set(codes.map((code) => ERRORS[code].status))
   return Object.fromEntries(
@@ -134,7 +137,7 @@ export default fp(
       },
       openapi: {
         openapi: '3.1.0',
-        // Relative: whoever reads the document reached the service.
+        // Relative: a client that has loaded the document can reach the service at the same origin.
         servers: [{ url: '/' }],
         info: { title: 'Silo', description: DESCRIPTION, version: '1' },
         tags: TAGS,

@@ -1,13 +1,13 @@
 import fp from 'fastify-plugin'
 import { Turns } from '../lib/turns.js'
 
-/** How many requests of one connection are worked on, or wait for their responses to be read, at a time. */
+/** Maximum number of requests of one connection that are being handled or whose responses wait to be read. */
 const MAX_OF_CONNECTION = 16
 
 /**
- * Begins a request only when few of its connection are unanswered. A client may send thousands at once without reading a
- * response (RFC 9112, section 9.3.2), and Node parses all that one read of the socket brings. Those that wait cost no more
- * than themselves.
+ * Limits how many requests of one connection are handled at a time. A client may pipeline thousands without
+ * reading a response (RFC 9112, section 9.3.2), and Node parses all that one read of the socket returns. A
+ * request that waits costs no more than its own memory.
  */
 export default fp(
   async (app) => {

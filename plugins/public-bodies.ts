@@ -1,12 +1,15 @@
 import fp from 'fastify-plugin'
 
 /**
- * The largest body of a request that nobody has signed, in bytes: the longest password and username that a form can hold, in
- * percent-encoding. Whatever is larger is refused before it is parsed.
+ * Maximum size of a request body from an unauthenticated client, in bytes: fits the longest username and
+ * password of a form, percent-encoded. A larger body is refused before it is parsed.
  */
 export const MAX_PUBLIC_BODY_BYTES = 16 * 1024
 
-/** Bounds the bodies that are read from clients that have not signed in: small ones for public routes. Where there is no route, unknown-addresses.ts reads none. */
+/**
+ * Limits the bodies of public routes, which are read from unauthenticated clients. Where there is no route,
+ * no body is read (unknown-addresses.ts).
+ */
 export default fp(
   async (app) => {
     app.addHook('onRoute', (route) => {

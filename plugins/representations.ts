@@ -6,12 +6,18 @@ import { CODINGS, type Representation } from '../lib/representation.js'
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Sends something public in the coding that the client prefers, or 304 where the client holds it. */
+    /**
+     * Sends a public document or file in the content coding that the client prefers, or 304 if the client has
+     * it already.
+     */
     sendRepresentation(representation: Representation): Promise<FastifyReply>
   }
 }
 
-/** Decorates replies with what sends public documents and files: neither made nor compressed for each request. */
+/**
+ * Decorates replies with `sendRepresentation`: public documents and files are not generated or compressed for
+ * each request.
+ */
 export default fp(
   async (app) => {
     app.decorateReply('sendRepresentation', async function (this: FastifyReply, representation) {

@@ -5,30 +5,36 @@ import { FairQueue, QueueFull, type Share } from '../lib/fair-queue.js'
 import { ApiError } from '../errors.js'
 
 /**
- * Requests that may be waiting for the database at a time. Ten sessions answer a thousand ordinary ones in about a tenth
- * of a second; whoever came after them would wait for nothing but his own timeout.
+ * Maximum number of requests that wait for the database at a time. Any further request would only wait until
+ * it timed out.
  */
 const MOST_REQUESTS = 1000
 
-/** How many writes hold a connection at a time: a write may wait for a lock, and reads must not wait for it. */
+/**
+ * Maximum number of writes that hold a connection. A write may wait for a lock, and reads must not wait
+ * behind it.
+ */
 const MAX_WRITES = 7
 const MAX_WRITES_PER_USER = 4
 const MAX_WAITING_WRITES_PER_USER = 250
-/** How long a write waits for its turn, in ms: less than its request has, so that none begins after it was answered. */
+/**
+ * How long a write may wait for its turn, in ms. Less than the request timeout, so that no write begins after
+ * its request has timed out.
+ */
 const TURN_TIMEOUT_MS = 7000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route itself bounds how many database connections its requests hold. */
+    /** Whether the route itself limits how many database connections its requests hold. */
     boundsConnections?: boolean
   }
   interface FastifyRequest {
-    /** What it may be waiting for the database for, if it counts among those that do. */
+    /** The phase in which this request holds a slot, if it holds one. */
     waitsFor: 'look-up' | 'handler' | undefined
   }
 }
 
-/** Refuses requests at once while so many wait for the pool that another would only wait in vain. */
+/** Limits how many requests wait for the database. Further ones are refused with `overloaded` at once. */
 export default fp(
   async (app) => {
     let waiting = 0
@@ -51,7 +57,11 @@ export default fp(
       maxWaitingPerKey: MAX_WAITING_WRITES_PER_USER,
     })
 
-    /** Waits until the user of a write has a connection for it. */
+    /**
+     * Waits for the user's turn to write.
+     * @throws {ApiError} `overloaded` when the wait times out, the client disconnects, or too many writes of
+     * the user wait
+     */
     async function takeWrite(request: FastifyRequest): Promise<Share> {
       const ending = new AbortController()
       const forget = onDisconnect(request.raw.socket, () => ending.abort(new ApiError('overloaded')))
@@ -68,12 +78,14 @@ export default fp(
     }
 
     app.decorateRequest('waitsFor', undefined)
-    // Who asks is looked up in the same database. After that the body may take its time, and holds no place.
+    // The credential is read from the same database. The slot is released while the body is read, which may
+    // take long.
     app.addHook('onRequest', async (request) => {
       if (!request.routeOptions.config.withoutDatabase && !request.is404) takePlace(request, 'look-up')
     })
     app.addHook('preParsing', async (request) => leavePlace(request))
-    // An answer may take its time, too. But a handler that was only given up has its query in the pool's queue still.
+    // The slot is released before the response is sent, which may take long. After a timeout, however, the
+    // query of the handler is still in the pool's queue, and the slot is held until the handler ends.
     app.addHook('onSend', async (request) => {
       if (!request.isGivenUp || request.waitsFor === 'look-up') leavePlace(request)
     })
@@ -90,7 +102,7 @@ export default fp(
           return await handler.call(this, request, reply)
         } catch (err) {
           if (!request.isGivenUp) throw err
-          // It was answered when its time was over.
+          // An error was sent when the request timed out.
           request.log.debug({ err }, 'a handler failed after its request was answered')
           return undefined
         } finally {

@@ -6,57 +6,59 @@ import { onDisconnect } from '../lib/disconnect.js'
 import { FairQueue, QueueFull, type Share } from '../lib/fair-queue.js'
 
 const MIB = 1024 * 1024
-/** What all responses together may hold: an eighth of the heap, within these bounds. */
+/** Bounds of the memory for all responses, in bytes. */
 const MIN_BYTES = 16 * MIB
 const MAX_BYTES = 128 * MIB
+/** All responses together may hold the size of the heap divided by this, within these bounds. */
 const HEAP_PART = 8
-/** How much of what is left one user takes at most. */
+/** Maximum part of the free memory that one user may hold. */
 const USER_PART = 1 / 8
-/** How many requests of one user may wait. */
+/** Maximum number of requests of one user that wait. */
 const MAX_WAITING = 1000
-/** How long a request waits, in ms. */
+/** How long a request may wait for memory, in ms. */
 const TURN_TIMEOUT_MS = 7000
 const RETRY_AFTER_S = 10
-/** While requests wait, a client that takes nothing of a response for this long is disconnected, in ms. */
+/** How long a client may read nothing of a response while requests wait, before it is disconnected, in ms. */
 const STALL_MS = 4000
 
-/** What a request and its response hold beside the body, about. */
+/** Approximate memory of a request and its response without their bodies, in bytes. */
 const OVERHEAD_BYTES = 4 * 1024
+/** Maximum size of a response whose route does not set `responseBytes`. */
 const DEFAULT_RESPONSE_BYTES = 16 * 1024
-/** A body is there as text and as what is parsed of it. */
+/** The body of a request is in memory as text and as the parsed value. */
 const BODY_FACTOR = 2
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * What a response of the route may come to, in bytes. So much is reserved before its rows are read. With 0 the route itself
-     * reserves.
+     * Maximum size of the route's responses, in bytes. Reserved before the handler runs. With 0, the route
+     * reserves memory itself.
      */
     responseBytes?: number
-    /** The route reads its bodies as streams, and bounds what it keeps of them. */
+    /** Whether the route reads bodies as streams and bounds the memory that it uses for them. */
     streamsBody?: boolean
   }
   interface FastifyRequest {
-    /** What its response holds of the memory for responses. */
+    /** The memory that is reserved for the response. */
     memory: ReservedMemory | undefined
   }
   interface FastifyInstance {
     /**
-     * Waits until a response of so many bytes may be made, and reserves them until it is sent or its client has disconnected, in place of
-     * what was reserved for it.
-     * @throws {ApiError} overloaded when that takes too long, or too many wait
+     * Waits until memory is free and reserves it for the response, in place of an earlier reservation. It is
+     * released when the response is sent or the client has disconnected.
+     * @throws {ApiError} `overloaded` when the wait times out, or too many requests of the user wait
      */
     reserveMemory(reply: FastifyReply, bytes: number): Promise<void>
   }
 }
 
-/** What a response holds. */
+/** A reservation of memory for a response. */
 interface ReservedMemory {
   resize(bytes: number): void
   release(): void
 }
 
-/** How many bytes a body may come to that is read as a whole. */
+/** Returns the maximum size of a request body that is read as a whole, in bytes. */
 function bodyBytes({ headers, routeOptions }: FastifyRequest): number {
   const limit = routeOptions.bodyLimit
   if (headers['transfer-encoding'] !== undefined) return limit
@@ -64,9 +66,10 @@ function bodyBytes({ headers, routeOptions }: FastifyRequest): number {
 }
 
 /**
- * Bounds the memory of responses: one that its client does not read stays in memory as a whole. What a response may come to is reserved
- * before its rows are read, for its user and in all, and given back when it is sent or the client has disconnected. A request that
- * finds no memory free waits, and is refused when that takes too long (docs/decisions/0035-responses-reserve-their-memory.md).
+ * Bounds the memory of responses: a response that its client does not read stays in memory as a whole. Its
+ * maximum size is reserved before its rows are read, for the user and in all, and released when it is sent or
+ * the client has disconnected. A request that finds no free memory waits, and is refused after a timeout
+ * (docs/decisions/0035).
  */
 export default fp(
   async (app) => {
@@ -98,10 +101,13 @@ export default fp(
       return share !== undefined
     }
 
-    /** Clients that read have their time; those that don't must not keep the others waiting for long. */
+    /**
+     * Shortens the timeout of clients that don't read their response, so that the requests that wait get the
+     * memory.
+     */
     function disconnectStalled(): void {
       for (const { raw } of holders) {
-        // Without a socket it waits behind another response of its connection, which has one.
+        // A pipelined response has no socket yet; the response before it on the same connection has one.
         if (raw.headersSent && raw.socket && raw.socket.timeout !== STALL_MS) raw.setTimeout(STALL_MS)
       }
     }
@@ -136,7 +142,8 @@ export default fp(
       const { config, schema, preParsing = [] } = route
       if (schema?.security?.length === 0 || config?.responseBytes === 0) return
       const responseBytes = OVERHEAD_BYTES + (config?.responseBytes ?? DEFAULT_RESPONSE_BYTES)
-      // After authentication, before the body is read. No promise where there is nothing to wait for.
+      // After authentication, before the body is read. No promise is created for a request that need not
+      // wait.
       route.preParsing = [
         ...[preParsing].flat(),
         (request, reply, payload, done) => {

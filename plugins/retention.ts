@@ -3,11 +3,17 @@ import fp from 'fastify-plugin'
 import { parseCursor } from '../feed/cursor.js'
 import { findPruneEdge, pruneEvents } from '../store/events.js'
 
+/** Maximum number of events that one statement deletes. */
 const BATCH = 1000
+/** Maximum interval between two runs, in ms. */
 const MOST_BETWEEN_MS = 60_000
+/** Minimum interval between two runs, in ms. */
 const LEAST_BETWEEN_MS = 1000
 
-/** Deletes events that are older than the configuration keeps. Every instance does; they don't get in each other's way. */
+/**
+ * Deletes events that are older than `EVENT_RETENTION_HOURS`. Every instance does, and concurrent runs are
+ * harmless.
+ */
 export default fp(
   async (app) => {
     const ageSeconds = app.config.EVENT_RETENTION_HOURS * 3600
@@ -27,7 +33,7 @@ export default fp(
         }
         const began = performance.now()
         if ((await pruneEvents(app.feedDb, edge)) < BATCH) return
-        // Three times as long is left to those who write.
+        // Pause three times as long as the batch took, which leaves 75 % of the time to writers.
         await delay(3 * (performance.now() - began))
       }
     }

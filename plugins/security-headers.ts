@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import helmet from 'helmet'
 import { CACHE_CONTROL } from './cache-control.js'
 
-/** What a browser may do with the answers: an API, and a few pages that bring all they need from here. */
+/** What a browser may do with responses: an API, and pages that load everything from this origin. */
 const secure = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
@@ -16,14 +16,15 @@ const secure = helmet({
       'object-src': ["'none'"],
     },
   },
-  // "no-referrer" would make browsers send `Origin: null` with our own forms, which then look like another site's.
+  // With "no-referrer", browsers send `Origin: null` with the service's own forms, like those of another
+  // site.
   referrerPolicy: { policy: 'same-origin' },
-  // Only where PUBLIC_URL promises TLS: see site.ts.
+  // Sent only if PUBLIC_URL has https addresses alone (site.ts).
   strictTransportSecurity: false,
   xFrameOptions: { action: 'deny' },
 })
 
-/** The same for every answer: to let helmet write them anew for each was 3.6 % of the work of a read. */
+/** Computes the headers once, because they are the same for every response. */
 function securityHeaders(): OutgoingHttpHeaders {
   const request = new IncomingMessage(new Socket())
   const response = new ServerResponse(request)
@@ -33,10 +34,15 @@ function securityHeaders(): OutgoingHttpHeaders {
   return response.getHeaders()
 }
 
-/** For a year, as browsers' lists of such sites ask for at least. Not for subdomains: those are others' to decide. */
+/**
+ * One year: the minimum for browsers' preload lists. Not for subdomains, which may belong to other services.
+ */
 export const TRANSPORT_SECURITY = { 'strict-transport-security': 'max-age=31536000' }
 
-/** The protective headers of a response that passes no hook, and so no other plugin's hands: it holds JSON, and nothing to load. */
+/**
+ * Returns the security headers of a response that bypasses the hooks, and with them the other plugins. Such a
+ * response holds JSON and loads nothing.
+ */
 export const bareHeaders = (isTlsOnly: boolean): Record<string, string> => ({
   ...Object.fromEntries(Object.entries(securityHeaders()).map(([name, value]) => [name, String(value)])),
   'content-type': 'application/json; charset=utf-8',
@@ -45,7 +51,9 @@ export const bareHeaders = (isTlsOnly: boolean): Record<string, string> => ({
   ...(isTlsOnly && TRANSPORT_SECURITY),
 })
 
-/** Sends helmet's headers with every answer, those that are written straight to the socket included. */
+/**
+ * Sends helmet's headers with every response, including streams, which are written straight to the socket.
+ */
 export default fp(
   async (app) => {
     const headers = new Map(Object.entries(securityHeaders()).map(([name, value]) => [name, String(value)]))

@@ -14,27 +14,35 @@ import { WindowCounters } from '../lib/window-counters.js'
 import type { Credentials } from '../schemas/auth.js'
 import type { Turn } from '../store/passwords.js'
 
+/** The time over which attempts are counted, in ms. */
 const WINDOW_MS = 60_000
-/** How long a browser is remembered, in seconds. */
+/** How long a browser is remembered as known, in s. */
 const DEVICE_SECONDS = 180 * 24 * 60 * 60
-/** The bits of the IPv6 networks that count as one client: what a site, a household and a link are assigned. */
+/**
+ * Prefix lengths of the IPv6 networks that count as one client: those assigned to a site, a household and a
+ * link.
+ */
 const IPV6_BITS = [48, 56, 64]
 
-/** An attempt to sign in that was counted. */
+/** A counted attempt to sign in. */
 export interface SignInAttempt extends Turn {
-  /** A browser in which this user has signed in before. */
+  /** Whether the user has signed in from this browser before. */
   readonly isKnownDevice: boolean
-  /** Takes the count back: no password was looked at. */
+  /** Undoes the count: no password was checked. */
   takeBack(): void
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The hook (for `preHandler`, on bodies that hold `Credentials`) that bounds the guessing of passwords. */
+    /**
+     * A hook (for `preHandler`, on bodies that hold `Credentials`) that limits the guessing of passwords.
+     * Throws `rate_limited`.
+     */
     readonly limitSignIn: preHandlerAsyncHookHandler
     /**
-     * The hooks that bound the bodies of sign-ins which a network begins and does not finish: held back, too large, or no JSON. They
-     * count before the body is read, and take the count back once it is.
+     * Hooks that limit how many sign-ins a network begins and does not complete: bodies that are delayed, too
+     * large, or no JSON. `onRequest` counts a request before its body is read and throws `rate_limited`;
+     * `preValidation` undoes the count.
      */
     readonly limitSignInBodies: {
       onRequest: onRequestAsyncHookHandler
@@ -44,11 +52,11 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set by `limitSignIn`. */
     signInAttempt: SignInAttempt
-    /** Takes back what `limitSignInBodies` has counted. */
+    /** Undoes the count of `limitSignInBodies`. */
     takeBackSignInBody: (() => void) | undefined
   }
   interface FastifyReply {
-    /** Lets the browser be known as one in which this user has signed in. */
+    /** Sets the cookie by which this browser is known as one from which the user has signed in. */
     rememberDevice(username: string): void
   }
 }
@@ -61,27 +69,28 @@ interface Limit {
 const usernameOf = (request: FastifyRequest): string =>
   usernameForm((request.body as Credentials).username).toLowerCase()
 
-/** The networks of a client, the largest first. One of IPv4 is its address. */
+/** Returns the networks of a client, the largest first. For IPv4 it is the address alone. */
 function networksOf(request: FastifyRequest): string[] {
   return [...new Set(IPV6_BITS.map((bits) => networkOf(request.ip, bits)))]
 }
 
-/** What an attempt from an unknown browser counts against. The same for a name that exists and for one that doesn't. */
+/** Returns the limits of an attempt from an unknown browser. They don't depend on whether the user exists. */
 function limitsOf(request: FastifyRequest, username: string): Limit[] {
-  // The smallest network has the tightest limit; one that contains it allows a little more.
+  // The smallest network has the lowest limit; a network that contains it has a slightly higher one.
   const networks = networksOf(request).reverse()
   return [
     ...networks.map((network, i) => ({ key: `network ${network}`, max: 30 * (i + 1) })),
-    // One network that tries one user is held back before it counts against that user everywhere.
+    // A network that guesses the password of one user reaches this limit before that user's own, which all
+    // networks share.
     ...networks.map((network, i) => ({ key: `pair ${network} ${username}`, max: 10 * (i + 1) })),
     { key: `user ${username}`, max: 60 },
   ]
 }
 
 /**
- * Counts the attempts to sign in for which a password is looked at. As scrypt bounds how many those are, each is counted exactly,
- * and no flood of others makes a count forgotten. A browser in which the user has signed in before has a limit of its own, so
- * that other clients can't use it up (docs/decisions/0033-a-known-browser-has-a-limit-of-its-own.md).
+ * Limits the attempts to sign in for which a password is checked. The cost of scrypt bounds their number, so
+ * each is counted exactly, and a flood of other requests evicts no count. A browser from which the user has
+ * signed in before has a limit of its own, which other clients can't use up (docs/decisions/0033).
  */
 export default fp(
   async (app) => {
@@ -96,7 +105,7 @@ export default fp(
         throw new Error('this route is not limited by limitSignIn')
       },
     })
-    /** @throws {ApiError} rate_limited where a limit is used up */
+    /** @throws {ApiError} `rate_limited` if a limit is reached */
     function refuseExceeded(limits: readonly Limit[]): void {
       const exceeded = limits.filter(({ key, max }) => counters.get(key) >= max)
       if (exceeded.length === 0) return
@@ -109,7 +118,8 @@ export default fp(
     app.decorateRequest('takeBackSignInBody', undefined)
     app.decorate('limitSignInBodies', {
       onRequest: async (request: FastifyRequest) => {
-        // Whether a browser is known for its user shows in the body: where it says so, others must use up more.
+        // The device cookie can be verified only with the username, which is in the body. A request that has
+        // such a cookie gets a higher limit, so that other clients must send more to use it up.
         const factor = cookieOf(request) === '' ? 1 : 4
         const limits = networksOf(request)
           .reverse()
@@ -130,7 +140,7 @@ export default fp(
       const largest = networksOf(request)[0]
       Object.defineProperty(request, 'signInAttempt', {
         value: {
-          // A network that has tried least is next, however many networks try.
+          // Attempts from the network with the fewest attempts run first, however many networks there are.
           rank: device === undefined ? counters.get(`network ${largest}`) : 0,
           isAbandoned: () => request.isGivenUp || request.raw.socket.destroyed,
           isKnownDevice: device !== undefined,

@@ -6,11 +6,14 @@ import { TRANSPORT_SECURITY } from './security-headers.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What the service is called outside. */
+    /** The names and origins by which clients reach the service. */
     readonly site: Site
   }
   interface FastifyContextConfig {
-    /** The route answers whatever host it is asked by: probes know an instance by its address in their network. */
+    /**
+     * Whether the route accepts any `Host`: health checks reach an instance by its address in the internal
+     * network.
+     */
     anyHost?: boolean
   }
 }
@@ -18,7 +21,7 @@ declare module 'fastify' {
 const invalidHost = (message: string) =>
   new ApiError('invalid_request', { details: [{ field: 'host', message }] })
 
-/** How many lines of `Host` the request has; Node keeps the first alone. */
+/** Counts the `Host` headers of the request; Node parses only the first. */
 function countHosts({ raw: { rawHeaders } }: FastifyRequest): number {
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -28,7 +31,10 @@ function countHosts({ raw: { rawHeaders } }: FastifyRequest): number {
   return count
 }
 
-/** The hosts that the request names: its own, that of a target in absolute form, and the one that a trusted proxy was asked by. */
+/**
+ * Returns the hosts that the request names: its `Host`, that of a target in absolute form, and the
+ * `X-Forwarded-Host` of a trusted proxy.
+ */
 function hostsOf(request: FastifyRequest): string[] {
   const { headers, originalUrl, host } = request
   const authority = originalUrl.startsWith('/') ? undefined : splitTarget(originalUrl)?.authority
@@ -37,8 +43,9 @@ function hostsOf(request: FastifyRequest): string[] {
 }
 
 /**
- * Refuses requests by a name that is not the service's: a page whose name was made to point here (DNS rebinding) is of the
- * same origin as what it asks, so its name is all that tells it from ours.
+ * Refuses requests whose host is not one of the service's names, with `misdirected_request`. A page whose
+ * name was made to resolve to this service (DNS rebinding) has the same origin as the service it requests, so
+ * only the name distinguishes it from the service's own pages.
  */
 export default fp(
   async (app) => {
@@ -49,13 +56,13 @@ export default fp(
     const transportSecurity = new Map(Object.entries(TRANSPORT_SECURITY))
     app.addHook('onListen', async () => {
       const address = app.server.address()
-      // PORT may be 0: any free one.
+      // PORT may be 0, which selects a free port.
       if (address !== null && typeof address === 'object') site.port = address.port
     })
     app.addHook('onRequest', (request, reply, done) => {
       if (site.isTlsOnly) reply.raw.setHeaders(transportSecurity)
       const { host } = request.headers
-      // RFC 9112, section 3.2. Older versions of HTTP have no Host.
+      // RFC 9112, section 3.2. HTTP/1.0 needs no Host.
       if (!host && request.raw.httpVersion === '1.1') throw invalidHost('is required')
       if (countHosts(request) > 1) throw invalidHost('must be given once')
       if (!host || request.routeOptions.config.anyHost) return done()

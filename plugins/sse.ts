@@ -9,21 +9,24 @@ import type { Role } from '../schemas/auth.js'
 import { ForkedLog, findEvents, readEvents, readWriters } from '../store/events.js'
 import { findPrincipals } from '../store/tokens.js'
 
-/** How long the log may take to answer before it is asked again, in ms. */
+/** Timeout of a query to the log, in ms. */
 const READ_DEADLINE_MS = 5000
-/** How often it is checked that the open streams may still be open, in ms. */
+/** How often the tokens of the open streams are checked, in ms. */
 const ACCESS_CHECK_MS = 2000
 
-/** The broadcaster: what leaves for clients is what the log says, so all a writer can do is to make it look. */
+/**
+ * Sends the event log to clients. They receive only what is in the log, so all a writer can do is trigger a
+ * read.
+ */
 export interface Broadcaster {
   readonly feed: Feed
-  /** Says that something was committed, here and to the other instances where there are any. */
+  /** Triggers a read of the log after a commit, on this instance and on the others if there are any. */
   look(): void
-  /** How many streams are open. */
+  /** The number of open streams. */
   readonly clients: number
-  /** The cursor up to which everything has left for clients. */
+  /** The cursor of the last settled event that this instance has read. */
   readonly head: string
-  /** For how long an event that is visible has been held up, in ms. */
+  /** How long visible events have been held back by a missing id, in ms. */
   readonly lagMs: number
 }
 
@@ -33,7 +36,7 @@ declare module 'fastify' {
   }
 }
 
-/** Decorates the `sse` broadcaster: the tail that follows the log, and the feed that it is fanned out from. */
+/** Decorates `sse`: the tail that follows the log, and the feed that sends it to the subscribers. */
 export default fp(
   async (app) => {
     const { config, instances, mode } = app
@@ -41,7 +44,10 @@ export default fp(
 
     const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
 
-    /** Reads the log. A log whose server was promoted or recovered is adopted by the pulse first. */
+    /**
+     * Reads the log. If the database server was promoted or recovered, the pulse adopts the log before it is
+     * read again.
+     */
     async function readLog<T>(read: () => Promise<T>): Promise<T> {
       try {
         return await asked(read())
@@ -84,7 +90,8 @@ export default fp(
     )
 
     async function checkAccess(): Promise<void> {
-      // Of those that open their streams meanwhile, nothing is known yet.
+      // The tokens of the streams that are open now: a stream that opens during the query is not judged by
+      // its result. While the database is unreachable, only streams with expired tokens are ended.
       const asked = mode.databaseLost ? new Set<string>() : feed.tokenIds
       const roles = await readRoles(asked)
       feed.endAccess(({ tokenId, role }) => asked.has(tokenId) && roles.get(tokenId) !== role)

@@ -3,8 +3,8 @@ import { ApiError } from '../errors.js'
 import { RouteMethods } from '../lib/route-methods.js'
 
 /**
- * Refuses what no route takes, before its body is read: with 405 and `Allow` where the address takes other methods
- * (RFC 9110 section 15.5.6), else with 404.
+ * Refuses requests for which there is no route before their body is read: with 405 and `Allow` if the path
+ * has routes for other methods (RFC 9110, section 15.5.6), otherwise with 404.
  */
 export default fp(
   async (app) => {

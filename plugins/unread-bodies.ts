@@ -1,11 +1,12 @@
 import fp from 'fastify-plugin'
 
-/** How long what is still to come is read, after the answer, before the connection is cut, in ms. */
+/** How long the rest of a body is read after the response, before the connection is closed, in ms. */
 export const LINGER_MS = 3000
 
 /**
- * Reads on where a request was answered before all of it had come. Closing at once would reset the connection while the client
- * still sends, and a reset takes the answer from it; and whoever sends byte by byte must not keep the connection for ever.
+ * Drains the rest of a request body after an early response. Closing at once would send a TCP reset while the
+ * client is still sending, and the client would lose the response. The time is limited, so that a slow client
+ * can't hold the connection open.
  */
 export default fp(
   async (app) => {
@@ -13,7 +14,7 @@ export default fp(
       if (raw.complete || raw.destroyed) return
       const cut = setTimeout(() => raw.destroy(), LINGER_MS).unref()
       for (const over of ['end', 'close']) raw.once(over, () => clearTimeout(cut))
-      // An iterator that was left while it waited still listens, and would hold the flow.
+      // An abandoned async iterator keeps its `readable` listener, which would keep the stream paused.
       raw.removeAllListeners('readable')
       raw.on('data', () => undefined).resume()
     })

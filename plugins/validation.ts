@@ -15,19 +15,19 @@ import { findUnstorable, isText } from '../schemas/properties.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Compiles the check of a value that is no request's body by the rules of one. */
+    /** Compiles a check for a value that is not the body of a request, by the rules for bodies. */
     compileCheck<Schema extends TSchema>(schema: Schema): (value: unknown) => Checked<Static<Schema>>
   }
 }
 
-/** A value that its schema accepts, or what is wrong with it, one detail a field. */
+/** A valid value, or its errors, one detail per field. */
 type Checked<Value> = { value: Value } | { errors: ErrorDetail[] }
 
-/** A segment of a JSON pointer (RFC 6901 section 3), written and read. */
+/** Escape and unescape a segment of a JSON pointer (RFC 6901, section 3). */
 const escapeSegment = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
 const readSegment = (segment: string): string => segment.replaceAll('~1', '/').replaceAll('~0', '~')
 
-/** The check behind the keyword `storable`. */
+/** Validates the schema keyword `storable`. */
 const checkStorable: SchemaValidateFunction = (_, properties: unknown, __, context): boolean => {
   const found = findUnstorable(properties)
   if (!found) return true
@@ -38,13 +38,14 @@ const checkStorable: SchemaValidateFunction = (_, properties: unknown, __, conte
   return false
 }
 
-/** The largest number of wrong fields that one response names. */
+/** Maximum number of wrong fields in one response. */
 const MAX_DETAILS = 50
-/** How much of a field's name a response repeats, in characters. */
+/** Maximum length of a field's name in a response, in characters. */
 const MAX_FIELD_LENGTH = 200
 /**
- * The largest number of members and elements of a value whose wrong fields are all named. Of a larger value the first is named:
- * an error for each of a hundred thousand unknown fields blocks the event loop and makes a response of megabytes.
+ * Maximum number of members and elements of a value whose wrong fields are all reported. Of a larger value
+ * only the first is reported: an error for each of a hundred thousand unknown fields blocks the event loop
+ * and makes a response of megabytes.
  */
 const MAX_EXPLAINED_MEMBERS = 1000
 
@@ -59,7 +60,7 @@ function compiler(coerceTypes: Coercion, allErrors: boolean): Ajv {
   return ajv
 }
 
-/** Whether a value has more than `limit` members and elements, at all depths. Stops counting there. */
+/** Whether a value has more than `limit` members and elements, at all depths. Stops counting at the limit. */
 function hasMoreMembers(value: unknown, limit: number): boolean {
   const remaining = [value]
   let count = 0
@@ -75,12 +76,12 @@ function hasMoreMembers(value: unknown, limit: number): boolean {
   return false
 }
 
-/** Checks a value, fills in defaults, and returns what is wrong; nothing when the value is valid. */
+/** Checks a value and fills in its defaults. Returns its errors, or undefined if it is valid. */
 type Check = (value: unknown) => ErrorObject[] | undefined
 
 /**
- * Compiles schemas to checks that stop at the first error. Only a value that is invalid and small is checked a second time, for
- * the rest of its errors, by a check that is compiled when it is first needed.
+ * Compiles schemas to checks that stop at the first error. A small invalid value is checked a second time to
+ * find all of its errors, by a check that is compiled when it is first needed.
  */
 function validator(coerceTypes: Coercion): (schema: AnySchema) => Check {
   const deciding = compiler(coerceTypes, false)
@@ -98,11 +99,14 @@ function validator(coerceTypes: Coercion): (schema: AnySchema) => Check {
   }
 }
 
-/** The beginning of a name that is too long to repeat, whole characters only. */
+/** Shortens a name that is too long for a response, without splitting a character. */
 const shorten = (name: string): string =>
   name.length > MAX_FIELD_LENGTH ? `${name.slice(0, MAX_FIELD_LENGTH).toWellFormed()}…` : name
 
-/** Where in the request an error stands, as the client wrote it: `properties.weight`, `limit`; the part itself if none. */
+/**
+ * Returns the path of a wrong field as the client wrote it (`properties.weight`, `limit`), or the part of the
+ * request if the error has no field.
+ */
 function fieldOf(error: ErrorObject, part: string): string {
   const path = error.instancePath.split('/').slice(1).map(readSegment)
   const { missingProperty, additionalProperty } = error.params as Record<string, string | undefined>
@@ -130,7 +134,7 @@ function reasonOf(error: ErrorObject): string {
   }
 }
 
-/** What a schema refuses, one detail a field, for at most `MAX_DETAILS` fields. */
+/** Converts validation errors to details, one per field, for at most `MAX_DETAILS` fields. */
 function detailsOf(errors: ErrorObject[], part: string): ErrorDetail[] {
   const details = new Map<string, ErrorDetail>()
   for (const error of errors) {
@@ -141,14 +145,14 @@ function detailsOf(errors: ErrorObject[], part: string): ErrorDetail[] {
   return [...details.values()]
 }
 
-/** The error of a request that its schema refuses. */
+/** Returns the `invalid_request` error for the validation errors of a part of a request. */
 export function invalidRequest(errors: ErrorObject[], part: string): ApiError {
   return new ApiError('invalid_request', { details: detailsOf(errors, part) })
 }
 
 /**
- * Compiles the routes' schemas. A body must have the types it is declared with; what comes in the address is text and is
- * converted. Nothing unknown is silently dropped.
+ * Compiles the routes' schemas. The values of a body must have the declared types; parameters and headers are
+ * text and are converted. Unknown fields are never dropped silently.
  */
 export default fp(
   async (app) => {
