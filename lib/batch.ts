@@ -14,7 +14,7 @@ export interface BatchOptions {
 
 /**
  * Defaults for lookups. Under sustained load there is one query every 100 ms, so 10,000 clients that
- * reconnect at once cost no more queries than 100.
+ * reconnect at once cost no more queries than 100 do.
  */
 const QUESTIONS = { most: 10_000, paceMs: 100 }
 

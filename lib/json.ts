@@ -141,7 +141,7 @@ export function parseStored(text: string): unknown {
   )
 }
 
-/** Whether a JSON text has a number that is `isOdd`. */
+/** Whether a JSON text has a number for which `isOdd` returns true. */
 function hasNumber(text: string, isOdd: (number: string) => boolean): boolean {
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index)
