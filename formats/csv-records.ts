@@ -2,7 +2,7 @@ import { Pacer } from '../lib/pacer.js'
 
 /**
  * A record of a CSV file, or why it can't be parsed. A broken record that is `last` ends the reading, because
- * the begin of the next record can't be determined.
+ * the start of the next record can't be determined.
  */
 export type CsvRecord = { cells: string[] } | { broken: string; last: boolean }
 

@@ -9,8 +9,8 @@ const BRACKETED = /^\[([^\]]*)\](?::\d{1,5})?$/
 /** An address that ends in an IPv4 one (`192.0.2.1`, `::ffff:192.0.2.1`) and a port. */
 const DOTTED_WITH_PORT = /^(.*\.\d{1,3}):\d{1,5}$/
 /**
- * An unabbreviated IPv6 address and a port: the only form without brackets in which the port differs from the
- * last group.
+ * An unabbreviated IPv6 address and a port: the only form without brackets in which the port can be
+ * distinguished from the last group.
  */
 const FULL_WITH_PORT = /^((?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}):\d{1,5}$/i
 

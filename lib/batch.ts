@@ -5,6 +5,7 @@ import pLimit from 'p-limit'
 /** How many batches may run without a delay after an idle time. */
 const BURST = 10
 
+/** How calls are batched. */
 export interface BatchOptions {
   /** Max keys of a batch. */
   most: number

@@ -9,9 +9,11 @@ export class DatabaseUrlError extends Error {
 /** A server's address: a host and a port, or the path of a Unix socket. */
 export type Host = { host: string; port: number } | { path: string }
 
+/** The values of `sslmode`. */
 export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 export type SslMode = (typeof SSL_MODES)[number]
 
+/** The values of `target_session_attrs`. */
 export const SESSION_ATTRIBUTES = [
   'any',
   'read-write',
@@ -22,6 +24,7 @@ export const SESSION_ATTRIBUTES = [
 ] as const
 export type SessionAttributes = (typeof SESSION_ATTRIBUTES)[number]
 
+/** The authentication methods that `require_auth` can name. */
 export const AUTH_METHODS = ['none', 'password', 'md5', 'scram-sha-256'] as const
 export type AuthMethod = (typeof AUTH_METHODS)[number]
 

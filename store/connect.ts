@@ -47,6 +47,7 @@ export type Sql = postgres.Sql<{
   jsonb: unknown
 }>
 
+/** Options of a pool. */
 export interface ConnectOptions {
   /** PostgreSQL settings of each connection, in addition to those that the service relies on. */
   settings?: Record<string, string>

@@ -79,8 +79,8 @@ function leased(session: Session, signal: AbortSignal, running: Set<Query>, begu
 }
 
 /**
- * Cancels a query once it has been sent. If it was cancelled before, the driver would never reuse the
- * connection that it opened for it (docs/decisions/0029).
+ * Cancels a query once it has been sent. A query that is cancelled before makes the driver lose the
+ * connection that it opens for the query (docs/decisions/0029).
  */
 async function cancelQuery(query: Query, running: Set<Query>): Promise<void> {
   while (running.has(query)) {

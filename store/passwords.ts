@@ -2,10 +2,7 @@ import { type ScryptOptions, randomBytes, scrypt, timingSafeEqual } from 'node:c
 import { ApiError } from '../errors.js'
 import { RankedQueue } from '../lib/ranked-queue.js'
 
-/**
- * Parameters of scrypt, which needs 32 MiB with them: those of OWASP's password storage cheat sheet for N =
- * 2^15.
- */
+/** Parameters of scrypt: those of OWASP's password storage cheat sheet for 32 MiB. */
 const COST = { ln: 15, r: 8, p: 3 }
 const SALT_BYTES = 16
 const KEY_BYTES = 32

@@ -18,7 +18,7 @@ export type UserChange = { user: User } | { refused: 'user_not_found' | 'last_ad
 
 /**
  * Finds the credentials of an active user, regardless of the case of ASCII letters; undefined if there is no
- * such user. With the case of all of Unicode "admİn" would be "admin", and every such spelling would count as
+ * such user. By Unicode's case rules "admİn" would match "admin", and every such spelling would count as
  * another name for the limit on sign-ins.
  */
 export async function findCredentials(sql: Sql, username: string): Promise<StoredCredentials | undefined> {
@@ -40,6 +40,7 @@ export async function listUsers(sql: Sql): Promise<User[]> {
   `
 }
 
+/** A user to be created. `password_hash` is a result of `hashPassword`. */
 export interface NewUser {
   username: string
   display_name: string
