@@ -1,34 +1,38 @@
 import { Pacer } from '../lib/pacer.js'
 
 /**
- * A record of a CSV file, or why it can't be read. After a broken record that is `last`, the begin of the next one can't be
- * told, and reading ends.
+ * A record of a CSV file, or why it can't be parsed. A broken record that is `last` ends the reading, because
+ * the start of the next record can't be determined.
  */
 export type CsvRecord = { cells: string[] } | { broken: string; last: boolean }
 
+/** The limits of a record. */
 export interface CsvLimits {
-  /** The longest record, in characters: a longer one is a quote that is not closed. */
+  /** Max length of a record, in characters. A longer one usually has a quote that is not closed. */
   maxLength: number
-  /** The most cells of a record. */
+  /** Max cells of a record. */
   maxCells: number
 }
 
-/** A record is beyond the limits. */
+/** Thrown for a record that exceeds the limits. */
 export class CsvLimitError extends Error {
   override readonly name = 'CsvLimitError'
 }
 
-/** The text is read in pieces of this many characters, however it arrives: a pause is possible after each. */
+/** The text is parsed in pieces of this many characters, so that a pause is possible after each one. */
 const PIECE = 16 * 1024
 
-/** What ends a run of plain characters outside quotes. */
+/** The characters that end a run of plain characters outside quotes. */
 const SPECIAL = /[",\r\n]/g
 const LINE_END = /\r\n|\r|\n/g
 
-/** Where the reader is: before a cell, in a bare one, in a quoted one, or after a quote that may have closed it. */
+/**
+ * The state of the reader: before a cell, in a bare cell, in a quoted one, or after a quote that may have
+ * closed it.
+ */
 type Place = 'start' | 'bare' | 'quoted' | 'closed'
 
-/** What some programs put between cells instead of a comma. */
+/** Separators that some programs write instead of a comma. */
 const FOREIGN_SEPARATORS = ';\t|'
 
 function describeAfterQuote(character = ''): string {
@@ -37,24 +41,26 @@ function describeAfterQuote(character = ''): string {
     : 'has text after a quote that closes its cell: write "" for a quote inside it'
 }
 
-/** Reads the records of a text that comes in pieces of any length. */
+/** Parses the records of a text that arrives in pieces of any length. */
 class Reader {
-  /** Records that are complete and not taken yet. */
+  /** Records that are complete and have not been removed by the caller. */
   records: CsvRecord[] = []
-  /** Whether nothing more can be read. */
+  /** Whether reading has ended at a broken record. */
   isOver = false
   #place: Place = 'start'
   #cell = ''
   #cells: string[] = []
-  /** Why the current record can't be read, once that is known. */
+  /** Why the current record can't be parsed, once that is known. */
   #broken: string | undefined
-  /** Of the current record, in characters. */
+  /** The length of the current record, in characters. */
   #length = 0
-  /** The number of the current line, of the one in which the record begins, and of the one with its last opening quote. */
+  /** The number of the current line. */
   #line = 1
+  /** The number of the line in which the current record begins. */
   #recordLine = 1
+  /** The number of the line with the last opening quote. */
   #quoteLine = 1
-  /** Whether the last character was a CR: a LF then belongs to the same line end. */
+  /** Whether the last character was a CR; a LF then belongs to the same line end. */
   #afterReturn = false
 
   constructor(readonly limits: CsvLimits) {}
@@ -67,14 +73,17 @@ class Reader {
     }
   }
 
-  /** Ends the last record, which needs no line end. */
+  /** Ends the last record, which may lack a line end. */
   end(): void {
     if (this.isOver) return
     if (this.#place === 'quoted') this.#breakOff(`has a quote in line ${this.#quoteLine} that is not closed`)
     else this.#endRecord()
   }
 
-  /** Reads to the quote that closes the cell, or is the first half of one inside it. */
+  /**
+   * Reads up to a quote, which closes the cell or is the first half of an escaped quote. Returns the next
+   * index.
+   */
   #readQuoted(text: string, index: number): number {
     const quote = text.indexOf('"', index)
     const run = text.slice(index, quote < 0 ? text.length : quote)
@@ -94,7 +103,7 @@ class Reader {
     this.#afterReturn = run.endsWith('\r')
   }
 
-  /** Reads a run of plain characters and the special one after it. */
+  /** Reads a run of plain characters and the special character after it. Returns the next index. */
   #readBare(text: string, index: number): number {
     SPECIAL.lastIndex = index
     const end = SPECIAL.exec(text)?.index ?? text.length
@@ -162,7 +171,7 @@ class Reader {
     }
   }
 
-  /** A line on which there is nothing is no record. */
+  /** Ends the record. An empty line is not a record. */
   #endRecord(): void {
     if (this.#place === 'start' && this.#cells.length === 0) return
     this.records.push(
@@ -184,9 +193,9 @@ class Reader {
 }
 
 /**
- * The records of a CSV file (RFC 4180). Every LF, CR or CR LF outside quotes ends a record, also where a file mixes them; inside
- * quotes they are kept as they are. Lines on which there is nothing are passed over. The work is bounded by the text, whatever
- * its shape, and lets the event loop run in between.
+ * Parses the records of a CSV file (RFC 4180). Every LF, CR or CR LF outside quotes ends a record, even if a
+ * file mixes them; inside quotes they are preserved. Empty lines are skipped. The time is linear in the
+ * length of the text, whatever it contains, and other work of the event loop is processed in between.
  * @throws {CsvLimitError}
  */
 export async function* readRecords(

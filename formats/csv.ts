@@ -7,18 +7,21 @@ import { escapeFormula, looksLikeFormula, unescapeFormula } from './formulas.js'
 import type { Row } from './rows.js'
 
 /**
- * Longer than any item that the API takes, in characters, and more columns than a catalogue has. Each row costs as much as it
- * has cells, so a header of a million of them would make every row cost as much.
+ * The limits of a record: longer than any item that the API accepts, and more columns than a catalogue has.
+ * The time for each row grows with its cells, so a header of a million columns would make every row
+ * expensive.
  */
 const LIMITS = { maxLength: 1024 * 1024, maxCells: 2000 }
 
-/** Every further property of an export goes to the column `properties`. */
+/** Max columns for single properties. An export writes further properties to the column `properties`. */
 const MAX_PROPERTY_COLUMNS = 500
 
-/** The column, empty in each row, by which an import knows that formulas of the file are escaped. */
+/** The column by which an import recognises a file with escaped formulas; it is empty in each row. */
 const ESCAPED_MARK = 'formulas_escaped'
 
-/** The headers that mean a field, without case, spaces, dashes and underscores; any other is a property. */
+/**
+ * The fields by their headers, without case, spaces, dashes and underscores. Any other header is a property.
+ */
 const FIELDS = new Map([
   ['partnumber', 'part_number'],
   ['name', 'description'],
@@ -33,6 +36,7 @@ const FIELDS = new Map([
   ['formulasescaped', ESCAPED_MARK],
 ])
 
+/** A column of a file. Without a field, it is the property named like its header. */
 interface Column {
   header: string
   field: string | undefined
@@ -44,10 +48,10 @@ const fieldOf = (header: string): string | undefined =>
 const invalid = (field: 'header' | 'body', message: string): ApiError =>
   new ApiError('invalid_request', { details: [{ field, message }] })
 
-/** What other programs put between cells; only a comma is read. */
+/** Separators that other programs write; only commas are accepted. */
 const OTHER_SEPARATORS = [';', '\t', '|']
 
-/** Why a header without a part number has none, where that can be told: its cells are separated by something else. */
+/** Describes why a header has no part number if its cells have another separator; undefined otherwise. */
 function describeSeparator(cells: string[]): string | undefined {
   const line = cells.join(',')
   if (/^sep=/i.test(line)) return 'begins with a line "sep=": remove it, and separate the cells by commas'
@@ -96,7 +100,7 @@ function readCell(field: string, cell: string): unknown {
   }
 }
 
-/** The errors of a row that has no value. */
+/** Thrown for a row that has an error in a field. */
 class RowError extends Error {
   override readonly name = 'RowError'
 
@@ -108,7 +112,10 @@ class RowError extends Error {
   }
 }
 
-/** Adds the properties that have a column to those in the column `properties`, which may hold no object. */
+/**
+ * Adds the properties with a column of their own to those of the column `properties`. If the latter is not an
+ * object, it is returned as it is, to be refused by the validation.
+ */
 function joinProperties(object: unknown, columns: Record<string, string>): unknown {
   if (!isObject(object)) return object
   const twice = Object.keys(columns).find((name) => Object.hasOwn(object, name))
@@ -125,7 +132,8 @@ function readValue(columns: Column[], escaped: boolean, cells: string[]): Record
   const properties: Record<string, string> = {}
   for (const [index, given] of cells.entries()) {
     if (given === '') continue
-    // The form comes last: "=" with a combining stroke is one character in NFC, and would not be known as escaped.
+    // Normalise last: "=" with a combining stroke is a single character in NFC, and its escape would not be
+    // recognised.
     const cell = (escaped ? unescapeFormula(given) : given).normalize('NFC')
     const { header, field } = columns[index] ?? { header: '', field: undefined }
     if (header === '') throw new RowError(`column ${index + 1}`, 'has a cell, but no header')
@@ -149,9 +157,10 @@ function readCells(row: number, columns: Column[], escaped: boolean, cells: stri
 }
 
 /**
- * The rows of a CSV file with a header. Rows of nothing but empty cells are passed over, though they are counted. A quote inside
- * a bare cell is that row's error; where rows can't be told apart any more, the error of the last one ends the reading.
- * @throws {ApiError} invalid_request for a header that can't be used, or a row beyond the limits
+ * Reads the rows of a CSV file with a header. Rows with only empty cells are skipped, but counted. A quote
+ * inside a bare cell is an error of its row. If the next row can't be determined, reading ends with the error
+ * of the current row.
+ * @throws {ApiError} invalid_request for an unusable header, or a row beyond the limits
  */
 export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row> {
   let row = 0
@@ -180,8 +189,9 @@ export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row>
 const EXPORTED = ['part_number', 'item_type', 'description', 'long_description', 'sourcing_type'] as const
 
 /**
- * Which properties get a column: those that an import would read back as they are, and whose name can be a header. An escaped
- * name would be another name for programs that read the file, so such a property goes to the column `properties`.
+ * Returns the properties that get a column: those that an import reads back unchanged, and whose name can be
+ * a header. Other programs would take an escaped name for another property, so a property whose name must be
+ * escaped goes to the column `properties`.
  */
 function propertyColumns(names: readonly string[], formulas: Formulas): string[] {
   return names
@@ -191,8 +201,9 @@ function propertyColumns(names: readonly string[], formulas: Formulas): string[]
 }
 
 /**
- * The cells of an item; the last one holds, as JSON, what has no column. An empty text can't be told from no cell, so it goes
- * there too, like all that is no text, and like a property that came into use after the header was written.
+ * Returns the cells of an item. The last cell contains, as JSON, the properties without a cell of their own:
+ * values that are not a text, the empty text, which would be the same as no cell, and properties that were
+ * added after the header was written.
  */
 function cellsOf(columns: readonly string[], item: Item): (string | null)[] {
   const others = new Map(Object.entries(item.properties))
@@ -206,12 +217,13 @@ function cellsOf(columns: readonly string[], item: Item): (string | null)[] {
   return [...EXPORTED.map((field) => item[field]), ...cells, json]
 }
 
-/** A bare CR would end the record for `readCsv`, though it does not for `stringify`. */
+/** `readCsv` ends a record at a bare CR, but `stringify` does not quote it by itself. */
 const STRINGIFY = { quoted_match: /\r/ }
 
 /**
- * Writes items, which come in slices, as a CSV file that `readCsv` reads back as they are, with formulas escaped or not.
- * @param names of the properties that are texts in some items
+ * Writes items, slice by slice, as a CSV file that `readCsv` reads back unchanged, with formulas escaped or
+ * not.
+ * @param names of the properties that are texts in some of the items
  */
 export async function* writeCsv(
   names: readonly string[],

@@ -1,4 +1,4 @@
-/** A request, as far as a line of shell needs to know it. */
+/** A request that can be written as a curl command. */
 export interface Request {
   method: string
   url: string
@@ -6,13 +6,15 @@ export interface Request {
   body?: string
 }
 
-/** A text as one word of a POSIX shell. In double quotes, so that a variable in it is filled in. */
+/**
+ * Quotes a text as one word of a POSIX shell, in double quotes, so that the shell expands a variable in it.
+ */
 const quoteOpen = (text: string): string => `"${text.replace(/["\\`]/g, '\\$&')}"`
 
-/** A text as one word of a POSIX shell, exactly as it is. */
+/** Quotes a text as one word of a POSIX shell, without any expansion. */
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
-/** A request as a command that can be pasted into a shell. */
+/** Writes a request as a curl command for a shell. */
 export function curlOf({ method, url, headers, body }: Request): string {
   const words = [
     method === 'GET' ? 'curl -s' : `curl -s -X ${method}`,

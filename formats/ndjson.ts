@@ -2,13 +2,17 @@ import { ApiError } from '../errors.js'
 import { JsonError, parseJson } from '../lib/json.js'
 import type { Row } from './rows.js'
 
-/** Longer than any item that the API takes, in characters. */
+/** Max length of a line, in characters: longer than any item that the API accepts. */
 const MAX_LINE = 1024 * 1024
 
+/**
+ * Splits a text into lines.
+ * @throws {ApiError} invalid_request for a line that is too long
+ */
 async function* linesOf(text: AsyncIterable<string>): AsyncGenerator<string> {
   let rest = ''
   for await (const chunk of text) {
-    // Only what is new is searched, so a body that is one endless line costs no more than any other.
+    // Only the new chunk is searched, so a body that is one endless line takes no more time than any other.
     const lines = chunk.split('\n')
     lines[0] = rest + (lines[0] ?? '')
     rest = lines.pop() ?? ''
@@ -32,8 +36,8 @@ function readLine(row: number, line: string): Row {
 }
 
 /**
- * The rows of newline-delimited JSON: one object a line. Empty lines are passed over and not counted.
- * @throws {ApiError} invalid_request for a line that has no end
+ * Reads the rows of newline-delimited JSON: one object per line. Blank lines are skipped and not counted.
+ * @throws {ApiError} invalid_request for a line that is too long
  */
 export async function* readNdjson(text: AsyncIterable<string>): AsyncGenerator<Row> {
   let row = 0

@@ -1,4 +1,4 @@
 import type { ErrorDetail } from '../errors.js'
 
-/** A row as it stands in a file: what it says, not yet checked, or why it can't be read. Counted from 1. */
+/** A row of a file, numbered from 1: its value, not validated yet, or why it can't be parsed. */
 export type Row = { row: number } & ({ value: unknown } | { errors: ErrorDetail[] })

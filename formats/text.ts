@@ -1,7 +1,7 @@
 import { ApiError } from '../errors.js'
 import { describeInvalidUtf8, findInvalidUtf8, foreignEncoding } from '../lib/utf8.js'
 
-/** The longest incomplete UTF-8 sequence that the end of a chunk can leave, in bytes. */
+/** Max length of an incomplete UTF-8 sequence at the end of a chunk, in bytes. */
 const MAX_INCOMPLETE = 3
 
 const HINT = 'in a spreadsheet, save it as "CSV UTF-8"'
@@ -9,9 +9,9 @@ const HINT = 'in a spreadsheet, save it as "CSV UTF-8"'
 const invalid = (reason: string): ApiError =>
   new ApiError('invalid_request', { details: [{ field: 'body', message: `${reason}; ${HINT}` }] })
 
-/** The bytes of a body, and what is needed to name one of them. */
+/** The position in a body, with the bytes that are needed to describe an invalid one. */
 class Position {
-  /** Bytes before the current chunk. */
+  /** The number of bytes before the current chunk. */
   #before = 0
   #chunk: Buffer = Buffer.alloc(0)
   #previousEnd: Buffer = Buffer.alloc(0)
@@ -27,11 +27,11 @@ class Position {
     this.#chunk = chunk
   }
 
-  /** Describes the first byte that is not UTF-8, where everything before the current chunk is. */
+  /** Describes the first byte that is not UTF-8. Everything before the current chunk must be UTF-8. */
   describe(): string {
     const bytes = Buffer.concat([this.#previousEnd, this.#chunk])
     const start = this.#before - this.#previousEnd.length
-    // What the kept bytes begin with may be the rest of a character that is complete.
+    // The bytes retained of the previous chunk may begin in the middle of a character.
     let from = 0
     while (start > 0 && from < this.#previousEnd.length && ((bytes[from] ?? 0) & 0xc0) === 0x80) from += 1
     const index = from + findInvalidUtf8(bytes.subarray(from))
@@ -40,8 +40,9 @@ class Position {
 }
 
 /**
- * The text of a body, without a byte order mark.
- * @throws {ApiError} payload_too_large after `maxBytes`; invalid_request for what is not UTF-8, naming the byte
+ * Decodes the text of a body, without a byte order mark.
+ * @throws {ApiError} payload_too_large after `maxBytes`; invalid_request for a body that is not UTF-8, naming
+ * the byte
  */
 export async function* readText(body: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true })

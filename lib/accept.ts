@@ -1,14 +1,16 @@
-/** An element of `Accept`: what it asks for, how much it is wanted, and how closely it is named. */
+/** An element of `Accept`. */
 interface MediaRange {
   type: string
   subtype: string
+  /** From 0 to 1: the weight that the client gives it. */
   quality: number
+  /** 0 for any type, 1 for any subtype, 2 for one media type, 3 for one with parameters. */
   specificity: number
 }
 
 const QUALITY = /^(?:0(?:\.\d*)?|1(?:\.0*)?|\.\d+)$/
 
-/** Splits text at a separator that stands outside quoted strings (RFC 9110 section 5.6.4). Time is linear in its length. */
+/** Splits text at a separator outside quoted strings (RFC 9110 section 5.6.4), in linear time. */
 function splitOutsideQuotes(text: string, separator: ',' | ';'): string[] {
   const parts: string[] = []
   let start = 0
@@ -26,7 +28,7 @@ function splitOutsideQuotes(text: string, separator: ',' | ';'): string[] {
   return parts.map((part) => part.trim())
 }
 
-/** An element of `Accept` (RFC 9110 section 12.5.1); undefined where it is malformed. */
+/** Parses an element of `Accept` (RFC 9110 section 12.5.1); undefined if it is malformed. */
 function parseRange(element: string): MediaRange | undefined {
   const [range = '', ...parameters] = splitOutsideQuotes(element, ';')
   const [type, subtype, ...rest] = range.toLowerCase().split('/')
@@ -49,6 +51,7 @@ const isMatch = ({ type, subtype }: MediaRange, offer: string): boolean => {
   return (type === '*' || type === offeredType) && (subtype === '*' || subtype === offeredSubtype)
 }
 
+/** How acceptable an offer is. `position` is the index of the range that decides. */
 interface Wish {
   offer: string
   quality: number
@@ -56,7 +59,10 @@ interface Wish {
   position: number
 }
 
-/** What `Accept` says of an offer: the range that names it most closely decides (RFC 9110 section 12.5.1). */
+/**
+ * Returns how acceptable an offer is: the most specific range that matches it decides (RFC 9110 section
+ * 12.5.1).
+ */
 function wishFor(offer: string, ranges: readonly MediaRange[]): Wish {
   let wish: Wish = { offer, quality: 0, specificity: -1, position: 0 }
   for (const [position, range] of ranges.entries()) {
@@ -67,11 +73,12 @@ function wishFor(offer: string, ranges: readonly MediaRange[]): Wish {
 }
 
 /**
- * Chooses the media type to answer with (RFC 9110 section 12.5.1). The highest quality wins; of two alike, the one that is named more
- * closely, then the one that is named first, then the one that is offered first. Parameters other than `q` ask for nothing that
- * could be given or refused: everything here is UTF-8. Where nothing that is offered is acceptable, `Accept` is disregarded as far as it must be, and the
- * first offer is taken that is not excluded by `q=0`: an error status would stop a client that can read what comes.
- * @param accept the header; undefined and empty ones accept anything
+ * Chooses the media type of a response (RFC 9110 section 12.5.1). The highest quality wins; among equals the
+ * one whose range is more specific, then the one whose range comes first, then the one that is offered first.
+ * Parameters other than `q` exclude no offer, because everything is UTF-8. If no offer is acceptable, the
+ * first one that is not excluded by `q=0` is chosen rather than responding with an error status, which would
+ * stop a client that can read the response.
+ * @param accept the header; an undefined or empty one accepts anything
  * @param offers media types in lower case, without parameters, the preferred one first
  */
 export function preferredType<Offer extends string>(
@@ -87,7 +94,7 @@ export function preferredType<Offer extends string>(
   return best?.offer ?? wishes.find(({ specificity }) => specificity < 0)?.offer ?? offers[0]
 }
 
-/** An element of `Accept-Encoding`: a name and how much it is wanted; undefined where it is malformed. */
+/** Parses an element of `Accept-Encoding`: a name and its quality; undefined if it is malformed. */
 function parseCoding(element: string): { name: string; quality: number } | undefined {
   const [name = '', ...parameters] = element.toLowerCase().split(';')
   const [parameter] = parameters
@@ -97,9 +104,10 @@ function parseCoding(element: string): { name: string; quality: number } | undef
 }
 
 /**
- * Chooses the content coding to answer with (RFC 9110 section 12.5.3). The highest quality wins; of two alike, the one that is offered
- * first, and any before none. `identity` is always there: a client that excludes it can read it all the same.
- * @param acceptEncoding the header; undefined and empty ones accept no coding
+ * Chooses the content coding of a response (RFC 9110 section 12.5.3). The highest quality wins; among equals
+ * the one that is offered first, and any coding before `identity`. `identity` is available even to a client
+ * that excludes it, because it can read it all the same.
+ * @param acceptEncoding the header; an undefined or empty one accepts no coding
  * @param offers names of codings in lower case, the preferred one first
  */
 export function preferredCoding<Offer extends string>(

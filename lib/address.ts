@@ -1,17 +1,20 @@
 import { BlockList, isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
-/** Longer than any address with its zone, its brackets and its port. */
+/** Max length of a text that is parsed; longer than any address with its zone, its brackets and its port. */
 const MAX_LENGTH = 128
 
 /** `[v6]`, with or without a port. Group 1 is the address. */
 const BRACKETED = /^\[([^\]]*)\](?::\d{1,5})?$/
 /** An address that ends in an IPv4 one (`192.0.2.1`, `::ffff:192.0.2.1`) and a port. */
 const DOTTED_WITH_PORT = /^(.*\.\d{1,3}):\d{1,5}$/
-/** An IPv6 address without abbreviation and a port: the only one whose port can be told from its last group. */
+/**
+ * An unabbreviated IPv6 address and a port: the only form without brackets in which the port can be
+ * distinguished from the last group.
+ */
 const FULL_WITH_PORT = /^((?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}):\d{1,5}$/i
 
-/** Removes what proxies write around an address: quotes, brackets, the port and the zone. */
+/** Removes what proxies add to an address: quotes, brackets, the port and the zone. */
 function bare(text: string): string {
   const unquoted = text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : text
   for (const form of [BRACKETED, DOTTED_WITH_PORT, FULL_WITH_PORT]) {
@@ -22,22 +25,22 @@ function bare(text: string): string {
 }
 
 /**
- * Returns the one spelling of an IP address: RFC 5952 for IPv6, dotted decimal for IPv4 and for an IPv4-mapped address. Takes
- * the forms that proxies send: with a port, in brackets, in quotes, with a zone. Each client has one spelling, so the result
- * can be the key of a limit.
+ * Returns the canonical spelling of an IP address: RFC 5952 for IPv6, dotted decimal for IPv4 and for an
+ * IPv4-mapped address. Accepts the forms that proxies send: with a port, in brackets, in quotes, with a zone.
+ * Each address has one canonical spelling, so the result can be the key of a limit.
  * @returns undefined for anything else, such as `unknown` and `_hidden` (RFC 7239, section 6)
  */
 export function canonicalAddress(text: string): string | undefined {
   if (text.length > MAX_LENGTH) return undefined
   const address = bare(text.trim())
-  // Stricter than the library, which also takes octal and abbreviated IPv4.
+  // Stricter than the library, which also accepts octal and abbreviated IPv4.
   if (isIP(address) === 0) return undefined
   return ipaddr.process(address).toString()
 }
 
 /**
- * Returns the network of `bits` bits that an IPv6 address is in, as `2001:db8:0:1::/64`. An IPv4 address is its own network: it
- * is returned as it is, and so is a text that is no address.
+ * Returns the network of `bits` bits that contains an IPv6 address, such as `2001:db8:0:1::/64`. An IPv4
+ * address, and a text that is not an address, is returned unchanged.
  * @param address as `canonicalAddress` returns it
  */
 export function networkOf(address: string, bits: number): string {
@@ -45,14 +48,14 @@ export function networkOf(address: string, bits: number): string {
   return `${ipaddr.IPv6.networkAddressFromCIDR(`${address}/${bits}`).toString()}/${bits}`
 }
 
-/** The ranges that have a name in a list of networks. */
+/** Networks that a list can contain by name. */
 const NAMED_NETWORKS: Record<string, readonly string[]> = {
   loopback: ['127.0.0.0/8', '::1/128'],
   linklocal: ['169.254.0.0/16', 'fe80::/10'],
   uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
 }
 
-/** The bits before the IPv4 address in an IPv4-mapped one. */
+/** The length of the prefix of an IPv4-mapped address, in bits. */
 const MAPPED_BITS = 96
 
 interface Network {
@@ -74,13 +77,14 @@ function parseNetwork(text: string): Network | undefined {
   return bits < MAPPED_BITS ? undefined : { address, bits: bits - MAPPED_BITS, family: 'ipv4' }
 }
 
-/** Whether a text names a network: an address, `address/bits`, `loopback`, `linklocal` or `uniquelocal`. */
+/** Whether a text is a network: an address, `address/bits`, `loopback`, `linklocal` or `uniquelocal`. */
 export const isNetwork = (text: string): boolean =>
   Object.hasOwn(NAMED_NETWORKS, text) || parseNetwork(text) !== undefined
 
 /**
- * Returns a function that tells whether an address, as `canonicalAddress` returns it, is in one of the networks.
- * @param networks of which each passes `isNetwork`
+ * Returns a function that checks whether an address, as `canonicalAddress` returns it, is in one of the
+ * networks.
+ * @param networks each of which passes `isNetwork`
  */
 export function containsAddress(networks: readonly string[]): (address: string) => boolean {
   const list = new BlockList()

@@ -2,23 +2,28 @@ import { setTimeout as delay } from 'node:timers/promises'
 import DataLoader from 'dataloader'
 import pLimit from 'p-limit'
 
-/** How many queries may come sooner than their pace after a quiet time. */
+/** How many batches may run without a delay after an idle time. */
 const BURST = 10
 
+/** How calls are batched. */
 export interface BatchOptions {
-  /** How many go together at most. */
+  /** Max keys of a batch. */
   most: number
-  /** How far apart batches are when there is no end of them, in ms. */
+  /** Interval between batches under sustained load, in ms. */
   paceMs: number
 }
 
-/** For questions: in a rush ten queries a second, so ten thousand clients that come back at once cost no more than a hundred. */
+/**
+ * Defaults for lookups. Under sustained load there is one query every 100 ms, so 10,000 clients that
+ * reconnect at once cost no more queries than 100 do.
+ */
 const QUESTIONS = { most: 10_000, paceMs: 100 }
 
 /**
- * Does many things in one: those that are wanted while a batch is under way are in the next. No answer is older than its
- * question.
- * @param ask answers in the order of the keys, with an Error where only that key has failed
+ * Coalesces concurrent calls into batches. A call that is made while a batch is running joins the next one,
+ * so a result is never older than the call that requested it.
+ * @param ask returns the results in the order of the keys, with an Error for a key that alone has failed; if
+ * it rejects, all calls of the batch reject
  */
 export function batched<Key, Answer>(
   ask: (keys: readonly Key[]) => Promise<readonly (Answer | Error)[]>,
@@ -37,7 +42,7 @@ export function batched<Key, Answer>(
   const loader = new DataLoader<Key, Answer>(
     (keys) => {
       const answers = ask(keys)
-      // Whoever has asked is told of a failure.
+      // The callers receive the error.
       answered = answers.catch(() => undefined)
       return answers
     },

@@ -1,19 +1,25 @@
-/** Names by which polyfills of EventSource send the last id, which they keep current, in lower case, without `_` and `-`. */
+/**
+ * Names of the query parameters in which polyfills of EventSource send the last event id, in lower case and
+ * without `_` and `-`. The polyfills update them with each reconnect.
+ */
 const LAST_ID_NAMES = new Set(['lasteventid', 'evslasteventid'])
 const START_NAME = 'since'
 
 const plainName = (name: string): string => name.toLowerCase().replaceAll(/[_-]/g, '')
 
-/** Whether a parameter of the query is one that carries a cursor, however it is written. */
+/** Whether a query parameter carries a cursor, in any spelling. */
 export function isCursorParameter(name: string): boolean {
   const plain = plainName(name)
   return plain === START_NAME || LAST_ID_NAMES.has(plain)
 }
 
-/** The last of these that is not empty. */
+/** Returns the last value that is not empty. */
 const lastOf = (values: readonly string[]): string | undefined => values.findLast((value) => value !== '')
 
-/** The values of a header, one a line, also where an intermediary has joined the lines. Names in `rawHeaders` keep their case. */
+/**
+ * Returns the values of a header, also if an intermediary has joined its lines. Names in `rawHeaders` keep
+ * their case.
+ */
 function headerValues(rawHeaders: readonly string[], name: string): string[] {
   return rawHeaders
     .filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name)
@@ -23,12 +29,13 @@ function headerValues(rawHeaders: readonly string[], name: string): string[] {
 }
 
 /**
- * Finds where a client left off. `Last-Event-ID` comes first, since browsers keep it current; then the parameters by which
- * polyfills send it; then `since`, which stays in the address as the page wrote it. An empty value counts as absent. Of a repeated
- * parameter the last value counts, because polyfills append theirs.
- * @param rawHeaders as Node gives them: names and values in turn
+ * Finds the cursor from which a client resumes. `Last-Event-ID` comes first, because browsers update it with
+ * each reconnect; then the parameters of polyfills; then `since`, which stays in the URL as the page wrote
+ * it. An empty value counts as absent. If a parameter is repeated, the last value counts, because polyfills
+ * append theirs.
+ * @param rawHeaders as Node provides them: names and values in turn
  * @param url with its query
- * @returns `conflict` where the header comes twice with different values: neither can be preferred
+ * @returns `conflict` if the header occurs with different values, of which none can be preferred
  */
 export function findCursor(
   rawHeaders: readonly string[],

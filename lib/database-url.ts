@@ -1,4 +1,7 @@
-/** Why an address of a database can't be used. The message names the parameter and what it must be, never a value. */
+/**
+ * Thrown for a database URL that can't be used. The message names the parameter and what it must be, never a
+ * value.
+ */
 export class DatabaseUrlError extends Error {
   override readonly name = 'DatabaseUrlError'
 }
@@ -6,9 +9,11 @@ export class DatabaseUrlError extends Error {
 /** A server's address: a host and a port, or the path of a Unix socket. */
 export type Host = { host: string; port: number } | { path: string }
 
+/** The values of `sslmode`. */
 export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 export type SslMode = (typeof SSL_MODES)[number]
 
+/** The values of `target_session_attrs`. */
 export const SESSION_ATTRIBUTES = [
   'any',
   'read-write',
@@ -19,13 +24,17 @@ export const SESSION_ATTRIBUTES = [
 ] as const
 export type SessionAttributes = (typeof SESSION_ATTRIBUTES)[number]
 
+/** The authentication methods that `require_auth` can name. */
 export const AUTH_METHODS = ['none', 'password', 'md5', 'scram-sha-256'] as const
 export type AuthMethod = (typeof AUTH_METHODS)[number]
 
-/** What an address asks of TLS. Files are named, not read. */
+/** The TLS parameters of a database URL. Files are named, not read. */
 export interface TlsDemands {
   mode: SslMode
-  /** The file of the authorities that the server's certificate is checked against; Node's own without one. */
+  /**
+   * The file of the authorities against which the server's certificate is verified; Node's own authorities if
+   * undefined.
+   */
   rootCertFile: string | undefined
   certFile: string | undefined
   keyFile: string | undefined
@@ -33,16 +42,16 @@ export interface TlsDemands {
   crlFile: string | undefined
   minVersion: TlsVersion | undefined
   maxVersion: TlsVersion | undefined
-  /** Whether the server's name is sent with the handshake. */
+  /** Whether the handshake contains the server's name (SNI). */
   sendsName: boolean
-  /** Whether the connection begins with the handshake, without asking the server for TLS. */
+  /** Whether the connection begins with the TLS handshake, without an SSLRequest. */
   direct: boolean
 }
 
 const TLS_VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const
 type TlsVersion = (typeof TLS_VERSIONS)[number]
 
-/** A `postgres://` address, taken apart. */
+/** A parsed `postgres://` URL. */
 export interface DatabaseAddress {
   /** At least one, in the order in which they are tried. */
   hosts: readonly [Host, ...Host[]]
@@ -50,18 +59,21 @@ export interface DatabaseAddress {
   shuffled: boolean
   user: string
   password: string | undefined
-  /** The file where the password is looked up if there is none. */
+  /** The password file that is read if there is no password. */
   passfile: string | undefined
   database: string
   tls: TlsDemands
   sessionAttributes: SessionAttributes
-  /** By which of these a server may authenticate the client; by any without them. */
+  /** The methods with which the server may authenticate the client; undefined for any. */
   authMethods: readonly AuthMethod[] | undefined
   applicationName: string
-  /** Command-line options for the server's session (`-c name=value`). */
+  /** Command-line options for the server process of the connection (`-c name=value`). */
   options: string | undefined
   connectTimeoutMs: number
-  /** How long a connection is idle before the system asks whether the other end is there, in seconds; 0 is never. */
+  /**
+   * How long a connection is idle before the operating system sends a keep-alive probe, in seconds; 0 for
+   * never.
+   */
   keepAliveSeconds: number
 }
 
@@ -69,7 +81,9 @@ const DEFAULT_PORT = 5432
 const DEFAULT_CONNECT_TIMEOUT_S = 5
 const DEFAULT_KEEP_ALIVE_S = 60
 
-/** The parameters that are obeyed, and the environment variable of PostgreSQL's own clients that stands in for each. */
+/**
+ * The supported parameters, each with the environment variable of libpq that replaces it if it is missing.
+ */
 const PARAMETERS: Record<string, string | undefined> = {
   application_name: 'PGAPPNAME',
   channel_binding: 'PGCHANNELBINDING',
@@ -101,10 +115,13 @@ const PARAMETERS: Record<string, string | undefined> = {
   user: 'PGUSER',
 }
 
-/** Variables by which PostgreSQL's own clients would be led elsewhere, and that are not obeyed. The driver obeys the last one. */
+/**
+ * Variables that would make libpq connect elsewhere, and that are not supported. The driver reads the last
+ * one.
+ */
 const REFUSED_VARIABLES = ['PGSERVICE', 'PGHOSTADDR', 'PGREQUIREPEER', 'PGTARGETSESSIONATTRS']
 
-/** What to do instead of a parameter that PostgreSQL's own clients know and that is refused here. */
+/** What to do instead of parameters that other clients know and that are not supported here. */
 const INSTEAD: Record<string, string> = {
   service: 'write what the service file says into the address',
   servicefile: 'write what the service file says into the address',
@@ -133,7 +150,7 @@ function decode(text: string, part: string): string {
   return decoded.includes('\0') ? refuse(`the ${part} has a NUL`) : decoded
 }
 
-/** What the text of an address says, before it is known what it means. */
+/** The parts of a URL, before they are interpreted. */
 interface Parts {
   user: string | undefined
   password: string | undefined
@@ -184,8 +201,9 @@ function splitQuery(text: string): Map<string, string> {
 }
 
 /**
- * Splits the text as PostgreSQL's documentation of connection URIs says. What looks like a password with a character that should
- * have been percent-encoded is refused: its end would be taken for a host, and be shown.
+ * Splits a URL as PostgreSQL's documentation of connection URIs specifies. Refuses a URL that seems to have a
+ * password with a character that is not percent-encoded: the end of the password would be taken for a host,
+ * and appear in messages.
  */
 function split(text: string): Parts {
   const rest = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)?.[1]
@@ -223,7 +241,10 @@ function toPort(text: string): number {
   return port >= 1 && port <= 65535 ? port : refuse('a port must be a whole number, 1 to 65535')
 }
 
-/** A host that begins with "/" is the folder of a Unix socket; with "@", the name of one of Linux's abstract sockets. */
+/**
+ * Interprets a host. One that begins with "/" is the directory of a Unix socket; with "@", the name of an
+ * abstract socket of Linux.
+ */
 function toHost(host: string, port: string): Host {
   const number = toPort(port)
   if (/^[/@]/.test(host)) return { path: `${host.replace(/^@/, '\0')}/.s.PGSQL.${number}` }
@@ -243,20 +264,20 @@ function toHosts(parts: Parts, host: string | undefined, port: string | undefine
   return first ? [first, ...others] : refuse('it names no host')
 }
 
-/** Reads parameters by name: from the query, or from the environment of PostgreSQL's own clients. */
+/** Reads parameters by name: from the query of the URL, or from the environment variables of libpq. */
 class Reader {
   constructor(
     readonly query: Map<string, string>,
     readonly env: NodeJS.ProcessEnv,
   ) {}
 
-  /** How a message calls the parameter: by where its value comes from. */
+  /** Returns the name of the parameter for messages, with the variable that its value comes from. */
   #nameOf(name: string): string {
     const variable = PARAMETERS[name]
     return this.query.has(name) || variable === undefined ? name : `${name} (from ${variable})`
   }
 
-  /** The value that was given; an empty one counts as none. */
+  /** Returns the value; undefined if it is missing or empty. */
   text(name: string): string | undefined {
     const variable = PARAMETERS[name]
     return this.query.get(name) || (variable === undefined ? undefined : this.env[variable]) || undefined
@@ -297,7 +318,7 @@ function toTls(reader: Reader): TlsDemands {
   const keyFile = reader.text('sslkey')
   if ((certFile === undefined) !== (keyFile === undefined)) return refuse('sslcert and sslkey go together')
   const direct = reader.oneOf('sslnegotiation', ['postgres', 'direct'], 'postgres') === 'direct'
-  // Who names the authorities wants the certificate to be checked, as PostgreSQL's own clients understand it, too.
+  // As in libpq, naming the authorities implies that the certificate is verified.
   const mode =
     authorities === 'system'
       ? 'verify-full'
@@ -326,7 +347,7 @@ function toTls(reader: Reader): TlsDemands {
   }
 }
 
-/** The methods that `require_auth` names, or all but those that it excludes by "!". */
+/** Returns the methods that `require_auth` names, or all except those that it excludes by "!". */
 function toAuthMethods(reader: Reader): AuthMethod[] | undefined {
   const names = reader
     .text('require_auth')
@@ -344,7 +365,7 @@ function toAuthMethods(reader: Reader): AuthMethod[] | undefined {
   return excludes ? AUTH_METHODS.filter((method) => !methods.includes(method)) : methods
 }
 
-/** Refuses what can't be done by us, or only in the one way that is asked for anyway. */
+/** Refuses parameters that the service can't honour, unless their value is what the service does anyway. */
 function checkTheRest(reader: Reader): void {
   if (reader.text('channel_binding') === 'require') {
     reader.refuse(
@@ -365,11 +386,11 @@ function checkTheRest(reader: Reader): void {
 }
 
 /**
- * Takes a `postgres://` or `postgresql://` address apart, by the rules of PostgreSQL's own clients: several hosts, Unix sockets,
- * IPv6 addresses, and the parameters of the query. What it doesn't say comes from the `PG…` variables of `env` that those
- * clients obey, and then from their defaults.
- * @param systemUser the name that the process runs under
- * @throws {DatabaseUrlError} for whatever can't be obeyed
+ * Parses a `postgres://` or `postgresql://` URL by the rules of libpq: several hosts, Unix sockets, IPv6
+ * addresses, and the parameters of the query. What it doesn't specify comes from the `PG…` variables of `env`
+ * that libpq reads, and then from the defaults of libpq.
+ * @param systemUser the name of the user that runs the process
+ * @throws {DatabaseUrlError} for anything that can't be honoured
  */
 export function parseDatabaseUrl(
   text: string,
@@ -403,13 +424,13 @@ export function parseDatabaseUrl(
   }
 }
 
-/** How messages and logs call a host. */
+/** Returns the name of a host for messages and logs. */
 export function hostName(host: Host): string {
   if ('path' in host) return host.path.replace('\0', '@')
   return host.host.includes(':') ? `[${host.host}]:${host.port}` : `${host.host}:${host.port}`
 }
 
-/** The fields of a line of a password file: a "\\" takes its meaning from the character that follows. */
+/** Splits a line of a password file into its fields. A backslash escapes the character that follows. */
 function splitFields(line: string): string[] {
   const fields = ['']
   for (let i = 0; i < line.length; i++) {
@@ -421,7 +442,10 @@ function splitFields(line: string): string[] {
   return fields
 }
 
-/** The password that a file of lines `host:port:database:user:password` has for a connection. A field of "*" fits any. */
+/**
+ * Finds the password of a connection in a password file with lines `host:port:database:user:password`. A
+ * field of "*" matches anything.
+ */
 export function findPassword(
   text: string,
   { host, database, user }: { host: Host; database: string; user: string },

@@ -1,16 +1,18 @@
-/** Thrown where an answer did not come in time. */
+/** Thrown when a result did not arrive within its deadline. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
   readonly code = 'NO_ANSWER'
 }
 
-/** A wait is counted in so many beats. */
+/** The number of ticks of a deadline. */
 const BEATS = 5
 
 /**
- * What `work` comes to, or a rejection after `ms`. The work itself goes on and its result is dropped, so this is for
- * questions, never for writes. A time in which this process stood still counts as one beat: it had not even sent the
- * question, perhaps, and in a rush it would take itself for a dead database.
+ * Resolves with `work`, or rejects with `NoAnswer` after `ms`. `work` is not cancelled and its result is
+ * dropped: after a rejection, a write may still happen. The deadline is counted in ticks, so that a blocked
+ * event loop counts as one tick. Otherwise a busy process, which may not even have sent its query yet, would
+ * conclude that the database is down.
+ * @throws {NoAnswer}
  */
 export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined

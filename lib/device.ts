@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
-/** How many users one browser is known for. */
+/** Max users for which a browser is a known device. */
 const MAX_USERS = 5
 const NONCE = /^[A-Za-z0-9_-]{22}$/
 
@@ -30,15 +30,19 @@ function isOf(key: string, username: string, { nonce, mac }: Entry): boolean {
 }
 
 /**
- * The device that a cookie proves for a user: someone has signed in as that user from this browser before (OWASP, "Slow Down Online
- * Guessing Attacks with Device Cookies"). It opens nothing; it only has a limit of its own.
- * @returns the device's nonce; nothing when the cookie is not of this user
+ * Returns the device that a cookie proves for a user: the user has signed in from this browser before (OWASP,
+ * "Slow Down Online Guessing Attacks with Device Cookies"). The cookie grants no access; a known device only
+ * has a limit of its own.
+ * @returns the device's nonce; undefined if the cookie is not of this user
  */
 export function knownDevice(key: string, cookie: string, username: string): string | undefined {
   return entriesOf(cookie).find((entry) => isOf(key, username, entry))?.nonce
 }
 
-/** The cookie of a browser in which this user has just signed in; the users it was known for before are kept. */
+/**
+ * Returns the cookie of a browser in which a user has just signed in.
+ * @param before the browser's present cookie, whose other users are retained
+ */
 export function deviceCookie(key: string, before: string, username: string): string {
   const entries = entriesOf(before)
   const own = entries.find((entry) => isOf(key, username, entry))

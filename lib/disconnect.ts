@@ -1,12 +1,15 @@
 import type { Socket } from 'node:net'
 
-/** What is called for each socket once it closes. One listener a socket: a client may send many requests at once. */
+/**
+ * The callbacks of each socket. A socket has one listener, because a client may send many requests at once.
+ */
 const callbacks = new WeakMap<Socket, Set<() => void>>()
 
 /**
- * Calls `act` once when the socket closes, at once if it has. The close of a response tells less: one that waits behind others of
- * its connection has no socket yet, and is not closed with it.
- * @returns what takes that back
+ * Calls `act` once when the socket closes, at once if it has closed. The `close` event of a response does not
+ * suffice: a pipelined response that waits for those before it has no socket yet, and does not close with the
+ * connection.
+ * @returns a function that removes the callback
  */
 export function onDisconnect(socket: Socket, act: () => void): () => void {
   if (socket.destroyed) {

@@ -1,11 +1,11 @@
-/** What of an address can't be read as text, in the form of a detail of an error. */
+/** The part of a request target that can't be decoded, in the form of an error detail. */
 export interface EncodingFault {
   /** `path`, or the name of a parameter. */
   field: string
   message: string
 }
 
-// A request's target has ASCII alone; Node gives its other bytes as Latin-1.
+// A valid request target is ASCII; Node provides other bytes as Latin-1.
 const NEEDS_CHECK = /[%\u0080-\u00ff]/
 
 function faultOf(text: string): string | undefined {
@@ -17,7 +17,7 @@ function faultOf(text: string): string | undefined {
   }
 }
 
-/** Finds what of a request's target is not the percent-encoding of UTF-8 text without NUL. */
+/** Finds the first part of a request target that is not the percent-encoding of UTF-8 text without NUL. */
 export function findEncodingFault(target: string): EncodingFault | undefined {
   if (!NEEDS_CHECK.test(target)) return undefined
   const mark = target.indexOf('?')

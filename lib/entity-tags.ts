@@ -1,6 +1,7 @@
 /**
- * What intermediaries append to a tag when they encode a response: a separator and the name of the content coding. Apache,
- * Caddy and lighttpd write `"1-gzip"`, Jetty `"1--gzip"`, others `"1;gzip"`, and some put it behind the closing quote.
+ * Content codings that intermediaries append to a tag when they encode a response, after a separator. Apache,
+ * Caddy and lighttpd write `"1-gzip"`, Jetty `"1--gzip"`, others `"1;gzip"`, and some append it after the
+ * closing quote.
  */
 const CODINGS = [
   'x-gzip',
@@ -18,12 +19,15 @@ const CODINGS = [
   'gz',
 ]
 const SEPARATORS = new Set(['-', ';', ':', '+', '.', '_'])
-/** A response that was encoded by more intermediaries than this is not expected. */
+/** Max suffixes that are removed. A response is not expected to be encoded by more intermediaries. */
 const MAX_SUFFIXES = 4
 
 const isBlank = (char: string | undefined): boolean => char === ' ' || char === '\t'
 
-/** A character of an opaque tag (`etagc`, RFC 9110 section 8.8.3): visible, or beyond ASCII, and no quote. */
+/**
+ * Whether a character may be in an opaque tag (`etagc`, RFC 9110 section 8.8.3): visible ASCII except the
+ * quote, or beyond ASCII.
+ */
 function isTagCharacter(code: number): boolean {
   return code === 0x21 || (code >= 0x23 && code <= 0x7e) || (code >= 0x80 && code <= 0xff)
 }
@@ -33,7 +37,7 @@ function isOpaque(text: string): boolean {
   return true
 }
 
-/** The tag without the last suffix of a content coding; undefined where it has none. */
+/** Returns the tag without the last suffix of a content coding; undefined if there is none. */
 function withoutSuffix(tag: string): string | undefined {
   const end = tag.slice(-16).toLowerCase()
   const coding = CODINGS.find((name) => end.endsWith(name))
@@ -45,7 +49,7 @@ function withoutSuffix(tag: string): string | undefined {
   return tag.slice(0, length)
 }
 
-/** The tag, and what it can have been before intermediaries marked it. */
+/** Returns the tag, and each form that it may have had before intermediaries appended suffixes. */
 function formsOf(tag: string): string[] {
   const forms = [tag]
   for (let form = withoutSuffix(tag); form !== undefined; form = withoutSuffix(form)) {
@@ -55,14 +59,14 @@ function formsOf(tag: string): string[] {
   return forms
 }
 
-/** Whether text that follows a closing quote is nothing but suffixes of content codings. */
+/** Whether the text after a closing quote consists only of suffixes of content codings. */
 const isSuffix = (text: string): boolean => text === '' || formsOf(text).at(-1) === ''
 
 /**
- * Reads `If-Match` or `If-None-Match`: a list of entity tags, of which empty elements are ignored (RFC 9110 sections 5.6.1, 13.1.1
- * and 13.1.2). Time is linear in the length of the list.
- * @returns the opaque tags without quotes and without `W/`, with what stands behind the closing quote; `*` as itself; undefined
- * for anything else
+ * Parses `If-Match` or `If-None-Match`: a list of entity tags, of which empty elements are ignored (RFC 9110
+ * sections 5.6.1, 13.1.1 and 13.1.2). Time is linear in the length of the list.
+ * @returns the opaque tags without quotes and without `W/`, followed by the suffixes after the closing quote;
+ * `*` as itself; undefined for anything else
  */
 function parseTags(list: string): '*' | string[] | undefined {
   if (list.trim() === '*') return '*'
@@ -86,24 +90,30 @@ function parseTags(list: string): '*' | string[] | undefined {
   }
 }
 
-/** Whether text is `*` or a list of one or more entity tags. */
+/** Whether a text is `*` or a list of one or more entity tags. */
 export const isTagList = (list: string): boolean => parseTags(list) !== undefined
 
 /**
- * The opaque tags that a list may mean, each in every form that it can have had before intermediaries changed it. `W/` is
- * ignored: an intermediary puts it there when it compresses, and a tag of this service names a revision, not bytes
- * (docs/decisions/0021).
- * @returns undefined where any tag will do: for `*`, and without a list
+ * Returns the opaque tags of a list, each in every form that it may have had before intermediaries changed
+ * it. `W/` is ignored: intermediaries add it when they compress, and a tag of this service names a revision,
+ * not bytes (docs/decisions/0021).
+ * @returns undefined if any tag matches: for `*`, and without a list
  */
 export function namedTags(list: string | undefined): string[] | undefined {
   const tags = list === undefined ? '*' : (parseTags(list) ?? [])
   return tags === '*' ? undefined : [...new Set(tags.flatMap(formsOf))]
 }
 
-/** The entity tag of a representation, strong: nothing that this service sends is encoded. */
+/**
+ * Returns the entity tag of a representation. It is strong, because each content coding has a tag of its own
+ * (lib/representation.ts).
+ */
 export const tagOf = (opaque: string | number): string => `"${opaque}"`
 
-/** Whether the client holds what `etag` (of `tagOf`) names, by its `If-None-Match`. A list that is malformed names nothing. */
+/**
+ * Whether the client already has the representation of `etag` (of `tagOf`), according to its `If-None-Match`.
+ * A malformed list matches no tag.
+ */
 export function isHeld(ifNoneMatch: string | undefined, etag: string): boolean {
   return ifNoneMatch !== undefined && (namedTags(ifNoneMatch)?.includes(etag.slice(1, -1)) ?? true)
 }

@@ -1,8 +1,11 @@
-/** Begins the text that an `ExactNumber` is in JSON until `restoreNumbers`. No text that is stored holds NUL. */
+/**
+ * The prefix of the JSON string that represents an `ExactNumber` until `restoreNumbers`. Stored texts don't
+ * contain NUL.
+ */
 const MARK = '\0'
 const MARKED = /"\\u0000([-+.\deE]+)"/g
 
-/** A number of JSON that would be another one, or be written otherwise, as a double: its text. */
+/** The text of a JSON number whose value or notation a double would change. */
 export class ExactNumber {
   constructor(readonly text: string) {}
 
@@ -11,16 +14,16 @@ export class ExactNumber {
   }
 }
 
-/** JSON that `JSON.stringify` or a serializer has made, with its exact numbers as numbers. */
+/** Replaces the strings of exact numbers by the numbers, in JSON of `JSON.stringify` or of a serializer. */
 export const restoreNumbers = (json: string): string =>
   json.includes('"\\u0000') ? json.replace(MARKED, '$1') : json
 
 const MAX_DIGITS = 15
 const MAX_INTEGER = 2n ** 53n
-/** Below it, doubles have fewer digits. */
+/** The smallest normal double, roughly: smaller ones have fewer digits. */
 const MIN_NORMAL = 2.3e-308
 
-/** Where a text of digits begins and ends without the zeros at its ends. */
+/** Returns the digits without leading and trailing zeros. */
 function significant(digits: string): string {
   let start = 0
   let end = digits.length
@@ -30,9 +33,9 @@ function significant(digits: string): string {
 }
 
 /**
- * Whether every program that reads the number as a double reads the same: it has at most 15 significant digits, or is an
- * integer up to 2^53, and is within the range of a double.
- * @param text a number as JSON writes it
+ * Whether every program that parses the number as a double gets the same value: it has at most 15 significant
+ * digits, or is an integer up to 2^53, and is within the range of a double.
+ * @param text a number in JSON's notation
  */
 export function isHeldByDouble(text: string): boolean {
   const [, whole = '', fraction = '', exponent] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/.exec(text) ?? []
@@ -40,23 +43,23 @@ export function isHeldByDouble(text: string): boolean {
   if (digits === '') return true
   const size = Math.abs(Number(text))
   if (digits.length <= MAX_DIGITS) return Number.isFinite(size) && size >= MIN_NORMAL
-  // 2^53 has 16 digits; a longer text is not worth an integer of its own.
+  // 2^53 has 16 digits, so a longer text need not be parsed as a BigInt.
   const isInteger = exponent === undefined && significant(fraction) === ''
   return isInteger && digits.length <= 16 && whole.length <= 16 && BigInt(whole) <= MAX_INTEGER
 }
 
-/** Why such a number is refused. */
+/** The error message for a number that a double can't represent. */
 export const INEXACT =
   'is a number that many programs would read as another one: send it as text (at most 15 digits, or an integer up to 2^53)'
 
-/** Longer than any number that PostgreSQL writes and an item has room for; with an exponent it writes none. */
+/** Max length of a number that an item may already have. PostgreSQL writes numbers without an exponent. */
 const MAX_STORED_LENGTH = 1000
 
-/** Whether an item can have the number already: only then it may be given. */
+/** Whether an item may already have the number; only then may it be sent back. */
 export const canBeStored = ({ text }: ExactNumber): boolean =>
   text.length <= MAX_STORED_LENGTH && !/e/i.test(text)
 
-/** The length of a number that is written without an exponent, as PostgreSQL does: `1e+21` is 22 digits. */
+/** Returns the length of a number in PostgreSQL's notation, which has no exponent: `1e+21` has 22 digits. */
 export function decimalLength(number: number): number {
   const text = String(number)
   const [, sign = '', whole = '', fraction = '', exponent] =
@@ -64,6 +67,7 @@ export function decimalLength(number: number): number {
   if (exponent === undefined) return text.length
   const power = Number(exponent)
   const digits = whole.length + fraction.length
-  // Below 1: "0.", zeros, digits. JavaScript writes no exponent between 1e-7 and 1e21, so its fraction never stays one.
+  // Below 1: "0.", zeros, digits. Above, JavaScript writes an exponent from 1e21 on, where a double's digits
+  // leave no fraction.
   return sign.length + (power < 0 ? 1 - power + digits : power + 1)
 }

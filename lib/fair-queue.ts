@@ -1,28 +1,29 @@
-/** What a queue lets in. */
+/** The limits of a queue. */
 export interface FairQueueOptions {
-  /** How much is let in at a time, in all. */
+  /** Max weight of all shares. */
   max: number
-  /** How much of it one key takes at most. */
+  /** Max weight of the shares of one key. */
   maxPerKey: number
   /**
-   * How much of what is free one key takes at most, as a factor. So keys that keep what they have never take all of it: with a factor
-   * f, each of them leaves 1 / (1 + f) of what was free before it, and what is small still fits where the large does not.
+   * Max weight of the shares of one key, as a factor of the free weight. So keys that never release their
+   * shares don't take all of it: with a factor f, each of them leaves 1 / (1 + f) of what was free before it,
+   * and small shares still fit where large ones don't.
    */
   maxOfFree?: number
-  /** How many callers of one key may wait. */
+  /** Max waiting callers of one key. */
   maxWaitingPerKey: number
 }
 
-/** Thrown where too many callers of the same key wait already. */
+/** Thrown when too many callers of the same key are waiting. */
 export class QueueFull extends Error {
   override readonly name = 'QueueFull'
 }
 
-/** What was taken of a queue. */
+/** A share of the queue's capacity. */
 export interface Share {
-  /** Changes its weight, once it is known. May exceed the limits: then others wait for longer. */
+  /** Changes the weight, once it is known. It may exceed the limits, which makes others wait longer. */
   resize(weight: number): void
-  /** Gives it back. Calls after the first do nothing. */
+  /** Releases the share. Further calls do nothing. */
   release(): void
 }
 
@@ -37,23 +38,24 @@ interface Line {
 }
 
 /**
- * A semaphore that is shared by keys (users, say): of one key's callers, the first comes first; of the keys that wait, each has its
- * turn. So a key that wants everything gets its share, and another key never waits behind more than what is running.
+ * A weighted semaphore that is fair to keys, such as users. The callers of one key are admitted in the order
+ * of their arrival; the keys with waiting callers take turns. So a key that wants all of the capacity gets
+ * its part of it, and another key waits for no more than what is running.
  */
 export class FairQueue<Key = string> {
   readonly #lines = new Map<Key, Line>()
-  /** The keys with callers that wait, in the order of their turns. */
+  /** The keys with waiting callers, in the order of their turns. */
   readonly #turns = new Set<Key>()
   #taken = 0
 
   constructor(readonly options: FairQueueOptions) {}
 
-  /** How much is let in at the moment. */
+  /** The weight of all shares. */
   get taken(): number {
     return this.#taken
   }
 
-  /** Takes a share of `weight` where that needs no wait. */
+  /** Takes a share of `weight` if that is possible without waiting; undefined otherwise. */
   tryTake(key: Key, weight: number): Share | undefined {
     const line = this.#lines.get(key) ?? { taken: 0, waiting: new Set() }
     if (line.waiting.size > 0 || !this.#fits(line, weight)) return undefined
@@ -62,9 +64,9 @@ export class FairQueue<Key = string> {
   }
 
   /**
-   * Waits for a share of `weight`.
-   * @throws {QueueFull} where too many callers of the key wait already
-   * @throws the reason of `signal`, when that aborts before there is a share
+   * Takes a share of `weight`, and waits for it if necessary.
+   * @throws {QueueFull} if too many callers of the key are waiting
+   * @throws the reason of `signal` if it aborts before there is a share
    */
   async take(key: Key, weight: number, signal: AbortSignal): Promise<Share> {
     signal.throwIfAborted()
@@ -97,7 +99,7 @@ export class FairQueue<Key = string> {
     return line
   }
 
-  /** Whether there is room; what is larger than all of it is let in alone. */
+  /** Whether a share fits within the limits. A share that is larger than a limit is admitted alone. */
   #fits(line: Line, weight: number): boolean {
     const { max, maxPerKey, maxOfFree } = this.options
     if (this.#taken === 0) return true
@@ -130,7 +132,7 @@ export class FairQueue<Key = string> {
     }
   }
 
-  /** Forgets a key that neither has nor wants anything. */
+  /** Removes a key that has neither shares nor waiting callers. */
   #settle(key: Key, line: Line): void {
     if (line.waiting.size === 0) this.#turns.delete(key)
     if (line.taken === 0 && line.waiting.size === 0) this.#lines.delete(key)
@@ -142,7 +144,7 @@ export class FairQueue<Key = string> {
       const [next] = line?.waiting ?? []
       if (!line || !next || !this.#fits(line, next.weight)) continue
       line.waiting.delete(next)
-      // Its next turn comes after those of all others.
+      // The next turn of the key comes after those of all others.
       this.#turns.delete(key)
       if (line.waiting.size > 0) this.#turns.add(key)
       next.admit(this.#admit(key, line, next.weight))

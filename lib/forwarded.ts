@@ -1,17 +1,17 @@
 import { canonicalAddress } from './address.js'
 
-/** The name of a client whose address nothing tells: its socket is closed, or has none. */
+/** The address of a client that can't be determined: its socket is closed, or has none. */
 const NO_ADDRESS = 'unknown'
 
-/** Where a request comes from, as far as it is known for certain. */
+/** The origin of a request, as far as trusted proxies attest it. */
 export interface Route {
   /** The client's address, canonical. */
   client: string
-  /** How many trusted proxies the request has passed: 0 where the peer is not one. */
+  /** The number of trusted proxies that the request has passed: 0 if the peer is not one. */
   proxies: number
 }
 
-/** The elements of a list header, without empty ones (RFC 9110, section 5.6.1). */
+/** Returns the elements of a list header, without empty ones (RFC 9110, section 5.6.1). */
 const elementsOf = (header: string): string[] =>
   header
     .split(',')
@@ -19,9 +19,9 @@ const elementsOf = (header: string): string[] =>
     .filter((element) => element !== '')
 
 /**
- * Finds the client of a request: the last address on the way that is not one of a trusted proxy. Each address is made canonical
- * before it is judged. Where a trusted proxy names no address (`unknown`), the client is that proxy, and nothing further
- * to the left is believed.
+ * Finds the client of a request: the last address in the chain that is not a trusted proxy. Each address is
+ * made canonical before it is compared. If a trusted proxy reports no address (`unknown`), that proxy is the
+ * client, and everything further to the left is ignored, because the client may have forged it.
  * @param peer the address of the socket
  * @param forwardedFor the header `X-Forwarded-For`
  * @param isProxy whether a canonical address is one of a trusted proxy
@@ -44,8 +44,8 @@ export function findRoute(
 }
 
 /**
- * Returns the element of a list header (`X-Forwarded-Proto`, `X-Forwarded-Host`) that the outermost trusted proxy wrote. Every
- * proxy appends one, or the outermost alone writes one.
+ * Returns the element of a list header (`X-Forwarded-Proto`, `X-Forwarded-Host`) that the outermost trusted
+ * proxy wrote. Either every proxy appends one, or only the outermost writes one.
  */
 export function outermost(header: string | undefined, { proxies }: Route): string | undefined {
   if (proxies === 0 || header === undefined) return undefined

@@ -2,11 +2,12 @@ import { parse as parseLossless } from 'lossless-json'
 import sjson from 'secure-json-parse'
 import { ExactNumber, isHeldByDouble, restoreNumbers } from './exact-number.js'
 
-/** Deeper and larger than any body that the API takes: properties are 32 deep, and 64 KiB. */
+/** Max depth of nesting, above that of any body of the API: properties are at most 32 deep. */
 const MAX_DEPTH = 40
+/** Max number of values, above that of any body of the API: properties have at most 64 KiB. */
 const MAX_VALUES = 40_000
 
-/** Why a text is not taken as JSON. */
+/** Thrown for a text that is refused as JSON. The message says why. */
 export class JsonError extends Error {
   override readonly name = 'JsonError'
 }
@@ -22,13 +23,15 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 const isDigit = (code: number): boolean => code >= 48 && code <= 57
 
-/** What a JSON text holds, as far as can be told without parsing it. */
+/** The result of scanning a JSON text without parsing it. */
 interface Outline {
+  /** The number of names in all objects, repeated ones included. */
   names: number
+  /** The numbers that match the criterion of the scan. */
   numbers: string[]
 }
 
-/** The index behind the string that begins at `start`. */
+/** Returns the index after the string that begins at `start`. */
 function endOfString(text: string, start: number): number {
   for (let quote = text.indexOf('"', start + 1); quote >= 0; quote = text.indexOf('"', quote + 1)) {
     let backslashes = 0
@@ -41,7 +44,8 @@ function endOfString(text: string, start: number): number {
 const NUMBER = /[-+.\deE]+/y
 
 /**
- * Counts what a text holds, before anything is made of it.
+ * Scans a text before it is parsed, and enforces the limits.
+ * @param isOdd selects the numbers that are returned
  * @throws {JsonError} beyond the limits
  */
 function outline(text: string, isOdd: (number: string) => boolean): Outline {
@@ -70,7 +74,7 @@ function outline(text: string, isOdd: (number: string) => boolean): Outline {
   return { names, numbers }
 }
 
-/** The number of names in a value: fewer than in its text when an object names something twice. */
+/** Counts the names in a value. There are fewer than in its text if an object has a name twice. */
 function countNames(value: unknown): number {
   if (typeof value !== 'object' || value === null || value instanceof ExactNumber) return 0
   let count = Array.isArray(value) ? 0 : Object.keys(value).length
@@ -78,12 +82,12 @@ function countNames(value: unknown): number {
   return count
 }
 
-/** Characters below U+0300 are in NFC by themselves, and so is what they make together. */
+/** Characters below U+0300 are in NFC, and so are all of their combinations. */
 const MAY_CHANGE = /[\u0300-\uffff]|\\u/
 
 /**
- * The value with its texts and names in NFC.
- * @throws {JsonError} where two names are the same then
+ * Returns the value with its texts and names in NFC.
+ * @throws {JsonError} if two names become the same
  */
 function inNfc(value: unknown): unknown {
   if (typeof value === 'string') return value.normalize('NFC')
@@ -108,8 +112,10 @@ function parseNative(text: string): unknown {
 }
 
 /**
- * Parses JSON from outside. Texts and names come in NFC, numbers that a double can't hold as `ExactNumber`.
- * @throws {JsonError} also for what is nested too deeply, holds too many values, or gives a name twice
+ * Parses JSON of a client. Texts and names are brought into NFC; numbers that a double can't represent become
+ * `ExactNumber`.
+ * @throws {JsonError} for invalid JSON, and if it is nested too deeply, has too many values, or has a name
+ * twice
  */
 export function parseJson(given: string): unknown {
   const text = given.startsWith('\ufeff') ? given.slice(1) : given
@@ -126,7 +132,7 @@ export function parseJson(given: string): unknown {
 
 const isWrittenOtherwise = (number: string): boolean => String(Number(number)) !== number
 
-/** Parses JSON that is stored, by whomever: every number is kept as it is written. */
+/** Parses stored JSON, which may have been written in SQL. Every number keeps its notation. */
 export function parseStored(text: string): unknown {
   const value: unknown = JSON.parse(text)
   if (!/\d/.test(text) || !hasNumber(text, isWrittenOtherwise)) return value
@@ -135,6 +141,7 @@ export function parseStored(text: string): unknown {
   )
 }
 
+/** Whether a JSON text has a number for which `isOdd` returns true. */
 function hasNumber(text: string, isOdd: (number: string) => boolean): boolean {
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index)
@@ -149,16 +156,17 @@ function hasNumber(text: string, isOdd: (number: string) => boolean): boolean {
   return false
 }
 
-/** Writes a value that `parseJson` or `parseStored` has read as JSON, with its numbers as they were. */
+/** Serializes a value of `parseJson` or `parseStored` as JSON, with its numbers as they were. */
 export const stringifyJson = (value: unknown): string => restoreNumbers(JSON.stringify(value))
 
-/** A number, and where it is in the value that was searched: names and indexes from the outside in. */
+/** A number within a value. */
 export interface FoundNumber {
+  /** Its path in the value: names and indexes from the outside in. */
   path: string[]
   text: string
 }
 
-/** The numbers in a value that a double can't hold. */
+/** Finds the numbers in a value that a double can't represent. */
 export function findExactNumbers(value: unknown, path: string[] = []): FoundNumber[] {
   if (value instanceof ExactNumber) return [{ path, text: value.text }]
   if (typeof value !== 'object' || value === null) return []

@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** For how long a loop may keep the event loop, in ms: streams and other requests are served in between. */
+/** Max time that a loop may hold the event loop, in ms. Streams and other requests are served in between. */
 const SLICE_MS = 10
 
 /**
- * Divides a long loop into slices. `isDue` is cheap enough for every pass; where it is true, `await pause()` lets the event
- * loop serve everything else that is ready.
+ * Divides a long loop into slices. Check `isDue` in every pass, which is cheap. If it is true, await `pause`,
+ * which lets the event loop process everything else that is ready.
  */
 export class Pacer {
   #startedAt = performance.now()

@@ -5,17 +5,18 @@ interface Waiting {
 }
 
 /**
- * Runs a few tasks at a time; of those that wait, the one with the lowest rank is next, and of the same rank the first that came.
- * When all positions are taken, a task takes that of the last in line if its own rank is lower, and is refused otherwise.
+ * Runs a limited number of tasks concurrently. Of the waiting tasks, the one with the lowest rank is next,
+ * and among equals the first that arrived. When the queue is full, a new task replaces the last one if its
+ * own rank is lower, and is refused otherwise.
  */
 export class RankedQueue {
   readonly #waiting: Waiting[] = []
   #running = 0
 
   /**
-   * @param concurrency how many run at a time
-   * @param maxWaiting how many wait at most
-   * @param refusal makes the error of a task that is refused
+   * @param concurrency max running tasks
+   * @param maxWaiting max waiting tasks
+   * @param refusal makes the error of a refused task
    */
   constructor(
     readonly concurrency: number,
@@ -23,6 +24,10 @@ export class RankedQueue {
     readonly refusal: () => Error,
   ) {}
 
+  /**
+   * Runs a task when it has its turn.
+   * @throws the error of `refusal` if the queue is full
+   */
   async run<T>(rank: number, task: () => Promise<T>): Promise<T> {
     if (this.#running < this.concurrency) this.#running += 1
     else await this.#wait(rank)
@@ -30,7 +35,7 @@ export class RankedQueue {
       return await task()
     } finally {
       const next = this.#waiting.shift()
-      // A task that ends hands its position on, so that none which comes in between gets ahead.
+      // The slot passes to the next waiting task directly, so that a new task can't take it first.
       if (next) next.start()
       else this.#running -= 1
     }

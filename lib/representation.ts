@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 
-/** The codings in which a representation is there, the preferred one first. */
+/** The content codings of a representation, the preferred one first. */
 export const CODINGS = ['br', 'gzip'] as const
 export type Coding = (typeof CODINGS)[number] | 'identity'
 
-/** A tenth of the time of the highest quality, and a tenth more bytes. */
+/** Much faster than the highest quality, for slightly more bytes. */
 const BROTLI_QUALITY = 6
 
 const ENCODERS = {
@@ -16,7 +16,10 @@ const ENCODERS = {
     promisify(brotliCompress)(content, { params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY } }),
 }
 
-/** A public document or file, the same for every client: made once, and compressed once for each coding that is asked for. */
+/**
+ * A public document or file that is the same for every client. It is encoded once for each coding, when that
+ * is first requested.
+ */
 export class Representation {
   readonly #encoded = new Map<Coding, Promise<Buffer>>()
   readonly #digest: string
@@ -25,12 +28,15 @@ export class Representation {
     this.#digest = createHash('sha256').update(content).digest('base64url').slice(0, 22)
   }
 
-  /** What an entity tag of it holds: each coding is a representation of its own (RFC 9110 section 8.8.3.3). */
+  /**
+   * Returns the opaque tag of the content in a coding: each coding is a representation of its own (RFC 9110
+   * section 8.8.3.3).
+   */
   opaqueTag(coding: Coding): string {
     return coding === 'identity' ? this.#digest : `${this.#digest}-${coding}`
   }
 
-  /** Its bytes, the same buffer for each response. */
+  /** Returns the encoded content: the same buffer for each response. */
   async encoded(coding: Coding): Promise<Buffer> {
     const encoded = this.#encoded.get(coding) ?? ENCODERS[coding](this.content)
     this.#encoded.set(coding, encoded)
@@ -39,8 +45,9 @@ export class Representation {
 }
 
 /**
- * Makes a document of what names the service outside, and keeps it for as long as that stays the same.
- * @returns what gives the document for an origin
+ * Returns a function that returns the document of an origin. It caches the last document, which is made again
+ * only for another origin.
+ * @param make makes the document with the URLs of a public origin
  */
 export function keepsDocument(make: (origin: string) => object): (origin: string) => Representation {
   let kept: { origin: string; document: Representation } | undefined

@@ -1,4 +1,4 @@
-/** The methods that an address takes, by the patterns of its routes, such as `/api/items/:part_number`. */
+/** The methods of the routes, by their patterns, such as `/api/items/:part_number`. */
 export class RouteMethods {
   readonly #routes: { methods: readonly string[]; segments: readonly string[] }[] = []
 
@@ -6,7 +6,9 @@ export class RouteMethods {
     this.#routes.push({ methods, segments: pattern.split('/') })
   }
 
-  /** The methods at a path as a request sends it, without its query; none where no route has this path. */
+  /**
+   * Returns the methods of a path as a request sends it, without its query; empty if no route has this path.
+   */
   at(path: string): string[] {
     const segments = decode(path).split('/')
     const methods = this.#routes.flatMap((route) => (isMatch(route.segments, segments) ? route.methods : []))
@@ -21,7 +23,7 @@ function isMatch(pattern: readonly string[], path: readonly string[]): boolean {
   )
 }
 
-/** A path whose escapes are no characters is none of ours. */
+/** Decodes a path. One with invalid escapes matches no route. */
 function decode(path: string): string {
   try {
     return decodeURI(path)

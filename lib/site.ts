@@ -1,16 +1,16 @@
 import { isIP } from 'node:net'
 
-/** A `Host` (RFC 9110, section 7.2) as far as it is used: a name or an address, and a port. */
+/** A parsed `Host` (RFC 9110, section 7.2). */
 interface Host {
-  /** In lower case, without the dot that may end a name; IPv6 without its brackets. */
+  /** The name or the address: in lower case, without a trailing dot, IPv6 without its brackets. */
   name: string
-  /** Undefined where none is written. */
+  /** The port; undefined if there is none. */
   port: string | undefined
 }
 
 const HOST = /^(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}))(?::(\d{1,5})?)?$/i
 
-/** Reads a `Host`. Undefined for what is none: an empty one, one with a user or a path, a list. */
+/** Parses a `Host`. Undefined if it is malformed: empty, with a user or a path, or a list. */
 export function parseHost(text: string): Host | undefined {
   const found = HOST.exec(text)
   if (!found) return undefined
@@ -20,14 +20,17 @@ export function parseHost(text: string): Host | undefined {
   return bare === '' ? undefined : { name: bare, port }
 }
 
-/** The authority of a request target in absolute form (RFC 9112, section 3.2.2), and the rest of it as a path. */
+/**
+ * Splits a request target in absolute form (RFC 9112, section 3.2.2) into its authority and the rest as a
+ * path; undefined for other forms.
+ */
 export function splitTarget(target: string): { authority: string; path: string } | undefined {
   const [, authority, rest = ''] = /^https?:\/\/([^/?#]*)(.*)/is.exec(target) ?? []
   if (authority === undefined) return undefined
   return { authority, path: rest.startsWith('/') ? rest : `/${rest}` }
 }
 
-/** Whether a text is an origin that the service can be reached at: `http` or `https`, and nothing behind the port. */
+/** Whether a text is a public origin of the service: `http` or `https`, and nothing after the port. */
 export function isPublicUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
@@ -41,7 +44,7 @@ const isLoopbackName = (name: string): boolean => name === 'localhost' || name.e
 const isLoopbackAddress = (host: string): boolean =>
   host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
-/** Whether an address to listen on is reached from this machine alone. */
+/** Whether an address to listen on can be reached only from this machine. */
 export const isLoopback = (host: string): boolean => isLoopbackName(host) || isLoopbackAddress(host)
 
 const WILDCARDS = new Set(['0.0.0.0', '::'])
@@ -49,26 +52,26 @@ const WILDCARDS = new Set(['0.0.0.0', '::'])
 const isHttps = (origin: URL): boolean => origin.protocol === 'https:'
 const portOf = (origin: URL): string => origin.port || (isHttps(origin) ? '443' : '80')
 
-/** What a request says of the way by which the client reached the service. */
+/** How the client reached the service, according to a request. */
 export interface Reached {
-  /** The `Host`, as the client sent it to the outermost trusted proxy. */
+  /** The `Host` that the client sent to the outermost trusted proxy. */
   host: string
-  /** The scheme by which the outermost trusted proxy was reached. */
+  /** The scheme with which the client reached the outermost trusted proxy. */
   protocol: string
 }
 
 /**
- * What the service is called outside, by `PUBLIC_URL` and the address it listens on. Decides which hosts are answered, from
- * which origins a write by cookie is taken, and whether the browser reached it by TLS.
+ * The public names of the service, from `PUBLIC_URL` and the address it listens on. Decides which hosts are
+ * accepted, from which origins a write with a session cookie is accepted, and whether the browser uses TLS.
  */
 export class Site {
   readonly #origins: readonly URL[]
   readonly #names: ReadonlySet<string>
 
   /**
-   * @param publicUrls of which each passes `isPublicUrl`; the first is the one that documents name
-   * @param listening the address to listen on: its name is answered, too
-   * @param port the port it listens on
+   * @param publicUrls each of which passes `isPublicUrl`; documents contain the first one
+   * @param listening the address to listen on, whose name is accepted as well
+   * @param port the port to listen on
    */
   constructor(
     publicUrls: readonly string[],
@@ -80,7 +83,7 @@ export class Site {
     this.#names = new Set(hosts.flatMap((host) => parseHost(host)?.name ?? []))
   }
 
-  /** The origin that documents name. */
+  /** The origin of the URLs in documents. */
   get origin(): string {
     const [first] = this.#origins
     if (first) return first.origin
@@ -88,41 +91,43 @@ export class Site {
     return `http://${isIP(host) === 6 ? `[${host}]` : host}:${this.port}`
   }
 
-  /** The name of the session's cookie where the service is reached at `origin`. */
+  /** The name of the session cookie for clients that reach the service at `origin`. */
   get documentedCookie(): string {
     const { host, protocol } = new URL(this.origin)
     return this.cookieName({ host, protocol: protocol.replace(':', '') })
   }
 
-  /** Whether the service is called by TLS alone, so that a browser may be told to use nothing else. */
+  /** Whether all public origins use TLS, so that browsers may be instructed to use nothing else. */
   get isTlsOnly(): boolean {
     return this.#origins.length > 0 && this.#origins.every(isHttps)
   }
 
   /**
-   * Whether a `Host` is answered: a name of `PUBLIC_URL`, the name that the service listens on, a loopback name, or any address.
-   * An address can't be made to point elsewhere, a name can (DNS rebinding).
+   * Whether requests for a host are accepted: a name of `PUBLIC_URL`, the name that the service listens on, a
+   * loopback name, or any address. A name can be made to point to another address (DNS rebinding); an address
+   * can't.
    */
   answers({ name }: Host): boolean {
     return this.#names.has(name) || isLoopbackName(name) || isIP(name) !== 0
   }
 
-  /** The origins of `PUBLIC_URL` that have the request's name. */
+  /** Returns the origins of `PUBLIC_URL` with the request's host name. */
   #called({ host }: Reached): readonly URL[] {
     const name = parseHost(host)?.name
     return this.#origins.filter((origin) => parseHost(origin.host)?.name === name)
   }
 
-  /** Whether the browser reached the service by TLS: a trusted proxy says so, or `PUBLIC_URL`. */
+  /** Whether the browser reached the service by TLS, according to a trusted proxy or to `PUBLIC_URL`. */
   isSecure(reached: Reached): boolean {
     const called = this.#called(reached)
     return reached.protocol === 'https' || (called.length > 0 ? called.every(isHttps) : this.isTlsOnly)
   }
 
   /**
-   * The name of the session's cookie. A browser keeps cookies by host, whatever the port, so the name carries the port: two
-   * services of one host don't overwrite each other's. With TLS it has the prefix that keeps other hosts of the
-   * domain from setting it (RFC 6265bis, section 4.1.3.2).
+   * Returns the name of the session cookie. A browser stores cookies by host, whatever the port, so the name
+   * contains the port: two services on one host don't overwrite each other's cookies (docs/decisions/0024).
+   * With TLS it has the prefix `__Host-`, which keeps other hosts of the domain from setting it (RFC 6265bis,
+   * section 4.1.3.2).
    */
   cookieName(reached: Reached): string {
     const [called, ...others] = this.#called(reached)
@@ -134,7 +139,7 @@ export class Site {
     return `${isSecure ? '__Host-' : ''}silo_session_${port}`
   }
 
-  /** Whether a page of this origin is one of ours. */
+  /** Whether an origin is that of the service's own pages. */
   isOwnOrigin(origin: string, reached: Reached): boolean {
     if (this.#origins.some((own) => own.origin === origin)) return true
     const isNamed = this.#called(reached).length > 0 && reached.protocol !== 'https'

@@ -1,20 +1,20 @@
-/** What of one key runs and waits. */
+/** The calls of one key. */
 interface Line {
   running: number
   waiting: (() => void)[]
 }
 
 /**
- * Lets so many calls of one key begin at a time, in the order in which they came; keys know nothing of each other. A key that is
- * forgotten takes its waiting calls along, without an end.
+ * Limits the concurrent calls of each key, and begins waiting calls in the order in which they came. Keys are
+ * independent. When a key is garbage-collected, its waiting calls are dropped and never begin.
  */
 export class Turns<Key extends object> {
   readonly #lines = new WeakMap<Key, Line>()
 
-  /** @param max how many calls of one key run at a time */
+  /** @param max max concurrent calls of a key */
   constructor(readonly max: number) {}
 
-  /** Calls `begin`, at once or when its turn has come. `end` must follow each. */
+  /** Calls `begin`, at once or when the call has its turn. The caller must call `end` for each. */
   begin(key: Key, begin: () => void): void {
     let line = this.#lines.get(key)
     if (!line) this.#lines.set(key, (line = { running: 0, waiting: [] }))
@@ -24,6 +24,7 @@ export class Turns<Key extends object> {
     } else line.waiting.push(begin)
   }
 
+  /** Ends a call, and begins the next one of its key. */
   end(key: Key): void {
     const line = this.#lines.get(key)
     if (!line) return

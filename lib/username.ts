@@ -1,5 +1,6 @@
 /**
- * A username as it is looked up, and counted by limits. Usernames are ASCII: what a keyboard makes of them, like full-width
- * letters, is the same name. Case is not folded here, for only ASCII letters are alike in both cases.
+ * Returns the form of a username that is used for lookups and limits. Usernames are ASCII, so other forms of
+ * their letters that keyboards produce, such as full-width ones, are the same name. Case is not folded here,
+ * because that must be limited to ASCII letters.
  */
 export const usernameForm = (typed: string): string => typed.normalize('NFKC')

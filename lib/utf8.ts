@@ -1,4 +1,7 @@
-/** The continuation bytes that may follow each lead byte (The Unicode Standard, table 3-7): their number, and the range of the first. */
+/**
+ * Returns the continuation bytes that must follow a lead byte (The Unicode Standard, table 3-7): their
+ * number, and the range of the first one. Undefined for a byte that is not a lead byte.
+ */
 function sequenceOf(lead: number): { length: number; from: number; to: number } | undefined {
   if (lead < 0x80) return { length: 0, from: 0x80, to: 0xbf }
   if (lead < 0xc2) return undefined
@@ -12,9 +15,9 @@ const isBetween = (byte: number | undefined, from: number, to: number): boolean 
   byte !== undefined && byte >= from && byte <= to
 
 /**
- * Finds the first byte that is not part of a valid UTF-8 sequence: the lead byte of the sequence that is broken, or that
- * the end cuts off.
- * @returns its index, or -1 when all of it is UTF-8
+ * Finds the first byte that is not part of a valid UTF-8 sequence: the lead byte of a sequence that is
+ * invalid or incomplete.
+ * @returns its index, or -1 if all bytes are UTF-8
  */
 export function findInvalidUtf8(bytes: Uint8Array): number {
   let index = 0
@@ -32,7 +35,10 @@ export function findInvalidUtf8(bytes: Uint8Array): number {
 
 const UTF16 = 'is UTF-16, not UTF-8'
 
-/** Names another encoding that the first bytes of a text give away. */
+/**
+ * Detects UTF-16 and UTF-32 by the first bytes of a text.
+ * @returns a description for error messages; undefined if neither is detected
+ */
 export function foreignEncoding(bytes: Uint8Array): string | undefined {
   const [first, second, third, fourth] = bytes
   const isZero = (byte: number | undefined) => byte === 0
@@ -40,12 +46,12 @@ export function foreignEncoding(bytes: Uint8Array): string | undefined {
     return isZero(third) && isZero(fourth) ? 'is UTF-32, not UTF-8' : UTF16
   if (first === 0xfe && second === 0xff) return UTF16
   if (isZero(first) && isZero(second) && third === 0xfe && fourth === 0xff) return 'is UTF-32, not UTF-8'
-  // Without a byte order mark, the zero half of the first ASCII character tells.
+  // Without a byte order mark: in UTF-16, one of the two bytes of an ASCII character is zero.
   if (bytes.length > 1 && isZero(first) !== isZero(second)) return UTF16
   return undefined
 }
 
-/** Says which byte keeps a text from being UTF-8. */
+/** Describes the byte at which a text is not UTF-8, for error messages. */
 export function describeInvalidUtf8(byte: number | undefined, offset: number): string {
   const value = byte === undefined ? '' : ` (0x${byte.toString(16).toUpperCase().padStart(2, '0')})`
   return `is not UTF-8: byte ${offset}${value}, counted from 0, begins no valid character`

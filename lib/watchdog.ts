@@ -2,16 +2,17 @@ import { writeSync } from 'node:fs'
 import { Session, url } from 'node:inspector'
 import { Worker, isMainThread, workerData } from 'node:worker_threads'
 
-/** How often the main thread says that its event loop turns, and how often that is checked, within the timeout. */
+/** How often the thread checks the main thread within the timeout. The main thread counts twice as often. */
 const CHECKS = 30
-/** How long the stack of the main thread is waited for, in ms. */
+/** How long the thread waits for the stack of the main thread, in ms. */
 const STACK_TIMEOUT_MS = 2000
 
 /** The file descriptor of the standard error. */
 const STDERR = 2
 
-/** What the two threads share: how often the loop has turned, and whether a debugger may stop it. */
+/** Index in the shared memory: how often the event loop has turned. */
 const BEATS = 0
+/** Index in the shared memory: 1 while a debugger may stop the event loop. */
 const DEBUGGED = 1
 
 interface Watch {
@@ -24,9 +25,10 @@ const isWatch = (data: unknown): data is Watch =>
   typeof data === 'object' && data !== null && 'watchdog' in data
 
 /**
- * Starts a thread that ends this process, with its stack on the standard error, when its event loop has stood still for
- * `timeoutMs`: no signal handler and no timer of its own can. Time is counted in checks, so a suspended process has lost one, and
- * a process that a debugger has stopped loses none.
+ * Starts a thread that kills this process, after it has written the stack of the main thread to standard
+ * error, when the event loop has been blocked for `timeoutMs`. A blocked process runs neither signal handlers
+ * nor timers of its own (docs/decisions/0030). Time is counted in checks: a suspended process loses one of
+ * them, and a process with a debugger loses none.
  */
 export function startWatchdog(timeoutMs: number): void {
   const shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT)
@@ -39,12 +41,12 @@ export function startWatchdog(timeoutMs: number): void {
   setInterval(beat, timeoutMs / CHECKS / 2).unref()
   const data: Watch = { watchdog: true, shared, timeoutMs }
   const worker = new Worker(new URL(import.meta.url), { workerData: data, execArgv: [] })
-  // Without it the service works; it is only not ended when it hangs.
+  // The service works without the watchdog, but is not killed when it hangs.
   worker.on('error', (err) => console.error(`silo: the watchdog has failed: ${err.message}`))
   worker.unref()
 }
 
-/** Runs in the thread. */
+/** Checks the main thread from the watchdog's thread. */
 function watch({ shared, timeoutMs }: Watch): void {
   const state = new Int32Array(shared)
   let last = -1
@@ -63,7 +65,7 @@ function endProcess(timeoutMs: number): void {
   const end = (stack: string) => {
     const what = `silo: the event loop has stood still for ${timeoutMs / 1000} s: ending the process`
     try {
-      // The thread's own `process.stderr` goes by way of the main thread.
+      // The thread's own `process.stderr` is written by the main thread, which is blocked.
       writeSync(STDERR, `${what}\n${stack}\n`)
     } finally {
       process.kill(process.pid, 'SIGKILL')
@@ -72,7 +74,7 @@ function endProcess(timeoutMs: number): void {
   setTimeout(end, STACK_TIMEOUT_MS, 'its stack can’t be read')
   const session = new Session()
   session.connectToMainThread()
-  // Evaluated by an interrupt, on top of whatever the thread is doing, a regular expression included.
+  // The main thread evaluates it in an interrupt, whatever it is executing, a regular expression included.
   session.post('Runtime.evaluate', { expression: 'new Error("the stack:").stack' }, (err, reply) => {
     const stack: unknown = err ? err.message : reply.result.value
     end(String(stack))

@@ -5,8 +5,9 @@ interface Window {
 }
 
 /**
- * Counts by key in windows of a fixed length, each beginning with its first count. Nothing is evicted before its window ends, so
- * counting other keys can't make it forget one: the caller bounds how much is counted in a window.
+ * Counts by key in windows of a fixed length, each of which begins with its first count. No key is evicted
+ * before its window ends, so counting other keys can't reset it. The caller must bound the number of counts
+ * within a window.
  */
 export class WindowCounters {
   readonly #windows = new Map<string, Window>()
@@ -19,16 +20,20 @@ export class WindowCounters {
     return window && window.end > performance.now() ? window : undefined
   }
 
+  /** Returns the count of the key's window. */
   get(key: string): number {
     return this.#window(key)?.count ?? 0
   }
 
-  /** How long until the key's window ends, in ms. */
+  /** Returns the time until the key's window ends, in ms. */
   msLeft(key: string): number {
     return Math.max(0, (this.#window(key)?.end ?? 0) - performance.now())
   }
 
-  /** Counts one. @returns what takes it back, as long as its window lasts */
+  /**
+   * Counts one.
+   * @returns a function that takes it back, as long as the window lasts
+   */
   count(key: string): () => void {
     this.#sweep()
     const window = this.#window(key) ?? { count: 0, end: performance.now() + this.lengthMs }
@@ -40,6 +45,7 @@ export class WindowCounters {
     }
   }
 
+  /** The number of keys in memory. */
   get size(): number {
     return this.#windows.size
   }

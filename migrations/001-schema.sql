@@ -1,9 +1,9 @@
--- The whole state of the service. Read docs/decisions/0002-log-written-by-triggers.md first.
--- Every rule that must hold for any writer, the API or someone in psql, lives here and not in TypeScript.
+-- The schema of the service. Read docs/decisions/0002-log-written-by-triggers.md first. Every rule that must
+-- hold for all writers, the API as well as psql, is enforced here and not in TypeScript.
 
 create extension if not exists pg_trgm;
 
--- People and their credentials ------------------------------------------------------------------
+-- Users and their credentials -------------------------------------------------------------------
 
 create table users (
   id            uuid primary key default gen_random_uuid(),
@@ -17,8 +17,9 @@ create table users (
 
 create unique index users_username on users (lower(username));
 
--- A browser's session and an API token are the same thing: a row that can expire and be revoked.
--- A session's bearer is a signed JWT that names the row; an API token's bearer is the secret itself.
+-- A session of a browser and an API token are both a row that can expire and be revoked. The bearer token of
+-- a session is a signed JWT with the id of the row; that of an API token is its secret, of which the row has
+-- the hash.
 create table tokens (
   id           uuid primary key default gen_random_uuid(),
   user_id      uuid not null references users on delete cascade,
@@ -34,8 +35,9 @@ create table tokens (
 
 create index tokens_user on tokens (user_id);
 
--- Whoever came in by the old password, or before the user was disabled, is out. A statement of its own, so that it also
--- sees the sign-in that was committed while the change waited for its row.
+-- Revokes the sessions and tokens of a user whose password was changed, or who was disabled. As a statement
+-- of its own the update has a newer snapshot than the change, so it also sees a session that was committed
+-- while the change waited for the user's row.
 create function users_revoke_tokens() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -61,7 +63,7 @@ create table items (
   sourcing_type    text check (sourcing_type in ('manufactured', 'purchased')),
   properties       jsonb not null default '{}' check (jsonb_typeof(properties) = 'object'),
   revision         integer not null default 1,
-  -- What was said about this revision; it was made at `updated_at`, by `updated_by`.
+  -- The comment of the current revision, which was made at `updated_at` by `updated_by`.
   comment          text,
   created_at       timestamptz(3) not null default now(),
   created_by       text not null default session_user,
@@ -74,15 +76,16 @@ create table items (
 create unique index items_part_number on items (lower(part_number));
 create index items_updated on items (updated_at, id);
 create index items_created on items (created_at, id);
--- Without its own collation the text would take the part number's, which knows no letters but ASCII.
--- What was written lately is kept beside the index, in a list that every search reads through. With the default of 4 MB the
--- planner prefers reading all items after some thousand changes (10,000 items: 6 to 33 ms against 1 ms with 256 kB);
--- without such a list, writers are half as fast.
+-- Without a collation of its own the text would have that of the part number, which knows only ASCII letters.
+--
+-- A GIN index collects new entries in a pending list, which every search scans. With the default of 4 MB the
+-- planner prefers to scan all items after some thousand changes; without a pending list, writers are much
+-- slower.
 create index items_search on items using gin
   (lower((part_number || ' ' || description) collate "default") gin_trgm_ops) with (gin_pending_list_limit = 256);
 
--- What items were. What an item is stands in its own row alone, and comes here when the next revision takes its place: so a
--- new item is written once.
+-- The past revisions of items. The current revision is in `items` only, and is copied here when the next one
+-- replaces it, so that creating an item writes it once (docs/decisions/0016-what-an-item-is-stands-once.md).
 create table past_revisions (
   item_id          uuid not null references items deferrable initially deferred,
   revision_number  integer not null,
@@ -107,7 +110,8 @@ select item_id, revision_number, part_number, item_type, description, long_descr
        properties, comment, created_at, created_by
   from past_revisions;
 
--- The last number given out in a category; its row lock serialises concurrent creates of one category.
+-- The last number that was drawn in each category. Its row lock serialises concurrent creates of one
+-- category.
 create table categories (
   category text collate "C" primary key check (category = lower(category)),
   prefix   text not null,
@@ -116,25 +120,29 @@ create table categories (
 
 -- The event log ---------------------------------------------------------------------------------
 
--- What goes out as it is, where a line break would end the line of a frame. A domain, because the check of a table is parsed
--- anew by each insert: 25 of the 320 µs of a create.
+-- The JSON of an event, which is sent unchanged: a line break in it would end a line of the stream. A domain,
+-- because a check of the table would be parsed again by each insert, which is a measurable part of a
+-- create.
 create domain json_line as json
   constraint one_line check (strpos(value::text, chr(10)) = 0 and strpos(value::text, chr(13)) = 0);
 
--- The id is drawn by the insert itself: after its lock on the table, without a cache. feed/tail.ts rests on both.
+-- The insert itself draws the id, after it has locked the table, and the sequence has no cache. The proof in
+-- feed/tail.ts depends on both.
 create table events (
   id          bigint generated always as identity (cache 1) primary key,
   type        text not null,
   part_number text not null,
   data        json_line not null,
-  -- For retention; the data says it, too.
+  -- For retention; the data contains it as well.
   at          timestamptz(3) not null
 );
 
--- One row: what this history of the log is, and up to which id retention has deleted it.
+-- A single row.
 create table event_log (
   singleton boolean primary key default true check (singleton),
+  -- Identifies the log; a new seed means a new epoch.
   seed      uuid not null default gen_random_uuid(),
+  -- The last id that retention has deleted.
   pruned_to bigint not null default 0
 );
 
@@ -147,8 +155,9 @@ create table server_settings (
 
 insert into server_settings default values;
 
--- A copy of the log is another history when it is restored into another cluster or database, or when its server was
--- promoted or restored to an earlier point (a new timeline). Cursors of one history mean nothing in another.
+-- The epoch of the log. It changes when the log is restored into another cluster or database, and when its
+-- server was promoted or restored to an earlier point (a new timeline). Cursors of one epoch are not valid in
+-- another. Migration 004 drops this function.
 create function event_log_epoch() returns text
 language sql stable
 as $$
@@ -161,7 +170,7 @@ as $$
     from event_log l
 $$;
 
--- Who a change is ascribed to: the API names its user, anybody else is the database user.
+-- Returns the user to whom a change is attributed: the one that the API has set, otherwise the database user.
 create function acting_user() returns text
 language sql stable
 as $$
@@ -184,8 +193,8 @@ begin
 end
 $$;
 
--- An update that changes nothing is dropped here, so nothing that follows has to ask. A revision without a change of
--- content is asked for with: set revision = revision + 1.
+-- Drops an update that changes nothing, so that later triggers need not check for it. To make a revision
+-- without a change of content: set revision = revision + 1.
 create function items_before_update() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -196,7 +205,8 @@ declare
                    or (old.item_type, old.description, old.long_description, old.sourcing_type, old.properties)
                       is distinct from
                       (new.item_type, new.description, new.long_description, new.sourcing_type, new.properties);
-  -- The row is locked by now, so the times of one item ascend like its revisions, also when the clock steps back.
+  -- The row is locked, so the times of an item ascend like its revisions, even if the clock steps back
+  -- (migration 004 limits that to one second).
   moment   timestamptz(3) := greatest(clock_timestamp(), old.updated_at, old.archived_at);
 begin
   if new.id <> old.id or new.part_number <> old.part_number then
@@ -229,8 +239,8 @@ begin
 end
 $$;
 
--- What an event says, `details` between the number and who did it. Put together as text, because it goes out as it is, and
--- json_build_object puts spaces into it.
+-- Returns the JSON of an event, with `details` between the part number and the actor. It is built as text,
+-- because it is sent unchanged, and json_build_object adds spaces.
 create function event_data(part_number text, details text, actor text, at timestamptz) returns json
 language sql stable
 as $$
@@ -238,11 +248,16 @@ as $$
           || ',"at":"' || to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '"}')::json
 $$;
 
--- The API looks at the log after each of its own commits, so it never pays for NOTIFY inside a transaction (it takes a
--- database-wide lock until the commit is flushed). Any other writer announces itself here.
--- A commit must be on disk before a watcher sees it, whatever the writer's session says: a crash may take back a commit
--- that was not, and give its event's id to something else.
--- One function writes the past revision and the events, and in one statement: each costs as much to begin as an insert.
+-- Writes the past revision and the events of a change.
+--
+-- The API reads the log after each of its own commits, so it needs no NOTIFY inside its transactions, which
+-- takes a database-wide lock until the commit is flushed. Any other writer notifies the instances here.
+--
+-- A commit must be on disk before a subscriber sees it, even if the writer has `synchronous_commit` off.
+-- Otherwise a crash could undo a commit that was sent, and give the id of its event to another one.
+--
+-- The past revision and the events are written by one function and one statement, because each further one
+-- costs as much to start as an insert (docs/decisions/0002-log-written-by-triggers.md).
 create function items_log() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -304,7 +319,8 @@ create trigger items_before_insert before insert on items
 create trigger items_before_update before update on items
   for each row execute function items_before_update();
 
--- Deferred to the commit: the id is drawn last, so a transaction that idles holds none and holds nobody up.
+-- Deferred to the commit: the id is drawn last, so an idle transaction holds no id and does not delay the
+-- feed.
 create constraint trigger items_log after insert or update on items
   deferrable initially deferred for each row execute function items_log();
 
@@ -316,13 +332,13 @@ create trigger past_revisions_are_append_only before update or delete on past_re
   for each row execute function refuse('revisions are append-only');
 create trigger past_revisions_are_kept before truncate on past_revisions
   for each statement execute function refuse('revisions are append-only');
--- Only the trigger on items may write here: that is one trigger deep.
+-- Only the trigger on `items` may insert: its inserts have a trigger depth of 1.
 create trigger past_revisions_follow_items before insert on past_revisions
   for each row when (pg_trigger_depth() < 1)
   execute function refuse('a revision is written by changing its item');
 
--- The next number of a category that no item has, archived ones included. Gaps are not filled: a number once drawn
--- may stand on a drawing somewhere.
+-- Returns the next number of a category that no item has, archived ones included. Gaps are not filled: a
+-- number that was drawn may already be written on a drawing.
 create function next_part_number(wanted text) returns text
 language plpgsql
 as $$
@@ -330,7 +346,8 @@ declare
   counter categories;
   number  text;
 begin
-  -- Counted once: later the row knows, and a category may have many thousands of items.
+  -- Searched only for the first number of a category, which may have many thousands of items. Later its row
+  -- has the number.
   if not exists (select from categories where category = lower(wanted)) then
     insert into categories (category, prefix, last)
     values (lower(wanted), wanted, (

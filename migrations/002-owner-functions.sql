@@ -1,8 +1,10 @@
--- Whoever may write items in SQL must not get further than that. Read docs/security.md, "Someone with SQL".
+-- A role that may write items in SQL must gain no other right. Read docs/security.md, "Someone with SQL".
 
--- A table of a session's own (pg_temp) is found first unless it is named last: one that is called "events" would swallow
+-- pg_temp is searched first unless the search path names it last. A temporary table "events" would receive
 -- the event, and its trigger would run with the rights of the tables' owner.
--- And anybody may attach a function that they may execute to a table of their own, and so write into the log what they like.
+--
+-- A role that may execute these functions could attach them to a table of its own, and so write arbitrary
+-- events into the log.
 do $$
 declare
   name text;
@@ -16,8 +18,9 @@ begin
 end
 $$;
 
--- The name that the API gives is believed from the service alone. This is called by the functions above, so the current
--- user is the tables' owner, and the session's is whoever has really signed in.
+-- The user that the API sets is trusted only from the service's own role. The functions above call this one
+-- with the rights of their owner, so `current_user` is the owner of the tables, and `session_user` is the
+-- role that has connected.
 create or replace function acting_user() returns text
 language sql stable
 as $$

@@ -1,5 +1,6 @@
--- How many watch, instance by instance: each reports its own, and what is no longer renewed is of one that is gone.
--- Not worth a place in the write-ahead log: a few seconds after a crash it is here again.
+-- The number of subscribers of each instance. Each instance reports its own; a row that is no longer renewed
+-- belongs to an instance that has ended. Unlogged, because the instances report again within seconds after a
+-- crash.
 create unlogged table instances (
   id       uuid primary key,
   watchers integer not null,

@@ -1,7 +1,9 @@
--- A restored log is another history, and clocks err. Read docs/decisions/0019-a-cursor-carries-a-check-of-its-event.md and 0020.
+-- A restored log is not the one that cursors come from, and clocks err. Read
+-- docs/decisions/0019-a-cursor-carries-a-check-of-its-event.md and 0020.
 
--- The timeline of the write-ahead log: a promotion, and a recovery to a point in time, begin a new one. Taken from the name of
--- the file that is written, because the control file learns of a promotion only with the next checkpoint. A standby writes none.
+-- Returns the timeline of the write-ahead log; null on a standby, which writes none. A promotion, and a
+-- recovery to a point in time, begin a new timeline. It is taken from the name of the current file of the
+-- log, because the control file has the new timeline only after the next checkpoint.
 create function wal_timeline() returns integer
 language sql stable
 as $$
@@ -11,17 +13,19 @@ as $$
 $$;
 
 alter table event_log
-  -- The check of the event at `pruned_to`, which has no row any more.
+  -- The check of the event at `pruned_to`, which has been deleted.
   add column pruned_check text not null default '00000000' check (pruned_check ~ '^[0-9a-f]{8}$'),
-  -- The timeline that the log was last looked through on, see `adoptTimeline`.
+  -- The timeline on which the log was last adopted, see `adopt_log` (migration 017).
   add column timeline integer not null default wal_timeline();
 alter table event_log alter column timeline drop default;
 
--- The epoch is the log's own: wherever it is restored to, a cursor's check tells whether it can be continued from.
+-- The epoch depends only on the log's seed. Wherever the log is restored, the check of a cursor shows whether
+-- the cursor is still valid.
 drop function event_log_epoch();
 
--- As before, but for the time: of one item it ascends while the clock steps back by no more than a second. After a larger error
--- the clock is right, and the order of its changes is told by their revisions.
+-- As in 001, except for the time: the times of an item ascend if the clock steps back by no more than a
+-- second. After a larger step the clock is used as it is, and only the revisions show the order of an item's
+-- changes.
 create or replace function items_before_update() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -34,7 +38,7 @@ declare
                       (new.item_type, new.description, new.long_description, new.sourcing_type, new.properties);
   clock    timestamptz(3) := clock_timestamp();
   latest   timestamptz(3) := greatest(old.updated_at, old.archived_at);
-  -- The row is locked by now, so nobody else changes it between this time and the commit.
+  -- The row is locked, so no other transaction changes it between this time and the commit.
   moment   timestamptz(3) := case when latest <= clock + interval '1 second' then greatest(clock, latest) else clock end;
 begin
   if new.id <> old.id or new.part_number <> old.part_number then

@@ -1,7 +1,9 @@
--- One text, one form: stored in NFC, searched in NFKC with case folded. Read docs/decisions/0027-one-form-of-text.md first.
+-- Each text has one form: it is stored in NFC, and searched in NFKC with case folded. Read
+-- docs/decisions/0027-one-form-of-text.md first.
 
--- What a text is searched as. The collation that folds case is named, so that a cluster of locale C finds the same as any
--- other: ICU's where the server has it, otherwise PostgreSQL's own (17 and later).
+-- Returns the form in which a text is searched. The collation that folds case is fixed, so that a cluster of
+-- locale C finds the same as any other: ICU's if the server has it, otherwise PostgreSQL's own (17 and
+-- later).
 do $$
 declare
   casing text := (
@@ -16,7 +18,7 @@ begin
   execute format($create$
     create function search_form(value text) returns text
     language sql immutable strict parallel safe
-    -- ASCII has one form.
+    -- In ASCII only the case can differ.
     return case when octet_length(value) = char_length(value) then lower(value collate "C")
                 else replace(replace(
                        lower(replace(normalize(value, NFKC), 'İ', U&'i\0307') collate pg_catalog.%I),
@@ -26,17 +28,19 @@ begin
 end
 $$;
 
--- Stored, because it is compared with every word of every search, and dear to make. It is made after the triggers.
+-- Stored, because every search compares it with each of its words, and it is expensive to compute. Generated
+-- columns are computed after the triggers, so from the normalised text.
 alter table items add column search_text text collate "C" not null
   generated always as (search_form(part_number || ' ' || description)) stored;
 
--- What was written lately is kept beside the index, in a list that every search reads through. With the default of 4 MB the
--- planner prefers reading all items after some thousand changes (10,000 items: 6 to 33 ms against 1 ms with 256 kB);
--- without such a list, writers are half as fast.
+-- A GIN index collects new entries in a pending list, which every search scans. With the default of 4 MB the
+-- planner prefers to scan all items after some thousand changes; without a pending list, writers are much
+-- slower.
 drop index items_search;
 create index items_search on items using gin (search_text gin_trgm_ops) with (gin_pending_list_limit = 256);
 
--- The same value with its texts and names in NFC. Names that this makes one are refused, like a name given twice.
+-- Returns the value with its texts and names in NFC. Names that become the same are refused, like a name that
+-- is given twice.
 create function json_in_nfc(value jsonb) returns jsonb
 language plpgsql immutable strict set search_path from current
 as $$
@@ -66,7 +70,8 @@ begin
 end
 $$;
 
--- Only what a statement has changed, so that an item from before this rule gets no revision for its form alone.
+-- Normalises only what a statement changes, so that an item from before this migration gets no revision for
+-- its form alone.
 create function items_in_nfc() returns trigger
 language plpgsql set search_path from current
 as $$
@@ -84,8 +89,8 @@ begin
 end
 $$;
 
--- Triggers of one kind run in the order of their names: these before `items_before_insert` and `items_before_update`, which
--- judge what has changed. Their conditions cost less than a call.
+-- Triggers of one kind run in the order of their names: these run before `items_before_insert` and
+-- `items_before_update`, which compare the content. Their conditions are cheaper than a call.
 create trigger items_are_in_nfc_insert before insert on items
   for each row when (
     new.description is not nfc normalized
@@ -101,7 +106,8 @@ create trigger items_are_in_nfc_update before update on items
   )
   execute function items_in_nfc();
 
--- The comment comes from the transaction's settings, by the triggers above: this one runs after them.
+-- `items_before_insert` and `items_before_update` take the comment from the transaction's settings. This
+-- trigger runs after them.
 create function items_comment_in_nfc() returns trigger
 language plpgsql
 as $$

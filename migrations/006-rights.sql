@@ -1,12 +1,13 @@
--- A right is checked by the statement that uses it. Read docs/decisions/0031-a-right-is-checked-by-the-statement-that-uses-it.md.
+-- The statement that uses a right checks it. Read
+-- docs/decisions/0031-a-right-is-checked-by-the-statement-that-uses-it.md.
 
 create function role_rank(role text) returns integer
 language sql immutable strict parallel safe
 as $$ select array_position(array['viewer', 'editor', 'admin'], role) $$;
 
--- Ends the statement of a credential that has no longer the right it needs. The errors are those of the API: SL401
--- (unauthenticated) where the credential has ended, SL403 (forbidden) where it holds and only its role is too low. Looks
--- again, because the statement may have waited for a lock, and its own snapshot is older.
+-- Ends the statement of a credential that lacks the required right. The errors are those of the API: SL401
+-- (unauthenticated) if the credential has ended, SL403 (forbidden) if only its role is too low. The
+-- credential is read again, because the statement may have waited for a lock since its own snapshot.
 create function refuse_right(credential uuid) returns uuid
 language plpgsql
 as $$
@@ -26,8 +27,9 @@ begin
 end
 $$;
 
--- The check once more, at the commit, with what is committed by then: a statement that waited for a row, or an import that
--- took its time, began with an older snapshot. The first row of a transaction checks, and each that comes 0.1 s after a check.
+-- Checks the right again at the commit, with a new snapshot: a statement that waited for a row, and a long
+-- import, has an old one. The first row of a transaction is checked, and each row that comes 0.1 s or more
+-- after the last check.
 create function items_check_right() returns trigger
 language plpgsql
 as $$
@@ -55,7 +57,8 @@ begin
 end
 $$;
 
--- Named to come before items_log: no id is drawn for what is refused. Not for people with SQL, whose rights are PostgreSQL's.
+-- Named to run before `items_log`, so that no id is drawn for a change that is refused. Does not apply to
+-- other SQL clients, whose rights are PostgreSQL's.
 create constraint trigger items_check_right after insert or update on items
   deferrable initially deferred for each row when (current_setting('silo.token', true) <> '')
   execute function items_check_right();

@@ -1,12 +1,15 @@
--- The bounds of schemas/bounds.ts, for any writer. Read docs/decisions/0036-the-tables-bound-what-they-hold.md first.
--- Only what a statement changes is judged, so that a row from before this rule can still be archived or changed otherwise.
+-- The bounds of schemas/bounds.ts, for all writers. Read
+-- docs/decisions/0036-the-tables-bound-what-they-hold.md first. Only what a statement changes is checked, so
+-- that a row from before this migration can still be archived, or changed otherwise.
 
--- The length of a JSON value without the blanks that PostgreSQL prints after colons and commas, in bytes.
+-- Returns the length of a JSON value in bytes, without the blanks that PostgreSQL prints after colons and
+-- commas.
 create function compact_length(value jsonb) returns integer
 language sql immutable strict parallel safe
 return octet_length(regexp_replace(value::text, '("(?:[^"\\]|\\.)*")|([:,]) ', '\1\2', 'g'));
 
--- Whether properties are too large. With blanks they are at most half as large again, so the dear length is rarely needed.
+-- Whether properties are too large. Blanks make them longer by at most half, so the exact length, which is
+-- expensive, is rarely needed.
 create function exceeds_bound(properties jsonb) returns boolean
 language sql immutable strict parallel safe set search_path from current
 as $$
@@ -48,8 +51,8 @@ begin
 end
 $$;
 
--- Named to come after those that bring texts into their form and set the comment. A text has no fewer bytes than characters, and
--- bytes are known without reading it.
+-- Named to run after the triggers that normalise texts and set the comment. The conditions compare bytes,
+-- which are known without reading the text: it never has more characters than bytes.
 create trigger items_within_bounds before insert or update on items
   for each row when (
     octet_length(new.description) > 2000
@@ -59,8 +62,9 @@ create trigger items_within_bounds before insert or update on items
   )
   execute function items_within_bounds();
 
--- What is far too long is refused before anything else is done with it: to bring 200 MB into a form takes a gigabyte. NFC makes at
--- most four characters one, and a character has at most four bytes: so many bytes are too many characters in any form.
+-- Refuses a text that is far too long before any other trigger runs, because normalising it takes several
+-- times its size in memory. NFC composes at most four characters into one, and a character has at most four
+-- bytes: a text of so many bytes has too many characters in any form.
 create trigger items_are_bounded before insert or update on items
   for each row when (
     octet_length(new.description) > 32 * 2000

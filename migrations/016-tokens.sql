@@ -1,10 +1,11 @@
--- A token's child never outlives or outranks it, and ends with it. Read docs/decisions/0032-tokens-descend-from-what-made-them.md.
+-- A token expires no later than the one that created it, has no higher role, and is revoked with it. Read
+-- docs/decisions/0032-tokens-descend-from-what-made-them.md.
 
--- The credential that made this one; null for sessions, and for what a session made to be kept.
+-- The credential that created this one; null for sessions, and for tokens that a session created with `keep`.
 alter table tokens add column parent_id uuid references tokens on delete cascade;
 create index tokens_parent on tokens (parent_id) where parent_id is not null;
 
--- What a demotion left above its owner counts for its owner's present role, for good.
+-- A token that an earlier demotion of its owner left with a higher role gets the owner's current role.
 update tokens t
    set role = u.role
   from users u
@@ -12,8 +13,8 @@ update tokens t
    and t.kind = 'api'
    and role_rank(t.role) > role_rank(u.role);
 
--- A user may have 100 API tokens at a time (too_many_tokens in errors.ts). They are counted under the lock of the user's row, which
--- makes two that come at once come one after the other.
+-- A user may have 100 valid API tokens (too_many_tokens in errors.ts). They are counted under the lock of the
+-- user's row, so that concurrent inserts are counted one after the other.
 create function tokens_before_insert() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -51,7 +52,8 @@ $$;
 create trigger tokens_before_insert before insert on tokens
   for each row execute function tokens_before_insert();
 
--- Whatever ends or lowers a token does so to its children, and by them to theirs.
+-- What revokes a token, or lowers its role or its expiry, applies to its children, and by the same trigger to
+-- theirs.
 create function tokens_bind_children() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -74,8 +76,8 @@ create trigger tokens_bind_children after update of revoked_at, expires_at, role
                      or role_rank(new.role) < role_rank(old.role))
   execute function tokens_bind_children();
 
--- A demotion lowers the tokens that stand above the new role: a promotion later on gives them nothing back. A session may
--- always do what its user may.
+-- A demotion lowers the user's API tokens with a higher role, so that a later promotion does not raise them
+-- again. A session always has the role of its user.
 create function users_lower_tokens() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -93,7 +95,8 @@ create trigger users_lower_tokens after update of role on users
   for each row when (role_rank(new.role) < role_rank(old.role))
   execute function users_lower_tokens();
 
--- As in 001, but for a new password that is told to leave API tokens be: what descends from a session ends with it.
+-- As in 001, except for a new password with `silo.keep_tokens`, which leaves API tokens. Those that descend
+-- from a session are revoked with it.
 create or replace function users_revoke_tokens() returns trigger
 language plpgsql security definer set search_path from current
 as $$

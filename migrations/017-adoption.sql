@@ -1,12 +1,15 @@
--- A log is adopted by the first transaction that writes to it on another timeline. Read docs/decisions/0019-a-cursor-carries-a-check-of-its-event.md.
+-- The first transaction that writes to the log on a new timeline adopts it. Read
+-- docs/decisions/0019-a-cursor-carries-a-check-of-its-event.md.
 
--- A promoted server skips up to 32 ids of a sequence, so the ids can be compared with the events only before it has written any.
+-- Adopts the log on a new timeline. If ids are missing, their events may have been lost, and the log gets a
+-- new epoch. A promoted server skips up to 32 ids of a sequence, so the ids can be compared with the events
+-- only before it has written any.
 create function adopt_log() returns void
 language plpgsql set search_path from current
 as $$
 begin
   if exists (select from event_log where timeline <> wal_timeline()) then
-    -- Another transaction may be doing the same: this one waits for it, and finds nothing left to do.
+    -- Another transaction may be adopting the log: the update waits for it, and then finds no row.
     update event_log
        set timeline = wal_timeline(),
            seed = case
@@ -29,6 +32,6 @@ begin
 end
 $$;
 
--- Before the statement, so before it draws an id.
+-- Runs before the statement, and so before it draws an id.
 create trigger events_adopt_log before insert on events
   for each statement execute function events_adopt_log();

@@ -3,34 +3,42 @@ import { ApiError, type ErrorCode } from '../errors.js'
 import type { Role } from '../schemas/auth.js'
 import type { Sql } from './connect.js'
 
-/** A row of `tokens`: by which credential a request came. */
+/** Identifies the credential of a request. */
 export interface Credential {
+  /** The id of its row in `tokens`. */
   token_id: string
 }
 
-/** Who makes a change to items, by which credential, and what they say about it. */
+/** The author of a change to items: the credential, and the comment for the revision. */
 export interface Author extends Credential {
   comment?: string | null | undefined
 }
 
-/** The role that a change to items needs. */
+/** The role that a change to items requires. */
 const AUTHOR_ROLE: Role = 'editor'
 
 /**
- * For how long a write waits for a lock that somebody holds, in ms: less than half of what its request has, because a row takes two
- * waits, one to be next and one for who has it. Without an end, the sessions that wait for somebody who forgot to commit would
- * become more and more, until none is left.
+ * How long a write waits for a lock, in ms. A row lock can be waited for twice, once for the first position
+ * in its queue and once for its holder, so this is less than half of the request timeout. Without a timeout,
+ * writes that wait for an idle transaction would occupy one connection after another until the pool has none
+ * left.
  */
 const PATIENCE_MS = 7000
 
-/** The SQLSTATEs with which the database refuses what a credential wants (migrations 006 and 016), and the API's errors for them. */
+/**
+ * The API's error codes by the SQLSTATE with which the database refuses a credential (migrations 006 and
+ * 016).
+ */
 const RIGHT_ERRORS: Record<string, ErrorCode> = {
   SL401: 'unauthenticated',
   SL403: 'forbidden',
   SL409: 'too_many_tokens',
 }
 
-/** The API's error for a statement that the database has refused to its credential; nothing for any other error. */
+/**
+ * Returns the API error for a statement that the database refused because of its credential; undefined for
+ * any other error.
+ */
 export function rightError(error: unknown): ApiError | undefined {
   if (!(error instanceof postgres.PostgresError)) return undefined
   const code = RIGHT_ERRORS[error.code]
@@ -38,10 +46,12 @@ export function rightError(error: unknown): ApiError | undefined {
 }
 
 /**
- * The CTE `context`, which checks that the credential may write items and names its user to the triggers, for the statement it
- * stands in and for nothing after it. The statement must read its rows from a join with `context`: only so is it evaluated
- * before the first row is written. It ends the statement where the right is missing; the commit checks it once more.
- * @param patienceMs for how long the statement waits for a lock
+ * Returns the CTE `context`. It checks that the credential may write items, and sets what the triggers read:
+ * the acting user, the comment and the credential, and the lock timeout. The settings are local to the
+ * transaction of the statement. The statement must join `context` to the rows that it writes: only then is
+ * the CTE evaluated before the first write. Without the right it ends the statement with SQLSTATE SL401 or
+ * SL403. The trigger `items_check_right` checks again at the commit (docs/decisions/0031).
+ * @param patienceMs how long the statement waits for a lock
  */
 export const context = (sql: Sql, { token_id, comment }: Author, patienceMs = PATIENCE_MS) => sql`
   context as materialized (
@@ -69,10 +79,13 @@ export const context = (sql: Sql, { token_id, comment }: Author, patienceMs = PA
 `
 
 /**
- * CTEs for a statement that changes users, tokens or settings, the last of them `author`: one row (token_id, user_id, kind) of a
- * credential that has this role here and now. Nobody can take the right away before the commit: the person is locked, then the
- * credential, the order in which a revocation takes them. The statement must have `hasRight` among its conditions.
- * @param person selects the `id` and `role` of the active user behind the credential, locked; without, that one's row
+ * Returns the CTEs of a statement that changes users, tokens or settings. The last one, `author`, has one row
+ * (token_id, user_id, kind) if the credential has the role; otherwise it ends the statement with SQLSTATE
+ * SL401 or SL403. It locks the user, then the token, in the order in which a revocation locks them, so the
+ * right can't be revoked before the commit (docs/decisions/0031). A statement whose other tables may yield no
+ * row must have `hasRight` among its conditions.
+ * @param person selects the `id` and `role` of the credential's active user and locks the row; by default
+ * from `users`
  */
 export const author = (
   sql: Sql,
@@ -105,7 +118,8 @@ export const author = (
 `
 
 /**
- * The condition that ends a statement with the CTE `context` or `author` where the right is missing, before it has looked at a row.
- * A join alone would be evaluated only once another table has given it a row.
+ * Returns a condition that evaluates the CTE `context` or `author` before any row is read, and so ends the
+ * statement if the right is missing. A join alone would evaluate the CTE only after another table has yielded
+ * a row.
  */
 export const hasRight = (sql: Sql, of: 'context' | 'author') => sql`(select count(*) = 1 from ${sql(of)})`

@@ -17,8 +17,9 @@ import { tlsOptions } from './tls.js'
 const OID = { int8: 20, textArray: 1009, uuidArray: 2951, jsonb: 3802 }
 
 /**
- * An array as PostgreSQL reads it (its documentation, section 8.15.2), every element quoted. The driver puts it in the array's place, and
- * gives that when it sends a query again whose prepared statement is no longer valid.
+ * Formats an array as PostgreSQL's array literal (its documentation, section 8.15.2), with every element
+ * quoted. A text is returned unchanged: the driver replaces the parameter by the literal, and serializes that
+ * again when it resends a query whose prepared statement has become invalid.
  */
 const arrayLiteral = (values: readonly string[] | string): string =>
   typeof values === 'string'
@@ -30,15 +31,15 @@ const readsNoArrays = (): readonly string[] => {
 }
 
 const types = {
-  // Ids of the log are drawn one by one from 1, so a double holds every one that will ever exist (2^53).
+  // A sequence draws the ids of the log from 1, so a double represents every one that will ever exist (2^53).
   int8: { to: OID.int8, from: [OID.int8], parse: Number, serialize: String },
   textArray: { to: OID.textArray, from: [], parse: readsNoArrays, serialize: arrayLiteral },
   uuidArray: { to: OID.uuidArray, from: [], parse: readsNoArrays, serialize: arrayLiteral },
-  // Numbers of any length: what a double would change stays as it is written (docs/decisions/0028).
+  // Numbers of any length: one that a double would change keeps its text (docs/decisions/0028).
   jsonb: { to: OID.jsonb, from: [OID.jsonb], parse: parseStored, serialize: stringifyJson },
 }
 
-/** A pool, or the connection of a transaction: what every store function takes as its first argument. */
+/** A pool, or the connection of a transaction: the first argument of every store function. */
 export type Sql = postgres.Sql<{
   int8: number
   textArray: readonly string[]
@@ -46,14 +47,15 @@ export type Sql = postgres.Sql<{
   jsonb: unknown
 }>
 
+/** Options of a pool. */
 export interface ConnectOptions {
-  /** Settings of PostgreSQL for each connection, on top of those that the service relies on. */
+  /** PostgreSQL settings of each connection, in addition to those that the service relies on. */
   settings?: Record<string, string>
-  /** Keeps a connection for as long as it lives; otherwise each is replaced after 30 to 60 minutes. */
+  /** Keeps each connection open. By default the driver replaces a connection after 30 to 60 minutes. */
   keepsConnections?: boolean
 }
 
-/** The name that the process runs under, where it has one. */
+/** Returns the name of the user that runs the process, if it has one. */
 function systemUser(): string | undefined {
   try {
     return userInfo().username
@@ -63,8 +65,8 @@ function systemUser(): string | undefined {
 }
 
 /**
- * The text of the password file: the one that is named, or the user's own if there is one.
- * @throws {StartError} for one that can't be read, or that others may read
+ * Reads the named password file, or the user's own if there is one.
+ * @throws {StartError} if the named file can't be read, or other users may read it
  */
 function readPasswords(named: string | undefined): string {
   const file = named ?? join(homedir(), '.pgpass')
@@ -80,8 +82,8 @@ function readPasswords(named: string | undefined): string {
 }
 
 /**
- * Reads the address of a database, and the files that it names.
- * @throws {StartError} or {DatabaseUrlError} for an address that can't be obeyed
+ * Parses the URL of a database, and reads the files that it names.
+ * @throws {StartError} or {DatabaseUrlError} for a URL that can't be used
  */
 export function openHosts(url: string): Hosts {
   const address = parseDatabaseUrl(url, process.env, systemUser())
@@ -93,7 +95,7 @@ export function openHosts(url: string): Hosts {
     signal.addEventListener('abort', end)
     try {
       signal.throwIfAborted()
-      // To connect takes two steps, each with its limit, and then there is the query.
+      // Opening the socket and starting up each have the connection timeout; the query gets as much again.
       const [state] = await within(
         3 * address.connectTimeoutMs,
         sql<ServerState[]>`
@@ -113,29 +115,36 @@ export function openHosts(url: string): Hosts {
   return hosts
 }
 
-/** What counts as the same machine, which alone hears what is sent there. */
+/** Loopback addresses: data sent to them does not leave the machine. */
 const LOOPBACK = /^(?:127\.|::ffff:127\.|::1$)/
 
-/** How a server may ask for the password where the address says nothing: over an open network, not as it is. */
+/**
+ * Returns the authentication methods that are accepted if the URL names none; undefined for all. Over an
+ * unencrypted network connection, the server may not request the password in plain text.
+ */
 function defaultMethods(socket: Socket): readonly AuthMethod[] | undefined {
   // A Unix socket has no remote address.
   const isOpen = !(socket instanceof TLSSocket) && !LOOPBACK.test(socket.remoteAddress ?? '::1')
   return isOpen ? AUTH_METHODS.filter((method) => method !== 'password') : undefined
 }
 
-/** The address of a database, or what `openHosts` made of it: pools that are given the same agree on the host. */
+/**
+ * The URL of a database, or the result of `openHosts` for it. Pools that share a `Hosts` use the same host.
+ */
 export type Database = string | Hosts
 
 /**
  * Opens a pool of at most `max` connections; the first query connects.
  *
- * The driver is given an open connection that is set up (socket.ts, startup.ts) and reads no address itself: with several hosts it
- * tries the first one again and again, without a pause and without an end, and it takes parameters that it doesn't know for settings.
+ * The driver gets an open socket whose startup is supervised (socket.ts, startup.ts), and never reads the
+ * URL: with several hosts it retries the first one without a delay and without an end, and it sends
+ * parameters that it doesn't know to the server as settings (docs/decisions/0025).
  *
- * A lost server is tried again after a constant short while: the driver's growing back-off would keep the service
- * degraded for up to 20 s after the server is back. It does not ask a new connection for its array types, either: the answer
- * is awaited by nobody, so a connection that is killed at that moment would end the process (porsager/postgres#1192).
- * @throws {StartError} or {DatabaseUrlError} for an address that can't be obeyed
+ * A lost server is retried at a short, constant interval: with the driver's growing back-off the service
+ * would stay degraded for up to 20 s after the server has returned. `fetch_types` is off because the driver
+ * does not await the query that it sends for the array types, so a connection that is killed during that
+ * query would end the process (porsager/postgres#1192).
+ * @throws {StartError} or {DatabaseUrlError} for a URL that can't be used
  */
 export function connect(
   database: Database,
@@ -154,7 +163,7 @@ export function connect(
       superviseStartup(socket, setUp, address.authMethods ?? defaultMethods(socket))
       return socket
     } catch (err) {
-      // A rejection would leave the driver waiting for ever.
+      // If this rejected, the driver would wait forever.
       return failedSocket(err)
     }
   }
@@ -162,9 +171,9 @@ export function connect(
   const options = {
     max,
     types,
-    // Where the server is, `connectSocket` knows; the driver is not to look for it in PGHOST.
+    // A placeholder, because `connectSocket` knows the server. Without it, the driver would read PGHOST.
     host: 'database',
-    // How its messages call the server.
+    // The name of the server in the driver's messages.
     path: hosts.name,
     user: address.user,
     password: () => hosts.password(),
@@ -186,7 +195,7 @@ export function connect(
   const end = sql.end.bind(sql)
   sql.end = async (how) => {
     const ended = end(how)
-    // What is still connecting would otherwise come to life after the end.
+    // A connection that is still being opened would otherwise outlive the pool.
     if (how?.timeout === 0) ending.abort()
     try {
       await ended

@@ -9,31 +9,44 @@ import { type Author, context, rightError } from './author.js'
 import type { Sql } from './connect.js'
 import { columns, hasNumber, refuseNumbers } from './items.js'
 
-/** How many items one statement creates at most. */
+/** Max items created by one statement. */
 const MOST = 32
-/** For how long a shared statement waits for a lock that somebody holds, in ms; then each of its items is created alone. */
+/** How long a shared statement waits for a lock, in ms. After that, each of its items is created alone. */
 const PATIENCE_MS = 100
-/** How many are created alone at once at most: behind one that waits for a lock, another would wait on the same session. */
+/**
+ * Max concurrent single-item inserts. One that waits for a lock occupies a pooled connection, and delays the
+ * queries that are sent over the same connection.
+ */
 const ALONE = 3
-/** For how long a create waits for its turn, in ms: less than its request has, so that none is begun after it was answered. */
+/**
+ * How long a create may wait in the queue, in ms: less than the request timeout, so that no insert begins
+ * after its request has timed out.
+ */
 const TURN_MS = 10_000
-/** How often a number drawn for a category may be lost to someone who names that very number. */
+/**
+ * Attempts to insert a generated part number. Each one may lose to a concurrent create that names the same
+ * number.
+ */
 const CREATE_ATTEMPTS = 5
 
-/** An item to be created, asked for at `asked` by `performance.now`. The id tells the rows of one statement apart. */
+/** An item to be created. */
 interface Draft {
+  /** Chosen before the insert, to match the rows of a shared statement to their drafts. */
   id: string
   item: NewItem
   author: Author
+  /** When the create was requested, by `performance.now`. */
   asked: number
 }
 
+/** Whether the draft has exceeded the queue timeout. */
 const isLate = ({ asked }: Draft): boolean => performance.now() - asked > TURN_MS
 
 /**
- * Inserts all items whose numbers are not taken, in an order that is the same for all: so two such statements wait for each other
- * and don't end in a deadlock.
- * @param patienceMs for how long it waits for a lock; without, as long as other writes
+ * Inserts the items whose part numbers are free, and returns them; the others are missing from the result.
+ * Every statement inserts in the same order, so two of them wait for each other instead of ending in a
+ * deadlock.
+ * @param patienceMs how long the statement waits for a lock; by default, as long as any other write
  */
 async function insertItems(sql: Sql, drafts: Draft[], author: Author, patienceMs?: number): Promise<Item[]> {
   const given = drafts.map(({ id, item }) => ({ ...item, id }))
@@ -56,14 +69,20 @@ async function insertItems(sql: Sql, drafts: Draft[], author: Author, patienceMs
   `
 }
 
-/** Whether the server has refused a statement, and so taken all of it back; anything else may have been written. */
+/**
+ * Whether the server rejected the statement, which rolls back all of it. After any other error, such as a
+ * lost connection, the items may have been written.
+ */
 const isRefused = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.severity === 'ERROR'
 
-/** An item; why it is not known whether there is one; or nothing, where it is to be tried alone. */
+/**
+ * The created item; an Error if the create was refused or its outcome is unknown; undefined if the item must
+ * be retried alone.
+ */
 type Outcome = Item | Error | undefined
 
-/** What became of the drafts of one author, by their ids. */
+/** Inserts the drafts of one author with one statement. Returns the outcomes by the ids of the drafts. */
 async function insertOf(sql: Sql, drafts: Draft[], author: Author): Promise<[string, Outcome][]> {
   try {
     return (await insertItems(sql, drafts, author, PATIENCE_MS)).map((item) => [item.id, item])
@@ -77,7 +96,10 @@ async function insertOf(sql: Sql, drafts: Draft[], author: Author): Promise<[str
   }
 }
 
-/** Creates the items of all authors, a statement each: what a credential says is said for all of it. */
+/**
+ * Inserts a batch of drafts with one statement for each author and comment, because both are settings of the
+ * whole statement. Drafts that have exceeded the queue timeout are refused.
+ */
 async function insertTogether(sql: Sql, drafts: readonly Draft[]): Promise<Outcome[]> {
   const outcomes = new Map<string, Outcome>()
   const authors = new Map<string, { author: Author; drafts: Draft[] }>()
@@ -97,6 +119,7 @@ async function insertTogether(sql: Sql, drafts: readonly Draft[]): Promise<Outco
   return drafts.map(({ id }) => outcomes.get(id))
 }
 
+/** Returns the error for a part number that is taken, and says if an archived item has it. */
 async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
   const [item] = await sql<{ part_number: string; archived: boolean }[]>`
     select part_number, archived_at is not null as archived
@@ -112,11 +135,17 @@ async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
 }
 
 /**
- * A function that creates an item with the number that is given, or with the next free one of its category. What is asked for
- * while other items are being created shares the next statement and its commit, which is most of the cost of a create
- * (docs/decisions/0017). An item that can't share one, for whatever reason, is tried alone, so that what is wrong with one is
- * said to one, and whoever holds a lock holds up nobody else. The function throws `ApiError`: part_number_taken.
- * @param database the pool at the moment
+ * Returns a function that creates an item with the given part number, or with the next free one of its
+ * category.
+ *
+ * Creates that arrive while a statement is running share the next statement and its commit, which is most of
+ * the cost of a create (docs/decisions/0017). An item that can't be created by a shared statement is retried
+ * alone: so an error concerns only the item that causes it, and a lock delays only the items that need it.
+ *
+ * The function throws {ApiError} `part_number_taken`; `overloaded` after the queue timeout; `invalid_request`
+ * for numbers that a double can't represent; `unauthenticated` or `forbidden` when the credential has lost
+ * its right.
+ * @param database returns the current pool
  */
 export function itemCreator(database: () => Sql): (item: NewItem, author: Author) => Promise<Item> {
   const create = batched((drafts: readonly Draft[]) => insertTogether(database(), drafts), {
@@ -133,7 +162,7 @@ export function itemCreator(database: () => Sql): (item: NewItem, author: Author
       if (item) return item
       if (part_number !== undefined) throw await taken(database(), part_number)
     }
-    // Someone has named each of the drawn numbers between its drawing and the insert.
+    // Concurrent creates have taken each of the generated numbers.
     throw new ApiError('part_number_taken')
   }
 

@@ -2,40 +2,54 @@ import { checkOf } from '../lib/check.js'
 import type { EventType, LogPage, LogState, LoggedEvent, Position } from '../schemas/events.js'
 import type { Sql } from './connect.js'
 
-/** Data that takes more than this in its table, compressed, has no part in an event's check, so that it need not be read. */
+/**
+ * Max size of data that is part of an event's check, in bytes as stored (compressed). Larger data is left
+ * out, so that it need not be read with every poll (docs/decisions/0019).
+ */
 const MAX_CHECKED_BYTES = 65_536
-/** A page ends with the event that takes it beyond this, in bytes of data. */
+/** A page ends with the event that takes its data beyond this size, in bytes. */
 const PAGE_BYTES = 1024 * 1024
 
-/** What a page says of each event: its id, type, part number, the length of its data, in bytes, and whether its check is without it. */
+/**
+ * Describes an event of a page: its id, its type, its part number, the length of its data in bytes, and
+ * whether its check leaves the data out (`MAX_CHECKED_BYTES`).
+ */
 type Head = [id: number, type: EventType, partNumber: string, length: number, isLarge: boolean]
 
 const checkOfEvent = ([id, type, partNumber, , isLarge]: Head, data: Uint8Array): string =>
   checkOf(id, isLarge ? `${type} ${partNumber}` : data)
 
-/** Thrown while the log is being restored. */
+/** Thrown while the log is incomplete because a dump is being restored. */
 class NoLog extends Error {
   constructor() {
     super('the event log is not there as a whole: is a dump being loaded?')
   }
 }
 
-/** Whether the log is not half restored: what writes it comes last in a dump. */
+/** Condition: the log is complete. The trigger that writes it is restored last. */
 const isWhole = (sql: Sql) => sql`
   exists (select from pg_trigger where tgrelid = 'items'::regclass and tgname = 'items_log' and tgenabled <> 'D')
 `
 
-/** Thrown by reading a log whose server was promoted, or recovered, since it was last looked through (`adoptLog`). */
+/**
+ * Thrown when the log is read after the server was promoted, or recovered to a point in time, and before the
+ * log was adopted on the new timeline (`adoptLog`).
+ */
 export class ForkedLog extends Error {
   override readonly name = 'ForkedLog'
 }
 
 /**
- * The events with `after < id <= upTo`, in order, at most `limit`, and about `PAGE_BYTES` of them but at least one. The state of
- * the log, and the event that reading goes on from, come from the same snapshot: retention can't slip in between, so a page that
- * begins above `prunedTo` is complete, and neither can a restore. It is one row, whose data is taken as
- * the bytes that it came as (docs/decisions/0014): a row for each event, read as text, took half of a replay.
+ * Reads the events with `after < id <= upTo` in order: at most `limit`, and about `PAGE_BYTES` of data, but
+ * at least one event. The state of the log, and the anchor with which the reader compares its position, come
+ * from the same snapshot. So neither retention nor a restore can happen in between, and a page that begins
+ * above `prunedTo` is complete.
+ *
+ * The page is one row, and its data is read as raw bytes: one row per event, read as text, was much slower
+ * (docs/decisions/0014). The size of the page is judged by the stored sizes if these suffice. If data is
+ * compressed, or the sum is too large, the data itself is measured, but only of as many events as can fit.
  * @throws {ForkedLog}
+ * @throws {Error} while the log is being restored
  */
 export async function readEvents(sql: Sql, after: number, upTo: number, limit: number): Promise<LogPage> {
   const [row] = await sql`
@@ -119,6 +133,7 @@ function readAnchor(head: Uint8Array, data: Uint8Array): Position {
   return { id: parsed[0], check: checkOfEvent(parsed, data) }
 }
 
+/** Splits the concatenated data of a page into its events. */
 function takeApart(heads: Uint8Array, allData: Uint8Array): LoggedEvent[] {
   let end = 0
   return (JSON.parse(`[${heads.toString()}]`) as Head[]).map((head) => {
@@ -128,19 +143,20 @@ function takeApart(heads: Uint8Array, allData: Uint8Array): LoggedEvent[] {
   })
 }
 
-/** Events that were looked for, and what the log was at that moment. */
+/** The result of `findEvents`, with the state of the log in the same snapshot. */
 export interface FoundEvents extends LogState {
-  /** The checks of those that are there, by their ids. */
+  /** The checks of the events that exist, by their ids. */
   checks: Map<number, string>
-  /** The newest visible id, 0 in an empty log. */
+  /** The newest visible id; 0 if the log is empty. */
   newest: number
-  /** Whether the server is a standby, on which more may appear that was committed long ago. */
+  /** Whether the server is a standby, on which an event can become visible long after its commit. */
   isStandby: boolean
 }
 
 /**
- * Looks for the events with these ids.
+ * Finds the events with the given ids.
  * @throws {ForkedLog}
+ * @throws {Error} while the log is being restored
  */
 export async function findEvents(sql: Sql, ids: readonly number[]): Promise<FoundEvents> {
   const [row] = await sql`
@@ -173,24 +189,27 @@ export async function findEvents(sql: Sql, ids: readonly number[]): Promise<Foun
 }
 
 /**
- * Adopts a log whose server was promoted, or recovered to a point in time, since the log was last adopted. Where ids are missing,
- * the event of a missing id may have been lost although later events were not, which no cursor can tell: then the log gets
- * another epoch, and every client is reset. The first transaction that writes to the log does the same.
+ * Adopts the log on a new timeline: after the server was promoted, or recovered to a point in time. If ids
+ * are missing, their events may have been lost although later events were not, which the check of a cursor
+ * can't show. Then the log gets a new epoch, and every client a `reset`. The first transaction that writes to
+ * the log on a new timeline does the same (migration 017).
  */
 export async function adoptLog(sql: Sql): Promise<void> {
-  // One message: a transaction of several would be left open, or never end, if its pool ended meanwhile.
-  // The first statement is for databases whose connections only read by default.
+  // A single message: a transaction of several would stay open, or never end, if its pool was closed in
+  // between. The first statement is for databases with `default_transaction_read_only`.
   await sql.unsafe('set transaction read write; select adopt_log()')
 }
 
 /**
- * The transactions that write to the log now: each has drawn an id, or will draw one larger than any drawn so far.
- * Always one row: an answer that came to nothing must never pass for "nobody writes".
+ * Returns the transactions that are writing to the log: each has drawn an event id, or will draw one that is
+ * larger than all ids drawn so far. Reads exactly one row, so that an empty result can't be taken for "no
+ * writers". On a primary, the writers are the transactions that hold a `RowExclusiveLock` on `events`.
  *
- * A standby knows nothing of the locks of the primary, but the transactions that may still be running there. They are from the
- * oldest one that it has seen begin and not end, up to the next that it has not seen; so many of them that they are told in groups
- * of 64. A transaction draws an id after it has written its item, so where the standby shows a later event, it has seen the
- * transaction begin. A group is gone when all of its members have ended. (The snapshot alone is not enough: it ends at the newest
+ * A standby does not know the locks of the primary, only the transactions that may still be running there:
+ * from the oldest one that it has seen begin and not end, up to the next one that it has not seen. They can
+ * be many, so they are returned in groups of 64; a group disappears when all of its members have ended. This
+ * suffices because a transaction writes its item before it draws an event id: if a standby shows a later
+ * event, it has seen the transaction begin. (The snapshot alone does not suffice: it ends at the newest
  * transaction that has ended.)
  */
 export async function readWriters(sql: Sql): Promise<string[]> {
@@ -219,26 +238,30 @@ export async function readWriters(sql: Sql): Promise<string[]> {
 }
 
 /**
- * Tells the other instances to look at the log. It carries no more than who says so: the log says what there is. So nothing is
- * lost with it in a crash, and it need not wait for the disk.
- * @param instance names the one that says so, which hears it, too
+ * Notifies the other instances that the log has new events. The payload is only the id of the sender, since
+ * the events are read from the log. A notification that is lost in a crash loses no event, so the commit does
+ * not wait for the disk.
+ * @param instance the id of the sender, which receives the notification as well
  */
 export async function notifyLooks(sql: Sql, instance: string): Promise<void> {
   await sql`select set_config('synchronous_commit', 'off', true), pg_notify('silo_events', ${instance})`
 }
 
-/** Where retention may delete up to, and what else it has seen. */
+/** The last event that retention may delete. */
 export interface PruneEdge extends Position {
-  /** The first event with a time that has not come yet, where retention has passed one. */
+  /** The first event up to the edge whose time is in the future, if there is one. */
   ahead: { id: number; at: Date } | undefined
 }
 
 /**
- * Where the events end that are older than `ageSeconds`: at most `limit` from the old end, none beyond `settled`. Nothing is locked.
+ * Finds the last event that is older than `ageSeconds`: within the oldest `limit` events, and not beyond
+ * `settled`. Locks no rows.
  *
- * An event's place decides, for its `at` is what the clock said, and clocks err. Everything before an event of that age is as old,
- * and everything from the first on whose time is younger, and has come, is young. A time that has not come yet says nothing:
- * such an event goes with those around it.
+ * The position of an event in the log decides, because `at` depends on a clock, and clocks err
+ * (docs/decisions/0020). Everything from the first young event on is young; everything up to the last old
+ * event before that is old. An event whose time is in the future is neither: it is treated like the events
+ * around it.
+ * @returns undefined if no event is old enough
  */
 export async function findPruneEdge(
   sql: Sql,
@@ -286,9 +309,9 @@ export async function findPruneEdge(
 }
 
 /**
- * Deletes the events up to and including `edge`, and keeps its check, with which cursors that stand there are compared. A short
- * transaction, because it holds the lock that tails wait for.
- * @returns how many were deleted
+ * Deletes the events up to and including `edge`, and stores its check, with which cursors at that position
+ * are compared. The transaction must be short, because it holds the lock on `events` that tails wait for.
+ * @returns the number of deleted events
  */
 export async function pruneEvents(sql: Sql, edge: Position): Promise<number> {
   const [row] = await sql<{ deleted: number }[]>`

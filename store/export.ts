@@ -2,18 +2,26 @@ import type { Item, ItemPlace } from '../schemas/items.js'
 import type { Sql } from './connect.js'
 import { type Filter, listItems, matching } from './items.js'
 
-/** What is read at once, in rows and in bytes: enough to be quick, and little to keep for a client that does not read. */
+/** Max rows of a slice. */
 const SLICE = 500
+/**
+ * Max size of a slice, in bytes: large enough to be fast, and small enough to be held for a client that does
+ * not read.
+ */
 export const EXPORT_SLICE_BYTES = 256 * 1024
 
-/** More names of properties than an export has columns, and longer ones than a person reads in a header. */
+/** Max property names that are read: more than an export has columns. */
 const MAX_NAMES = 1000
+/** Properties with longer names, in characters, get no column. */
 const MAX_NAME_LENGTH = 1000
 
-/** Runs a query on a connection that it has until it is done. */
+/** Runs `work` with a connection that is reserved for it until it settles. */
 type Run = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
 
-/** The names, in order, of the properties that are a text in some of the items that match; no more than an export has use for. */
+/**
+ * Returns the sorted names of the properties that are a non-empty text in some of the matching items, within
+ * the limits above.
+ */
 export async function readTextProperties(sql: Sql, filter: Filter): Promise<string[]> {
   const names = await sql<{ name: string }[]>`
     select property.key as name
@@ -29,9 +37,10 @@ export async function readTextProperties(sql: Sql, filter: Filter): Promise<stri
 }
 
 /**
- * All items that match, in slices, by part number: it never changes, so each item comes once whatever happens meanwhile.
- * Each slice is a statement of its own. A database cursor would hold a session for as long as a client cares to read, and
- * the driver dies of a cursor whose session is killed (porsager/postgres#1208).
+ * Reads all matching items in slices, by part number: it never changes, so each item occurs once even if
+ * items change meanwhile. Each slice is a statement of its own. A database cursor would hold a connection for
+ * as long as the client takes to read, and the driver fails when the connection of a cursor is killed
+ * (porsager/postgres#1208 reports a similar failure of `sql.reserve()`).
  */
 export async function* exportItems(run: Run, filter: Filter): AsyncGenerator<Item[]> {
   let place: ItemPlace | undefined

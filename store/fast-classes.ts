@@ -1,9 +1,12 @@
 import type { Sql } from './connect.js'
 
 /**
- * Lets V8 optimise the driver's classes of queries and answers. They have a static accessor and so are tables of properties to
- * it, and such a class that is derived from another never has its constructor optimised. As long as it is not, a query outlives
- * its answer with all of its rows, until the next full collection (docs/decisions/0015). What is looked at as a prototype, V8 turns into fixed places.
+ * Lets V8 optimise the driver's classes of queries and results. Both have a static accessor
+ * (`Symbol.species`), so V8 keeps their properties in dictionary mode, and it never optimises the constructor
+ * of a class that extends such a class. The functions that the constructor assigns are then allocated in the
+ * old generation, so each query outlives its result, with all of its rows, until the next full collection
+ * (docs/decisions/0015). Using an object as a prototype switches it to V8's fast-properties mode.
+ * @throws {TypeError} when the driver's classes have changed
  */
 export async function makeClassesFast(sql: Sql): Promise<void> {
   const question = sql`select 1`

@@ -4,26 +4,30 @@ import { type DatabaseAddress, type Host, type SslMode, findPassword, hostName }
 import { ConnectionError, type Target } from './socket.js'
 import { isTlsAlert, tlsReasonOf } from './tls.js'
 
-/** Whether a connection is encrypted: when the server has TLS, in any case, or not. */
+/** When a connection is encrypted: if the server offers TLS, always, or never. */
 type Encryption = 'offered' | 'always' | 'never'
 
-/** A server, and how it is spoken to. */
+/** A server, and whether connections to it are encrypted. */
 export interface Endpoint {
   host: Host
   encryption: Encryption
 }
 
-/** What a new connection to a server may do. */
+/** What a server lets a new connection do. */
 export interface ServerState {
   writable: boolean
   in_recovery: boolean
 }
 
+/** The selected server, and its state when it was selected. */
 export interface Selection extends ServerState {
   endpoint: Endpoint
 }
 
-/** By which ways a server is tried with each mode: the next one where the fault is one of encryption. */
+/**
+ * The encryptions that are tried for each `sslmode`, in order. The next one is tried after an error of
+ * encryption.
+ */
 const ENCRYPTIONS: Record<SslMode, readonly [Encryption, ...Encryption[]]> = {
   disable: ['never'],
   allow: ['never', 'always'],
@@ -33,16 +37,19 @@ const ENCRYPTIONS: Record<SslMode, readonly [Encryption, ...Encryption[]]> = {
   'verify-full': ['always'],
 }
 
-/** Errors that another encryption may cure; 28000 is the server's refusal of a connection with, or without. */
+/**
+ * Errors that another encryption may avoid. 28000: the server rejects a connection because it is, or is not,
+ * encrypted.
+ */
 const ENCRYPTION_ERRORS = new Set<unknown>(['TLS_REFUSED', 'TLS_FAILED', '28000'])
 
 const isEncryptionError = (err: unknown): boolean =>
   isTlsAlert(err) || (err instanceof Error && 'code' in err && ENCRYPTION_ERRORS.has(err.code))
 
-/** For how long a suitable server is passed over for one that stands before it and hasn't answered yet, in ms. */
+/** How long a suitable server is held back while a server before it in the list has not responded, in ms. */
 const PREFERENCE_MS = 300
 
-/** No host of several can be used. */
+/** Thrown when none of several hosts can be used. */
 export class NoHostError extends Error {
   override readonly name = 'NoHostError'
   readonly code = 'NO_HOST'
@@ -52,19 +59,22 @@ export class NoHostError extends Error {
   }
 }
 
-/** What an error says, in one line. Node's error for several addresses that all failed has a code but no message. */
+/**
+ * Returns the reason of an error in one line. Node's error for several addresses that all failed has a code
+ * but no message.
+ */
 export function reasonOf(err: unknown): string {
   if (!(err instanceof Error)) return String(err)
   if (isTlsAlert(err)) return `the server ends the TLS connection: ${tlsReasonOf(err)}`
   return err.message || ('code' in err ? String(err.code) : err.name)
 }
 
-/** How well a server suits: 0 is best, undefined is not at all. */
+/** Returns how well a server matches `target_session_attrs`: 0 is best, undefined is not at all. */
 function rankOf({ sessionAttributes, hosts }: DatabaseAddress, state: ServerState): number | undefined {
   const best = (isBest: boolean, otherwise: number | undefined) => (isBest ? 0 : otherwise)
   switch (sessionAttributes) {
     case 'any':
-      // Of several servers the one that takes writes is meant; of one there is no choice.
+      // Of several servers, a writable one is preferred; a single one is always taken.
       return best(hosts.length === 1 || state.writable, 1)
     case 'read-write':
       return best(state.writable, undefined)
@@ -79,10 +89,10 @@ function rankOf({ sessionAttributes, hosts }: DatabaseAddress, state: ServerStat
   }
 }
 
-/** Opens a connection to the endpoint, and says what it may do. */
+/** Opens a connection to the endpoint, and returns the server's state. */
 export type Probe = (endpoint: Endpoint, signal: AbortSignal) => Promise<ServerState>
 
-/** The servers of one address, and which of them is used. */
+/** The servers of a database URL, and the one that is in use. */
 export class Hosts {
   #selected: Endpoint | undefined
   #selecting: Promise<Selection> | undefined
@@ -91,36 +101,39 @@ export class Hosts {
   constructor(
     readonly address: DatabaseAddress,
     readonly tlsOptions: (host: string) => ConnectionOptions,
-    /** The text of the password file. */
+    /** The content of the password file. */
     readonly passwords: string,
     readonly probe: Probe,
   ) {}
 
-  /** The server that is used, as far as one was selected. */
+  /** The server in use; undefined until one is selected. */
   get selected(): Endpoint | undefined {
     return this.#selected
   }
 
-  /** How messages call the database's server. */
+  /** The names of the servers, for messages. */
   get name(): string {
     return this.address.hosts.map(hostName).join(', ')
   }
 
-  /** The password for the server that is used. */
+  /** Returns the password for the server in use; empty if there is none. */
   password(): string {
     const { password, database, user, hosts } = this.address
     const host = this.#selected?.host ?? hosts[0]
     return password ?? findPassword(this.passwords, { host, database, user }) ?? ''
   }
 
-  /** The same servers, of which only `endpoint` is used. */
+  /** Returns a copy that uses only `endpoint`. */
   only(endpoint: Endpoint): Hosts {
     const hosts = new Hosts(this.address, this.tlsOptions, this.passwords, this.probe)
     hosts.#selected = endpoint
     return hosts
   }
 
-  /** Where the next connection goes. Of several servers one is selected first; of one it takes the first encryption. */
+  /**
+   * Returns where the next connection goes. Without a selection, one of several servers is selected first,
+   * and a single server gets the first encryption of its `sslmode`.
+   */
   async current(signal: AbortSignal): Promise<Target> {
     const { hosts, tls, connectTimeoutMs } = this.address
     if (!this.#selected && hosts.length > 1) {
@@ -142,15 +155,16 @@ export class Hosts {
     }
   }
 
-  /** Forgets the selection, where there is a choice: the next connection makes another. */
+  /** Drops the selection if there are several servers; the next connection makes another. */
   forget(): void {
     if (this.address.hosts.length > 1) this.#selected = undefined
   }
 
   /**
-   * Tries all servers at once and selects the first that suits, by connections that are new: so it also tells what an open
-   * connection doesn't know, because the defaults of a database hold for new ones alone.
-   * @throws what the one server fails with, or {NoHostError} of several
+   * Connects to all servers at once and selects the first suitable one. Only new connections have the current
+   * defaults of their database, so a selection also shows changes that open connections don't. Concurrent
+   * calls share a selection.
+   * @throws the error of a single server, or {NoHostError} if there are several
    */
   select(): Promise<Selection> {
     this.#selecting ??= this.#select()
@@ -164,7 +178,7 @@ export class Hosts {
     return this.#selecting
   }
 
-  /** Ends a selection that is under way. */
+  /** Aborts a running selection. */
   close(): void {
     this.#closing.abort()
   }

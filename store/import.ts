@@ -8,12 +8,13 @@ import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 import { hasNumbers } from './items.js'
 
-/** How often an import may lose to writers that create or lock its items while it runs. */
+/** Attempts of an import. Each one may lose to writers that create or lock its items at the same time. */
 const IMPORT_ATTEMPTS = 5
 
 /**
- * A row as the statement takes it. A cleared sourcing_type comes as '', for null means that the row says nothing about it; the
- * numbers that a double can't hold come beside, for they must be the item's own.
+ * Encodes a row for the statement. A cleared `sourcing_type` becomes '', because null means that the row does
+ * not have the field. Numbers that a double can't represent are also listed in `numbers`, because they are
+ * accepted only where the item already has them.
  */
 export function encodeRow(row: number, { sourcing_type, ...given }: ImportRow): string {
   const numbers = findExactNumbers(given.properties)
@@ -26,8 +27,9 @@ export function encodeRow(row: number, { sourcing_type, ...given }: ImportRow): 
 }
 
 interface Policy {
+  /** What happens to a row whose item exists and differs. */
   on_conflict: 'error' | 'skip' | 'update'
-  /** Only says what would happen. */
+  /** Reports the outcome without writing. */
   dry: boolean
 }
 
@@ -43,17 +45,19 @@ const REFUSALS = {
 
 type Refusal = keyof typeof REFUSALS
 
-/** What becomes of how many rows, and which these are (the first of them). */
+/** The rows with one verdict. */
 interface Judgement {
   verdict: 'created' | 'updated' | 'skipped' | 'unchanged' | Refusal
   count: number
+  /** The numbers of the first of these rows, at most `MAX_ERRORS`. */
   rows: number[]
 }
 
 /**
- * Judges every row and, unless one is refused, writes all of them. Rows are locked, and new ones inserted, in the order
- * of their numbers: so two imports of the same items wait for each other and don't end in a deadlock. The rows come as
- * one JSON text; arrays and COPY were measured and are no faster (50,000 rows: 5 to 7 s each, the triggers are the cost).
+ * Judges every row and, unless one is refused, writes all of them. Rows are locked, and new ones inserted, in
+ * the order of their part numbers, so two imports of the same items wait for each other instead of ending in
+ * a deadlock. The rows are sent as one JSON text. Arrays and COPY were measured and were no faster, because
+ * most of the time is spent in the triggers.
  */
 async function judgeAndWrite(
   sql: Sql,
@@ -165,14 +169,18 @@ function isNumberTaken(error: unknown): boolean {
   )
 }
 
-/** Whether trying again helps: someone has just created one of the numbers, or two writers waited for each other. */
+/**
+ * Whether a retry can succeed: a concurrent writer has created one of the part numbers, or there was a
+ * deadlock.
+ */
 const lostRace = (error: unknown): boolean =>
   isNumberTaken(error) || (error instanceof postgres.PostgresError && error.code === '40P01')
 
 /**
- * Writes all rows in one statement, or, where one is refused or `dry` is set, none. No two rows may have the same number.
- * @param rows each as `encodeRow` writes it
- * @throws {ApiError} part_number_taken when others keep creating the same items
+ * Writes all rows in one statement, or none if one is refused or `dry` is set. Part numbers must be unique
+ * among the rows.
+ * @param rows each encoded by `encodeRow`
+ * @throws {ApiError} part_number_taken when concurrent writers win every attempt
  */
 export async function importRows(
   sql: Sql,

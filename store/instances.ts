@@ -1,13 +1,16 @@
 import type { Sql } from './connect.js'
 
-/** What the other instances have said of themselves. */
+/** What the other instances have reported. */
 export interface Others {
   instances: number
-  /** How many watch at all of them. */
+  /** The number of subscribers of all of them together. */
   watchers: number
 }
 
-/** Says how many watch at this instance, and forgets instances that have not said so for `ttlSeconds`. */
+/**
+ * Reports the number of subscribers of this instance, deletes instances that have not reported for
+ * `ttlSeconds`, and returns the totals of the others.
+ */
 export async function reportWatchers(
   sql: Sql,
   { id, watchers }: { id: string; watchers: number },

@@ -6,19 +6,24 @@ import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 import { type Page, printedLength, readPage } from './pages.js'
 
-/** What the list and the export leave out. */
+/** Search criteria of the list and the export. */
 export interface Filter {
+  /** Words that must all occur in the part number or the description. */
   search?: string | undefined
   item_type?: Item['item_type'][] | undefined
   updated_since?: Date | undefined
 }
 
+/** The columns of an `Item`. */
 export const columns = (sql: Sql) => sql`
   id, part_number, item_type, description, long_description, sourcing_type, properties,
   revision, created_at, created_by, updated_at, updated_by
 `
 
-/** A part number has only ASCII letters: their lower case must not depend on the database's language. */
+/**
+ * Returns the condition that an item has the part number, regardless of case. Part numbers are ASCII, and
+ * their lower case must not depend on the database's locale.
+ */
 export const hasNumber = (sql: Sql, partNumber: string) =>
   sql`lower(part_number) = lower(${partNumber} collate "C")`
 
@@ -26,7 +31,10 @@ interface Stored extends Item {
   archived_at: Date | null
 }
 
-/** The item, unless there is none or it is archived. */
+/**
+ * Returns the item.
+ * @throws {ApiError} item_not_found if it is archived
+ */
 function present({ archived_at, ...item }: Stored): Item {
   if (archived_at !== null) {
     throw new ApiError('item_not_found', { message: `The item ${item.part_number} is archived.` })
@@ -34,7 +42,10 @@ function present({ archived_at, ...item }: Stored): Item {
   return item
 }
 
-/** @throws {ApiError} item_not_found, also for an archived item */
+/**
+ * Returns the item with a part number.
+ * @throws {ApiError} item_not_found, also if it is archived
+ */
 export async function findItem(sql: Sql, partNumber: string): Promise<Item> {
   const [item] = await sql<Stored[]>`
     select ${columns(sql)}, archived_at
@@ -45,7 +56,10 @@ export async function findItem(sql: Sql, partNumber: string): Promise<Item> {
   return present(item)
 }
 
-/** @throws {ApiError} item_not_found, also for an archived item */
+/**
+ * Returns the item with an id.
+ * @throws {ApiError} item_not_found, also if it is archived
+ */
 export async function findItemById(sql: Sql, id: string): Promise<Item> {
   const [item] = await sql<Stored[]>`
     select ${columns(sql)}, archived_at
@@ -56,10 +70,13 @@ export async function findItemById(sql: Sql, id: string): Promise<Item> {
   return present(item)
 }
 
-/** The word as a LIKE pattern that finds it anywhere. */
+/** Returns the LIKE pattern that matches the word anywhere in a text. */
 const anywhere = (word: string): string => `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`
 
-/** The words of a search. NFKC comes first: it makes spaces, and the marks of a pattern, of their wider kin. */
+/**
+ * Splits a search into words. NFKC comes first, because it turns other forms of spaces and of LIKE's
+ * wildcards, such as full-width ones, into the ASCII ones.
+ */
 export const wordsOf = (search = ''): string[] =>
   search
     .normalize('NFKC')
@@ -67,11 +84,12 @@ export const wordsOf = (search = ''): string[] =>
     .filter((word) => word !== '')
 
 /**
- * The conditions of a list: one LIKE a word, because `like all (array)` can't use the trigram index. Words are compared in the
- * form in which the index holds the texts (docs/decisions/0027). The `or false`, being a parameter, makes the plan for any word
- * look worse than one for this word, and in a large catalogue the server then never settles on the former, which is a hundred
- * times slower for a frequent word (200,000 items: 160 ms against 1.4 ms). In a small one it does after a few searches (10,000
- * items: 6 to 19 ms).
+ * Returns the conditions of a list: one LIKE for each word, because `like all (array)` can't use the trigram
+ * index. Words are compared in the form in which the index holds the texts (docs/decisions/0027).
+ *
+ * The `or false` is a parameter, which makes the estimate of the generic plan worse than that of a custom
+ * plan. So in a large catalogue PostgreSQL never switches to the generic plan, which is far slower for a
+ * frequent word. In a small catalogue it does after a few searches, and there the difference is small.
  */
 export function matching(sql: Sql, { search, item_type, updated_since }: Filter) {
   return sql`
@@ -90,6 +108,7 @@ export function matching(sql: Sql, { search, item_type, updated_since }: Filter)
 
 const direction = (sql: Sql, sort: Sort) => (sort.startsWith('-') ? sql`desc` : sql`asc`)
 
+/** Returns the `order by` list of a sort order. It ends with a unique column. */
 export function order(sql: Sql, sort: Sort) {
   const column = sort.replace('-', '')
   return column === 'part_number'
@@ -97,6 +116,7 @@ export function order(sql: Sql, sort: Sort) {
     : sql`${sql(column)} ${direction(sql, sort)}, id ${direction(sql, sort)}`
 }
 
+/** Returns the condition that an item comes after `place` in the list. */
 function after(sql: Sql, place: ItemPlace) {
   const beyond = place.sort.startsWith('-') ? sql`<` : sql`>`
   return 'part_number' in place
@@ -104,7 +124,7 @@ function after(sql: Sql, place: ItemPlace) {
     : sql`(${sql(place.sort.replace('-', ''))}, id) ${beyond} (${new Date(place.at)}, ${place.id})`
 }
 
-/** What is said of an item, as it is printed, in bytes. */
+/** Returns the size of an item's texts as JSON, in bytes. */
 const length = (sql: Sql) => sql`
   ${printedLength(sql, sql`description`)} + ${printedLength(sql, sql`long_description`)} + ${printedLength(sql, sql`properties`)}
 `
@@ -113,11 +133,11 @@ interface PageQuery extends Filter {
   sort: Sort
   place?: ItemPlace | undefined
   limit: number
-  /** The size of a page, see `readPage`. */
+  /** Max size of the page in bytes, see `readPage`. */
   bytes?: number
 }
 
-/** The items that match, in the order of `sort`, from `place` on: a page of at most `limit`. */
+/** Returns a page of the matching items, in the order of `sort`: at most `limit` of those after `place`. */
 export async function listItems(sql: Sql, query: PageQuery): Promise<Page<Item>> {
   const { sort, place, limit, bytes } = query
   const found = sql`
@@ -139,8 +159,9 @@ export async function listItems(sql: Sql, query: PageQuery): Promise<Page<Item>>
 }
 
 /**
- * Whether each of these numbers (a JSON list of `FoundNumber`, or null) stands in the properties already. Such a number can't be
- * given, but what SQL has written may be sent back.
+ * Returns the condition that the properties already have each of these numbers, a JSON list of `FoundNumber`
+ * or null, at its path. A number that a double can't represent is refused as a new value, but one that was
+ * written in SQL may be sent back (docs/decisions/0028).
  */
 export const hasNumbers = (sql: Sql, properties: ReturnType<Sql>, numbers: ReturnType<Sql>) => sql`
   not exists (
@@ -150,10 +171,13 @@ export const hasNumbers = (sql: Sql, properties: ReturnType<Sql>, numbers: Retur
   )
 `
 
-/** The most numbers that a refusal names. */
+/** Max numbers that an error names. */
 const MAX_NAMED = 50
 
-/** @throws {ApiError} invalid_request, naming the numbers */
+/**
+ * Refuses numbers that a double can't represent.
+ * @throws {ApiError} invalid_request with a detail for each number, if there is one
+ */
 export function refuseNumbers(numbers: readonly FoundNumber[]): void {
   if (numbers.length === 0) return
   throw new ApiError('invalid_request', {
@@ -163,16 +187,19 @@ export function refuseNumbers(numbers: readonly FoundNumber[]): void {
   })
 }
 
-/** What a change builds on: the revisions, as text, that it may replace; any when there are none. */
+/** The precondition of a change. */
 export interface Condition {
+  /** The revisions that may be replaced, as text; undefined for any. */
   revisions: string[] | undefined
 }
 
 type Outcome = 'archived' | 'inexact' | 'mismatch' | 'unchanged' | 'written'
 
 /**
- * Applies `assignments` to an item where the condition holds. The row is locked before it is judged, and what is judged
- * is its newest version: two writers with the same condition can't both find it true.
+ * Applies `assignments` to an item if the condition holds. The row is locked before it is judged, and its
+ * newest version is judged, so of two writers with the same condition only one succeeds.
+ * @param numbers those of the new properties that a double can't represent
+ * @throws {ApiError} item_not_found, revision_mismatch, invalid_request
  */
 async function write(
   sql: Sql,
@@ -229,6 +256,7 @@ async function write(
   return item
 }
 
+/** Returns the assignments of a change: a field that is given is set, the others keep their values. */
 const given = (sql: Sql, content: Content) => sql`
   item_type        = coalesce(${content.item_type ?? null}, items.item_type),
   description      = coalesce(${content.description ?? null}, items.description),
@@ -240,9 +268,10 @@ const given = (sql: Sql, content: Content) => sql`
 `
 
 /**
- * Changes what is given and keeps the rest; an item that this leaves as it was has no new revision.
+ * Changes the given fields of an item and keeps the others. If nothing changes, there is no new revision.
  * @returns the item as it is now
- * @throws {ApiError} item_not_found, revision_mismatch
+ * @throws {ApiError} item_not_found, revision_mismatch, invalid_request for numbers that a double can't
+ * represent
  */
 export async function changeItem(
   sql: Sql,
@@ -255,8 +284,9 @@ export async function changeItem(
 }
 
 /**
- * Like `changeItem`, but always makes a revision.
- * @throws {ApiError} item_not_found, revision_mismatch
+ * Changes an item like `changeItem`, but always makes a revision.
+ * @throws {ApiError} item_not_found, revision_mismatch, invalid_request for numbers that a double can't
+ * represent
  */
 export async function reviseItem(
   sql: Sql,
@@ -270,7 +300,7 @@ export async function reviseItem(
 }
 
 /**
- * Archives an item: it is gone from the lists, its revisions stay, and its number stays taken.
+ * Archives an item: lists omit it, its revisions are kept, and its part number stays taken.
  * @throws {ApiError} item_not_found, revision_mismatch
  */
 export async function archiveItem(

@@ -2,12 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { ConnectOptions, Database, Sql } from './connect.js'
 import { type Query, type Session, isQuery, openSession } from './pool.js'
 
-/** How soon it is tried again to cancel a query that has not been sent yet, in ms. */
+/** Interval at which cancelling a query that has not been sent yet is retried, in ms. */
 const CANCEL_RETRY_MS = 50
 
 /**
- * Database connections that are leased, one caller at a time. So a query can be canceled: PostgreSQL cancels whatever a connection
- * runs, and on a connection of `openPool` that may be somebody else's query (docs/decisions/0029).
+ * Leases database connections, each to one caller at a time, so that a query can be cancelled: PostgreSQL
+ * cancels whatever a connection is running, and on a connection of `openPool` that can be the query of
+ * another request (docs/decisions/0029).
  */
 export class Leases {
   readonly #sessions: Session[]
@@ -19,8 +20,9 @@ export class Leases {
   }
 
   /**
-   * Calls `work` with a connection of its own. When `signal` aborts, what it runs is canceled, and it can't begin another query.
-   * The caller sees to it that there are no more calls at a time than connections; a call has ended when its connection is free.
+   * Calls `work` with a connection of its own. When `signal` aborts, the running queries are cancelled and
+   * further ones are refused. The caller must not make more concurrent calls than there are connections. The
+   * call settles once its connection is free.
    * @throws the reason of `signal` for a query that it cancels or prevents
    */
   async run<T>(signal: AbortSignal, work: (sql: Sql) => Promise<T>): Promise<T> {
@@ -42,18 +44,22 @@ export class Leases {
       throw signal.aborted ? (signal.reason as Error) : err
     } finally {
       signal.removeEventListener('abort', cancel)
-      // A cancellation that comes late would hit the next caller's query.
+      // A late cancellation would cancel a query of the next caller.
       await Promise.allSettled([...running, ...canceling])
       this.#idle.push(session)
     }
   }
 
+  /** Closes all connections. */
   async end(options: { timeout: number }): Promise<void> {
     await Promise.all(this.#sessions.map(({ sql }) => sql.end(options)))
   }
 }
 
-/** The connection of `session`, which keeps its queries in `running` for as long as they run, and calls `begun` for each. */
+/**
+ * Returns the connection of `session`. A query is in `running` for as long as it runs, and `begun` is called
+ * for each.
+ */
 function leased(session: Session, signal: AbortSignal, running: Set<Query>, begun: () => void): Sql {
   function dispatch(query: Query): void {
     const settled = () => void running.delete(query)
@@ -72,7 +78,10 @@ function leased(session: Session, signal: AbortSignal, running: Set<Query>, begu
   })
 }
 
-/** Cancels a query once it has been sent: the driver loses a connection that it opens for a query that is canceled before. */
+/**
+ * Cancels a query once it has been sent. A query that is cancelled before makes the driver lose the
+ * connection that it opens for the query (docs/decisions/0029).
+ */
 async function cancelQuery(query: Query, running: Set<Query>): Promise<void> {
   while (running.has(query)) {
     if (query.state) return query.canceller(query)

@@ -1,22 +1,30 @@
 import { type Sql, connect } from './connect.js'
 
-/** What the one service that runs on an embedded database holds; any constant that nobody else takes. */
+/**
+ * Key of the advisory lock of the one service that runs on an embedded database; a constant that no other
+ * program uses.
+ */
 const SERVICE_LOCK = 7_149_002
 
-/** The lock, held by a database connection. */
+/** An advisory lock, held by a database connection. */
 export interface ServiceLock {
-  /** Whether it is still held: not after the connection was lost, for another service may have it by then. */
+  /**
+   * Whether the lock is still held. After the connection was lost it is not, and another service may have
+   * taken it.
+   */
   isHeld(): Promise<boolean>
+  /** Releases the lock by closing the connection. */
   release(): Promise<void>
 }
 
 /**
- * Takes the lock that says "this database has its service". A session holds it, so the end of the process frees it
- * however it comes about, and no stale file or reused process id can mislead.
+ * Takes the advisory lock that marks an embedded database as in use. A connection holds it, so it is released
+ * however the process ends, and neither a stale file nor a reused process id can mislead.
  * @returns the lock, or `undefined` while another service holds it
  */
 export async function takeServiceLock(url: string): Promise<ServiceLock | undefined> {
-  // The library would replace an old session by a new one, which no longer holds the lock.
+  // Without this the driver would replace the connection after a while, and the new one would not hold the
+  // lock.
   const sql = connect(url, 1, { keepsConnections: true })
   const release = () => sql.end({ timeout: 0 })
   try {

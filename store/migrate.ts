@@ -6,7 +6,10 @@ import { inspectDatabase, quoteName } from './preflight.js'
 
 const MIGRATIONS = new URL('migrations/', import.meta.resolve('#root'))
 
-/** Serialises migrators of one database; any constant that nobody else takes. */
+/**
+ * Key of the advisory lock that serialises the migrations of a database; a constant that no other program
+ * uses.
+ */
 const MIGRATION_LOCK = 7_149_001
 
 interface Migration {
@@ -35,7 +38,10 @@ async function readApplied(sql: Sql, schema: string): Promise<number[]> {
   return rows.map(({ version }) => version)
 }
 
-/** @throws {StartError} when the database has migrations that this program doesn't know */
+/**
+ * Returns the migrations that have not been applied.
+ * @throws {StartError} when the database has migrations that this program doesn't know
+ */
 function pendingOf(migrations: Migration[], applied: number[]): Migration[] {
   const newest = migrations.at(-1)?.version ?? 0
   const current = applied.at(-1) ?? 0
@@ -47,7 +53,7 @@ function pendingOf(migrations: Migration[], applied: number[]): Migration[] {
   return migrations.filter(({ version }) => !applied.includes(version))
 }
 
-/** What the server refuses a migration for, in a sentence. */
+/** Returns a {StartError} with advice if the server denied a permission, and any other error as it is. */
 function refusal(err: unknown, schema: string): unknown {
   const INSUFFICIENT_PRIVILEGE = '42501'
   if (!(err instanceof postgres.PostgresError && err.code === INSUFFICIENT_PRIVILEGE)) return err
@@ -57,9 +63,9 @@ function refusal(err: unknown, schema: string): unknown {
 }
 
 /**
- * Brings the database to the newest schema, forward only, in one transaction. Several instances may start at once: one
- * applies, the others wait for the lock and find nothing left to do. Where there is nothing to do, nothing is written, so a
- * database that is read-only will do.
+ * Migrates the database to the newest schema, forward only, in one transaction. If several instances start at
+ * once, one applies the migrations, and the others wait for the lock and find none pending. If none is
+ * pending, nothing is written, so the database may be read-only.
  * @returns the schema that has the tables
  * @throws {StartError} when the database can't hold the service, or is newer than this program
  */

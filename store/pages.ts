@@ -1,10 +1,13 @@
 import type { PendingQuery, Row } from 'postgres'
 import type { Sql } from './connect.js'
 
-/** A page ends with the row that takes its texts, as JSON, to this size or beyond, in bytes. */
+/**
+ * Default size of a page: it ends with the row that takes its texts, as JSON, to this size or beyond, in
+ * bytes.
+ */
 export const PAGE_BYTES = 1024 * 1024
 
-/** A part of a list. Its rows have a column `has_next` more, which no response shows. */
+/** A page of a list. Its rows also have a column `has_next`, which the response schemas omit. */
 export interface Page<Entry> {
   rows: Entry[]
   /** Whether there are rows after the last one. */
@@ -13,26 +16,32 @@ export interface Page<Entry> {
 
 type Fragment = PendingQuery<Row[]>
 
-/** A list in its order. */
+/** A list that is read page by page. */
 export interface List {
-  /** A query of at most one row more than the page has, so that it shows whether there is another page. */
+  /** Selects at most one row more than the page has, which shows whether there is another page. */
   found: Fragment
+  /** The `order by` list. */
   order: Fragment
   /** The columns of the page. */
   columns: Fragment
-  /** The length of a row's texts as they are printed, see `printedLength`. */
+  /** The size of a row's texts as JSON, in bytes; see `printedLength`. */
   length: Fragment
+  /** Max rows of the page. */
   limit: number
-  /** Defaults to `PAGE_BYTES`. */
+  /** Max size of the page, in bytes. Defaults to `PAGE_BYTES`. */
   bytes?: number | undefined
 }
 
-/** The length of a JSON column, or of a text in JSON, in bytes: as it is printed, for `1e300` is stored in a few. */
+/**
+ * Returns the length of a column as JSON text, in bytes. The stored length would mislead: `1e300` is stored
+ * in a few bytes and printed with 301 digits.
+ */
 export const printedLength = (sql: Sql, column: Fragment) => sql`octet_length(to_json(${column})::text)`
 
 /**
- * Reads the first rows of a list: at most `limit`, and as many as `bytes` lets through, but at least one. The size is judged in the
- * database, so that no more rows arrive than are sent, and on the rows that were found, not on all that were searched.
+ * Reads the first rows of a list: at most `limit`, and as many as `bytes` allows, but at least one. The size
+ * is limited in the database, so that no more rows are transferred than are sent. It is computed for the rows
+ * that the query returns, not for all that it searches.
  */
 export async function readPage<Entry extends object>(
   sql: Sql,

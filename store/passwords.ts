@@ -2,24 +2,28 @@ import { type ScryptOptions, randomBytes, scrypt, timingSafeEqual } from 'node:c
 import { ApiError } from '../errors.js'
 import { RankedQueue } from '../lib/ranked-queue.js'
 
-/** 32 MiB and some 0.1 s a password: what OWASP's password storage cheat sheet asks of scrypt at N = 2^15. */
+/** Parameters of scrypt: those of OWASP's password storage cheat sheet for 32 MiB. */
 const COST = { ln: 15, r: 8, p: 3 }
 const SALT_BYTES = 16
 const KEY_BYTES = 32
 
 /**
- * How many passwords are worked on at once. Each takes a core, 32 MiB, and one of Node's four threads, which files and the
- * names of hosts need too: a rush of sign-ins must not keep the service from finding its database.
+ * Max passwords that are hashed concurrently. Each occupies a core, 32 MiB, and one of the four threads of
+ * Node's pool, which file access and host name lookups need as well: a burst of sign-ins must not keep the
+ * service from finding its database.
  */
 const AT_ONCE = 2
-/** How many may wait for that: some seconds' work. The one of the highest rank is refused before it costs anything. */
+/**
+ * Max passwords that wait to be hashed, which is some seconds of work. If there are more, the one with the
+ * highest rank is refused before it costs anything.
+ */
 const MOST_WAITING = 40
 
-/** Whose password it is to the queue. */
+/** The priority of a password in the queue. */
 export interface Turn {
-  /** The lower, the sooner. */
+  /** Lower ranks are hashed first. */
   rank: number
-  /** Whether the client has disconnected: then nothing is derived. */
+  /** Whether the client has disconnected; then the password is not hashed. */
   isAbandoned: () => boolean
 }
 
@@ -51,7 +55,11 @@ function parse(text: string): PasswordHash | undefined {
   }
 }
 
-/** @throws {ApiError} `overloaded` while too many others of no higher rank wait */
+/**
+ * Derives the key of a password.
+ * @throws {ApiError} overloaded if the queue is full of passwords of no higher rank, or the client has
+ * disconnected
+ */
 async function derive(password: string, hash: PasswordHash, turn: Turn): Promise<Buffer> {
   return queue.run(turn.rank, async () => {
     if (turn.isAbandoned()) throw new ApiError('overloaded')
@@ -63,7 +71,8 @@ function runScrypt(password: string, { ln, r, p, salt, key }: PasswordHash): Pro
   const N = 2 ** ln
   const options: ScryptOptions = { N, r, p, maxmem: 256 * N * r }
   return new Promise((resolve, reject) => {
-    // Composed and decomposed accents are one password, whatever keyboard they come from (RFC 8265, section 4.2).
+    // Composed and decomposed accents are the same password, because it depends on the keyboard which of them
+    // is sent (RFC 8265, section 4.2).
     scrypt(password.normalize('NFC'), salt, key.length, options, (err, derived) => {
       if (err) reject(err)
       else resolve(derived)
@@ -73,10 +82,13 @@ function runScrypt(password: string, { ln, r, p, salt, key }: PasswordHash): Pro
 
 const blank = (): PasswordHash => ({ ...COST, salt: randomBytes(SALT_BYTES), key: Buffer.alloc(KEY_BYTES) })
 
-/** No password has this hash. It is derived against where there is none to compare with. */
+/** A hash that no password has. It replaces the hash of a user that does not exist. */
 const NOBODY = blank()
 
-/** Hashes a password with a fresh salt, as a PHC string: `$scrypt$ln=15,r=8,p=3$salt$hash`. */
+/**
+ * Hashes a password with a fresh salt, as a PHC string: `$scrypt$ln=15,r=8,p=3$salt$hash`.
+ * @throws {ApiError} overloaded
+ */
 export async function hashPassword(password: string): Promise<string> {
   const hash = blank()
   const key = await derive(password, hash, FIRST)
@@ -84,8 +96,9 @@ export async function hashPassword(password: string): Promise<string> {
 }
 
 /**
- * Whether the password is the one that was hashed, by the parameters stored with the hash. Without a hash the same work
- * is done for nothing, so that the time doesn't tell whether a user exists.
+ * Verifies a password against a stored hash, with the parameters of the hash. Without a hash it does the same
+ * work, so that the duration does not reveal whether a user exists.
+ * @throws {ApiError} overloaded, see `derive`
  */
 export async function verifyPassword(
   password: string,

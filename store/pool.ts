@@ -2,29 +2,35 @@ import { type ConnectOptions, type Database, type Sql, connect } from './connect
 
 type Transaction = Parameters<Parameters<Sql['begin']>[1]>[0]
 
+/** A database connection of a pool: a driver's pool of size one. */
 export interface Session {
   sql: Sql
-  /** Runs a query on it, as the driver would have. */
+  /** Runs a query on the connection, as the driver would have. */
   run: (query: Query) => void
-  /** Queries that it was given and has not answered. */
+  /** The number of queries, and of transactions, that have not settled. */
   running: number
-  /** When it was last idle, or answered a query, by `performance.now`. */
+  /** When the connection was last idle, or last settled a query, by `performance.now`. */
   lastAnswer: number
 }
 
-/**
- * A query of the driver. Its `handler` runs it once it is awaited, `canceller` cancels it, and `state` is set once it has been sent. A
- * part of another query is one, too, and never awaited.
- */
+/** A query of the driver. A fragment of another query is one, too, but is never awaited. */
 export type Query = Promise<unknown> & {
+  /** Runs the query once it is awaited. */
   handler: unknown
+  /** Set once the query has been sent. */
   state: unknown
+  /** Cancels the query. */
   canceller: (query: Query) => Promise<void>
 }
 
+/** Whether a value is a query of the driver. */
 export const isQuery = (made: unknown): made is Query =>
   made instanceof Promise && 'handler' in made && 'state' in made && 'canceller' in made
 
+/**
+ * Opens a database connection.
+ * @throws {TypeError} when the undocumented fields of the driver's queries have changed
+ */
 export function openSession(database: Database, options: ConnectOptions = {}): Session {
   const sql = connect(database, 1, options)
   const query: unknown = sql``
@@ -34,16 +40,20 @@ export function openSession(database: Database, options: ConnectOptions = {}): S
   return { sql, run: (query) => void Reflect.apply(handler, undefined, [query]), running: 0, lastAnswer: 0 }
 }
 
+/** A pool that routes each query to one of its connections. */
 export type Pool = Sql & {
-  /** For how long all connections have been busy without an answer to anybody, in ms; 0 while one is idle. */
+  /** How long all connections have been busy without settling a query, in ms; 0 while one is idle. */
   readonly stalledMs: number
 }
 
 /**
- * Opens a pool of at most `max` sessions that come as they are needed; a query goes to the one that has least to do.
+ * Opens a pool of at most `max` connections, each opened when it is first needed. A query goes to the
+ * connection with the fewest queries.
  *
- * The driver's pool remembers every query since all of its sessions were busy, or none was, and searches what it remembers with
- * each: it gets slower from query to query (docs/decisions/0012). So each session is a pool of the driver's of its own, of one.
+ * postgres.js compacts its queues of connections only when they become empty, and searches them linearly with
+ * each query, so queries get slower over time (docs/decisions/0012). So each connection is a driver's pool of
+ * size one.
+ * @throws {TypeError} when the undocumented fields of the driver's queries have changed
  */
 export function openPool(database: Database, max: number, options: ConnectOptions = {}): Pool {
   const first = openSession(database, options)
@@ -76,7 +86,10 @@ export function openPool(database: Database, max: number, options: ConnectOption
     session.run(query)
   }
 
-  /** A transaction is one thing to do, however long it takes: nobody else is sent to its session while there is another. */
+  /**
+   * Runs a transaction. It counts as one query, however long it takes; others are sent to its connection only
+   * if no connection has fewer.
+   */
   async function transact<T>(work: (tx: Transaction) => Promise<T>) {
     const session = leastBusy()
     begin(session)

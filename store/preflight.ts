@@ -3,18 +3,19 @@ import type { Sql } from './connect.js'
 
 const OLDEST_VERSION = 15
 
-/** What a database is before anything is changed in it. */
+/** The state of a database before it is migrated. */
 export interface Preflight {
-  /** The schema that has the service's tables, or is to have them. */
+  /** The schema that has the service's tables, or in which they will be created. */
   schema: string
-  /** The schema of the extension pg_trgm, where it is installed. */
+  /** The schema of the extension pg_trgm, if it is installed. */
   trigramSchema: string | undefined
   /** Whether the schema has the tables. */
   isInstalled: boolean
+  /** Whether transactions can write. */
   writable: boolean
 }
 
-/** The relations that a first migration makes. */
+/** Relations that the migrations create. */
 const RELATIONS = [
   'users',
   'tokens',
@@ -41,9 +42,9 @@ interface Facts {
   trigram_schema: string | null
   may_use_trigrams: boolean
   has_trigram: boolean
-  /** Schemas with the service's tables, those of the search path first, in its order. */
+  /** The schemas that have the service's tables: first those in the search path, in its order. */
   homes: { schema: string; in_path: boolean }[]
-  /** The relation of another application that is in the way in the current schema. */
+  /** A relation of another application, in the current schema, whose name the service needs. */
   obstacle: string | null
 }
 
@@ -92,9 +93,9 @@ async function readFacts(sql: Sql): Promise<Facts> {
 }
 
 /**
- * Finds out whether connections are our own: two that are open at once, and both idle, have the same process of the server only
- * behind a pooler that gives it back after each transaction.
- * @throws {StartError} where they are not
+ * Checks that no pooler in transaction mode is between the service and PostgreSQL. Only behind such a pooler
+ * do two open, idle connections have the same server process.
+ * @throws {StartError} if there is one
  */
 export async function demandOwnConnections(first: Sql, second: Sql): Promise<void> {
   const pids: number[] = []
@@ -108,15 +109,16 @@ export async function demandOwnConnections(first: Sql, second: Sql): Promise<voi
   )
 }
 
-/** A name as SQL has it, whatever is in it. */
+/** Quotes a name as an SQL identifier. */
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /**
- * Finds out whether a database can hold the service, and in which schema.
+ * Checks that a database can hold the service, and finds the schema.
  *
- * The tables are looked for rather than taken for granted in the first schema of the search path: a path that is set later, and a
- * schema that is named like the role, would otherwise lead to an empty second set of them.
- * @throws {StartError} with what to do, where it can't
+ * The tables are searched for, rather than expected in the first schema of the search path. Otherwise a
+ * search path that was set later, or a schema that is named like the role, would lead to a second, empty set
+ * of tables.
+ * @throws {StartError} with what to do, if it can't
  */
 export async function inspectDatabase(sql: Sql): Promise<Preflight> {
   const facts = await readFacts(sql)

@@ -12,13 +12,16 @@ const revisionsOf = (sql: Sql, partNumber: string) => sql`
    where item_id = (select id from items where lower(part_number) = lower(${partNumber} collate "C"))
 `
 
-/** What is said in a revision, as it is printed, in bytes. */
+/** Returns the size of a revision's texts as JSON, in bytes. */
 const length = (sql: Sql) => sql`
   ${printedLength(sql, sql`description`)} + ${printedLength(sql, sql`long_description`)} + ${printedLength(sql, sql`properties`)}
   + coalesce(${printedLength(sql, sql`comment`)}, 0)
 `
 
-/** The revisions of an item, archived or not, the newest first, from below `before` on: a page of at most `limit`. */
+/**
+ * Returns a page of the revisions of an item, archived or not, newest first: at most `limit` of those with a
+ * smaller number than `before`.
+ */
 export async function listRevisions(
   sql: Sql,
   partNumber: string,
@@ -34,6 +37,7 @@ export async function listRevisions(
   return readPage(sql, { found, order, columns: columns(sql), length: length(sql), limit })
 }
 
+/** Returns a revision of an item, archived or not; undefined if there is no such item or revision. */
 export async function findRevision(
   sql: Sql,
   partNumber: string,

@@ -2,15 +2,20 @@ import type { StoredMode } from '../schemas/mode.js'
 import { type Credential, author } from './author.js'
 import type { Sql } from './connect.js'
 
-/** The mode that an admin chose for all instances, and what the server lets this connection do. */
+/** The stored mode, and what the server lets this connection do. */
 export interface StoredState {
+  /** The mode that an admin chose for all instances. */
   mode: StoredMode
+  /** Whether transactions can write. */
   writable: boolean
   in_recovery: boolean
-  /** The server was promoted or recovered, and the event log was not adopted since (`adoptLog`). */
+  /**
+   * Whether the server was promoted or recovered, and the event log has not been adopted since (`adoptLog`).
+   */
   forked: boolean
 }
 
+/** Reads the stored mode and the state of the server. */
 export async function readState(sql: Sql): Promise<StoredState> {
   const [row] = await sql<StoredState[]>`
     select mode, current_setting('transaction_read_only') = 'off' as writable, pg_is_in_recovery() as in_recovery,
@@ -21,18 +26,25 @@ export async function readState(sql: Sql): Promise<StoredState> {
   return row
 }
 
-/** What the rows below take, in bytes, is several times this: as little as a connection can be given. */
+/**
+ * Settings for `probeDisk`: the minimum of `work_mem`, so that its rows exceed the memory and go to a
+ * temporary file.
+ */
 export const DISK_PROBE_SETTINGS = { work_mem: '64kB' }
 
 /**
- * Writes some hundred kilobytes of a temporary file, which costs no transaction and leaves nothing behind, so a standby and a database that is
- * read-only can do it, too. `sql` has `DISK_PROBE_SETTINGS`.
- * @throws SQLSTATE 53100 when the disk is full
+ * Writes a temporary file of some hundred kilobytes. This needs no transaction id and leaves nothing behind,
+ * so it also works on a standby and in a read-only database. `sql` must have `DISK_PROBE_SETTINGS`.
+ * @throws {PostgresError} SQLSTATE 53100 when the disk is full
  */
 export async function probeDisk(sql: Sql): Promise<void> {
   await sql`select count(*) from generate_series(1, 10000)`
 }
 
+/**
+ * Stores the mode for all instances.
+ * @throws {PostgresError} SQLSTATE SL401 or SL403 when `by` is not the valid credential of an admin
+ */
 export async function writeMode(sql: Sql, by: Credential, mode: StoredMode): Promise<void> {
   await sql`
     with ${author(sql, by, 'admin')}

@@ -1,11 +1,12 @@
 /**
- * What the statements of this service rely on. Each can be set otherwise for a server, a database or a role, without harm to whom it
- * was meant for: with the date style `SQL, DMY`, a client that reads ISO takes the 5th of November for the 11th of May.
- * What only decides how fast a statement is (`work_mem`, `jit`, `plan_cache_mode`) stays the administrator's, and so does
- * `default_transaction_read_only`, which is a decision to be respected.
+ * Settings that the statements of the service rely on. A server, a database or a role may set each of them
+ * otherwise for clients of another kind: with the date style `SQL, DMY`, a client that expects ISO reads the
+ * 5th of November as the 11th of May. Settings that affect only the speed of a statement (`work_mem`, `jit`,
+ * `plan_cache_mode`) are left to the administrator, and so is `default_transaction_read_only`, which the
+ * service respects.
  */
 const RELIED_ON: Record<string, string> = {
-  // How values are written and read.
+  // Formats of values.
   DateStyle: 'ISO, MDY',
   IntervalStyle: 'postgres',
   TimeZone: 'UTC',
@@ -14,34 +15,41 @@ const RELIED_ON: Record<string, string> = {
   client_encoding: 'UTF8',
   standard_conforming_strings: 'on',
   array_nulls: 'on',
-  // What statements mean.
+  // Semantics of statements.
   transform_null_equals: 'off',
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
-  // A limit here makes a search return some of the rows, at random.
+  // With a limit, a search returns a random subset of the rows.
   gin_fuzzy_search_limit: '0',
-  // Under any other role than `origin` the triggers that write the event log don't run.
+  // With `replica`, the triggers that write the event log don't run.
   session_replication_role: 'origin',
-  // How long a statement or a connection may last: the service has limits of its own.
+  // Timeouts of statements and connections: the service has its own.
   statement_timeout: '0',
   lock_timeout: '0',
   transaction_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
-  // Ends the connection with the first error, a duplicate key among them.
+  // If on, the first error, such as a duplicate key, ends the connection.
   exit_on_error: 'off',
 }
 
-/** In the two notations of `standard_conforming_strings` the same, because it has no backslash. */
+/**
+ * Quotes a literal that means the same whatever `standard_conforming_strings` is: backslashes occur only in
+ * an `E` literal.
+ */
 function literal(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`
   return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted
 }
 
 /**
- * The statement that sets up a connection: what the service relies on, and `settings` on top. It changes only what is different, so
- * that a setting that a role may not change is no obstacle where it is right; it leaves out what an older server doesn't know; and
- * it raises `synchronous_commit` from `off` alone, because `remote_apply` and its kin promise more. It relies on no setting itself.
+ * Returns the statement that sets up a connection with `RELIED_ON` and, taking precedence, `settings`.
+ *
+ * - It sets only what differs: a role that may not change a setting can connect if its value is right.
+ * - It skips settings that an older server doesn't know.
+ * - It changes `synchronous_commit` only from `off`, because all other values wait for the disk, and some for
+ *   more.
+ * - It relies on no setting itself.
  */
 export function setUpStatement(settings: Record<string, string> = {}): string {
   const wanted = Object.entries({ ...RELIED_ON, ...settings })

@@ -4,10 +4,10 @@ import { type ConnectionOptions, type TLSSocket, connect as connectTls } from 'n
 import { type Host, hostName } from '../lib/database-url.js'
 import { tlsReasonOf } from './tls.js'
 
-/** "Do you speak TLS?": the length of this, and a number that is no version of the protocol. */
+/** The protocol's SSLRequest message: its length, and a code instead of a protocol version. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
-/** Why a server can't be reached. The codes are the driver's own where it has one. */
+/** Thrown when a connection can't be opened. The codes are the driver's own where it has one. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError'
 
@@ -26,19 +26,19 @@ export class ConnectionError extends Error {
   }
 }
 
-/** Where and how a connection is opened. */
+/** The server of a connection, and how the connection is opened. */
 export interface Target {
   host: Host
-  /** What a TLS handshake needs; without it, the connection is not encrypted. */
+  /** Options of the TLS handshake; undefined for an unencrypted connection. */
   tls: ConnectionOptions | undefined
-  /** Whether a server that has no TLS is spoken to without. */
+  /** Whether the connection continues unencrypted if the server has no TLS. */
   tlsIsOptional: boolean
-  /** Whether the handshake comes first, without the question whether the server has TLS. */
+  /** Whether the TLS handshake begins at once, without an SSLRequest. */
   tlsIsDirect: boolean
   timeoutMs: number
 }
 
-/** Waits for an event of the socket; rejects when that fails or closes instead. */
+/** Waits for an event of the socket. Rejects if the socket fails or closes first. */
 async function first(socket: Socket, event: string): Promise<unknown> {
   const done = new AbortController()
   const { signal } = done
@@ -53,10 +53,15 @@ async function first(socket: Socket, event: string): Promise<unknown> {
   }
 }
 
+/**
+ * Sends an SSLRequest, and returns whether the server has TLS.
+ * @throws {ConnectionError}
+ */
 async function offersTls(socket: Socket): Promise<boolean> {
   socket.write(SSL_REQUEST)
   const answer = await first(socket, 'data')
-  // More than the one byte was sent by somebody in between, to be taken for what came encrypted.
+  // More than one byte: an attacker in between may have sent the rest, unencrypted, to be processed as if it
+  // was encrypted (CVE-2021-23222).
   if (answer instanceof Buffer && answer.length === 1) {
     if (answer[0] === 0x53) return true
     if (answer[0] === 0x4e) return false
@@ -64,7 +69,7 @@ async function offersTls(socket: Socket): Promise<boolean> {
   throw new ConnectionError('TLS_FAILED', 'the server answers to the request for TLS with something else')
 }
 
-/** Codes of certificates whose authority is not among those that count. */
+/** Node's error codes for a certificate whose authority is not trusted. */
 const UNKNOWN_AUTHORITY = new Set<unknown>([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -87,7 +92,7 @@ async function encrypt(socket: Socket, options: ConnectionOptions, isDirect: boo
     await first(encrypted, 'secureConnect')
   } catch (cause) {
     encrypted.destroy()
-    // Set where the handshake ended well and the certificate did not.
+    // Set if the handshake succeeded and the certificate was rejected.
     const refusal: unknown = encrypted.authorizationError
     if (refusal) throw certificateError(cause)
     const advice = isDirect ? ' (sslnegotiation=direct needs PostgreSQL 17 or newer)' : ''
@@ -97,13 +102,14 @@ async function encrypt(socket: Socket, options: ConnectionOptions, isDirect: boo
 }
 
 /**
- * Opens a connection to a server, up to where the protocol begins.
+ * Opens a socket to a server, with TLS if the target demands it. The next message is the startup message of
+ * the protocol.
  * @throws {ConnectionError}, or Node's own error of a socket
  */
 export async function openSocket(target: Target, signal: AbortSignal): Promise<Socket> {
   const { host, tls, timeoutMs } = target
   const socket = new Socket()
-  // Until the driver listens; an error is also what the next step fails with.
+  // Until the driver adds its listeners. An error also rejects the step that is waiting.
   socket.on('error', () => undefined)
   const end = () =>
     socket.destroy(new ConnectionError('CONNECTION_ENDED', 'the connection is no longer wanted'))
@@ -117,7 +123,7 @@ export async function openSocket(target: Target, signal: AbortSignal): Promise<S
     else if ('path' in host) socket.connect(host.path)
     else socket.connect(host.port, host.host)
     await first(socket, 'connect')
-    // A Unix socket leads nowhere else, so nobody encrypts it.
+    // A Unix socket does not leave the machine, so it is not encrypted.
     if (!tls || 'path' in host) return socket
     if (target.tlsIsDirect || (await offersTls(socket))) return await encrypt(socket, tls, target.tlsIsDirect)
     if (target.tlsIsOptional) return socket
@@ -131,7 +137,10 @@ export async function openSocket(target: Target, signal: AbortSignal): Promise<S
   }
 }
 
-/** A socket that fails with `error` as soon as its events are listened to: how the driver is told that there is none. */
+/**
+ * Returns a socket that fails with `error` once listeners can be attached. The driver has no other way to
+ * learn that connecting has failed.
+ */
 export function failedSocket(error: unknown): Socket {
   const socket = new Socket()
   setImmediate(() => socket.destroy(error instanceof Error ? error : new Error(String(error))))

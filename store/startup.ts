@@ -2,24 +2,27 @@ import type { Socket } from 'node:net'
 import type { AuthMethod } from '../lib/database-url.js'
 
 const TYPE = { authentication: 0x52, error: 0x45, parameterStatus: 0x53, ready: 0x5a }
-/** A message is its type, one byte, and its length, four bytes that count themselves. */
+/** A message begins with its type, one byte, and its length, four bytes that count themselves. */
 const HEADER_BYTES = 5
 
-/** What the server's requests for authentication ask for, by their numbers. */
+/** Authentication methods by the codes of the server's authentication requests. */
 const METHODS: Record<number, AuthMethod> = { 3: 'password', 5: 'md5', 10: 'scram-sha-256' }
 const AUTHENTICATED = 0
 const SCRAM_CHALLENGE = 11
 const SCRAM_FINAL = 12
-/** A challenge is worked through without a pause of the event loop. PostgreSQL's default is 4096. */
+/**
+ * Max iterations of a SCRAM challenge: the driver computes them without yielding to the event loop.
+ * PostgreSQL's default is 4096.
+ */
 const MAX_SCRAM_ITERATIONS = 100_000
 
-/** Whether the driver can answer the server's challenge (RFC 5802, section 5.1), and at once. */
+/** Whether a SCRAM challenge is well formed (RFC 5802, section 5.1) and within `MAX_SCRAM_ITERATIONS`. */
 function isSoundChallenge(text: string): boolean {
   const [, iterations] = /^r=[!-+\--~]+,s=[A-Za-z0-9+/]+={0,2},i=([1-9]\d{0,8})$/.exec(text) ?? []
   return iterations !== undefined && Number(iterations) <= MAX_SCRAM_ITERATIONS
 }
 
-/** The server's authentication is not one that the address accepts. */
+/** Thrown when the server's authentication is not accepted. */
 export class AuthMethodRefused extends Error {
   override readonly name = 'AuthMethodRefused'
   readonly code = 'AUTH_METHOD_REFUSED'
@@ -34,7 +37,7 @@ function queryMessage(text: string): Buffer {
   return message
 }
 
-/** Takes complete messages off the front of what has arrived. */
+/** Splits received bytes into complete messages. */
 class Messages {
   #arrived: Buffer = Buffer.alloc(0)
 
@@ -42,6 +45,7 @@ class Messages {
     this.#arrived = Buffer.concat([this.#arrived, bytes])
   }
 
+  /** Removes and returns the next message; undefined while it is incomplete. */
   next(): Buffer | undefined {
     if (this.#arrived.length < HEADER_BYTES) return undefined
     const length = 1 + this.#arrived.readInt32BE(1)
@@ -51,13 +55,13 @@ class Messages {
     return message
   }
 
-  /** What has arrived and was not taken. */
+  /** The bytes that have not been returned as a message. */
   get rest(): Buffer {
     return this.#arrived
   }
 }
 
-/** Checks how the server authenticates the client, against the methods that are accepted. */
+/** Checks the authentication requests of the server against the accepted methods. */
 class AuthenticationCheck {
   #method: AuthMethod = 'none'
   #isServerKnown = false
@@ -78,7 +82,7 @@ class AuthenticationCheck {
     if (!this.accepted.includes(this.#method)) {
       throw new AuthMethodRefused(`the server asks for "${this.#method}", which require_auth does not accept`)
     }
-    // The proof of the server's side: whoever has only guessed the name of the method can't give it.
+    // A server that claims to use SCRAM must prove that it knows the password, too.
     if (request === AUTHENTICATED && this.#method === 'scram-sha-256' && !this.#isServerKnown) {
       throw new AuthMethodRefused('the server has not proved that it knows the password')
     }
@@ -86,13 +90,15 @@ class AuthenticationCheck {
 }
 
 /**
- * Sets a connection up before its user, the driver, may send a query: runs `setUp` between the server's readiness and the driver's
- * notice of it, so that no query ever runs without, also after a reconnect. Parameters of the startup message would do the same,
- * but poolers refuse those that they don't know. An error of `setUp` is the connection's error.
+ * Sets up a connection before the driver sends a query. It runs `setUp` when the server reports
+ * ReadyForQuery, and passes that message to the driver only afterwards. So no query runs without the
+ * settings, also after a reconnect. Parameters of the startup message would do the same, but poolers refuse
+ * those that they don't know (docs/decisions/0025). An error of `setUp` is an error of the connection.
  *
- * Also lets `close` follow `error` at once. Node lets some time pass between the two, and the driver takes the connection
- * for usable in that time: a query sent then is never answered, or is answered with the nothing that the next greeting consists of.
- * What the socket reports after its first error is not passed on: nothing listens any more, and the process would end.
+ * Also emits `close` directly after `error`. Node emits it later, and in between the driver considers the
+ * connection usable: a query sent then never settles, or it resolves with the empty result of the next
+ * startup. Further errors are dropped: the driver has removed its listeners, and an unhandled `error` event
+ * would end the process.
  */
 export function superviseStartup(
   socket: Socket,
@@ -105,7 +111,7 @@ export function superviseStartup(
   let phase: 'startup' | 'set-up' | 'ready' = 'startup'
   let hasFailed = false
 
-  /** @returns what of the message the driver is given */
+  /** Handles a message of the startup or of `setUp`. Returns it if the driver should receive it. */
   function passed(message: Buffer): Buffer | undefined {
     const type = message[0]
     if (phase === 'startup') {
@@ -144,7 +150,8 @@ export function superviseStartup(
         }
         return true
       }
-      // TLS can fail twice, by an alert and by the reset that follows, and the driver has left after the first.
+      // TLS can fail twice, by an alert and by the reset that follows. The driver removes its listeners after
+      // the first error.
       if (hasFailed && (event === 'error' || event === 'close')) return true
       if (event === 'error') hasFailed = true
       const heard = emit(event, ...args)

@@ -10,6 +10,7 @@ import {
 import type { TlsDemands } from '../lib/database-url.js'
 import { StartError } from '../errors.js'
 
+/** @throws {StartError} if the file can't be read */
 function readTlsFile(parameter: string, file: string | undefined): Buffer | undefined {
   if (file === undefined) return undefined
   try {
@@ -20,17 +21,27 @@ function readTlsFile(parameter: string, file: string | undefined): Buffer | unde
   }
 }
 
-/** What OpenSSL, or Node, says of a failure, in one line. Messages of OpenSSL end with names of its own source files. */
+/**
+ * Returns the reason of a TLS error in one line. Messages of OpenSSL end with names of its own source files,
+ * so its `reason` is preferred.
+ */
 export function tlsReasonOf(err: unknown): string {
   if (!(err instanceof Error)) return String(err)
   return 'reason' in err && typeof err.reason === 'string' ? err.reason : err.message
 }
 
-/** Whether the error is one of TLS itself, such as the server's refusal of a client's certificate, which comes after the handshake. */
+/**
+ * Whether the error is one of the TLS protocol, such as the server's rejection of a client certificate, which
+ * arrives after the handshake.
+ */
 export const isTlsAlert = (err: unknown): boolean =>
   err instanceof Error && 'code' in err && String(err.code).startsWith('ERR_SSL_')
 
-/** @throws {StartError} for what is no certificate, a key that belongs to another one, or a wrong passphrase */
+/**
+ * Reads the certificates and keys.
+ * @throws {StartError} for a file that can't be read or has no certificate, a key that belongs to another
+ * certificate, or a wrong passphrase
+ */
 function makeContext(demands: TlsDemands): SecureContext {
   const { keyPassphrase, minVersion, maxVersion } = demands
   const ca = readTlsFile('sslrootcert', demands.rootCertFile)
@@ -45,7 +56,7 @@ function makeContext(demands: TlsDemands): SecureContext {
       throw new StartError(`${parameters} of DATABASE_URL can't be used: ${tlsReasonOf(err)}`)
     }
   }
-  // Node ignores a file of authorities in which it finds none.
+  // Node ignores a file of authorities that contains none.
   if (ca) attempt('sslrootcert', () => new X509Certificate(ca))
   if (crl) attempt('sslcrl', () => createSecureContext({ crl }))
   return attempt('sslcert, sslkey or sslpassword', () =>
@@ -62,8 +73,8 @@ function makeContext(demands: TlsDemands): SecureContext {
 }
 
 /**
- * What Node needs for a TLS connection to a server as `demands` has it. Only the two `verify-` modes know whom they talk to, and
- * only `verify-full` checks the name.
+ * Returns a function that makes Node's TLS options for a host. Only the two `verify-` modes authenticate the
+ * server, and only `verify-full` checks its name.
  * @throws {StartError} for a file that can't be read or used
  */
 export function tlsOptions(demands: TlsDemands): (host: string) => ConnectionOptions {

@@ -3,17 +3,18 @@ import { type Credential, author, hasRight } from './author.js'
 import type { Sql } from './connect.js'
 import type { StoredCredentials } from './users.js'
 
-/** How long a session lasts, in seconds. */
+/** Lifetime of a session, in seconds. */
 const SESSION_SECONDS = 12 * 60 * 60
 
-/** A live credential and the person behind it, with the role that is left of both. */
+/** A valid credential and its user. */
 export interface Principal extends Credential {
   user_id: string
   username: string
   display_name: string
+  /** The lower of the roles of the token and of its user. */
   role: Role
   expires_at: Date
-  /** A session is signed in by password. */
+  /** A session is created by signing in with a password. */
   kind: 'session' | 'api'
 }
 
@@ -36,8 +37,8 @@ const isFound = (answer: Answer): answer is Principal => answer.token_id !== nul
 const found = (answers: Answer[]) => answers.map((answer) => (isFound(answer) ? answer : undefined))
 
 /**
- * Who API tokens belong to, by the SHA-256 of their secrets in hexadecimal.
- * @returns one answer for each, in the same order
+ * Finds API tokens and their users by the SHA-256 of the tokens' secrets, in hexadecimal.
+ * @returns an entry for each hash, in the same order; undefined if no valid token has it
  */
 export async function findPrincipalsByHash(
   sql: Sql,
@@ -56,8 +57,8 @@ export async function findPrincipalsByHash(
 }
 
 /**
- * Who sessions belong to, by the ids that their JWTs carry.
- * @returns one answer for each, in the same order
+ * Finds sessions and their users by the ids in their JWTs.
+ * @returns an entry for each id, in the same order; undefined if no valid session has it
  */
 export async function findPrincipalsBySession(
   sql: Sql,
@@ -75,15 +76,15 @@ export async function findPrincipalsBySession(
   )
 }
 
-/** Those of the given credentials that still hold, with their present roles. */
+/** Returns those of the credentials that are still valid, with their current roles. */
 export async function findPrincipals(sql: Sql, ids: string[]): Promise<Principal[]> {
   return sql<Principal[]>`${principal(sql)} and t.id = any(${ids}::uuid[])`
 }
 
 /**
- * Starts a session of the user whose password was verified, and clears away the ended ones. A session may do whatever
- * its user may, so a change of role holds in it at once.
- * @returns nothing when the user was disabled or the password changed while it was being verified
+ * Creates a session for the user whose password was verified, and deletes the user's ended sessions. The role
+ * of a session is always the current role of its user.
+ * @returns undefined if the user was disabled, or the password changed, while it was being verified
  */
 export async function createSession(sql: Sql, verified: StoredCredentials): Promise<Principal | undefined> {
   const [started] = await sql<Principal[]>`
@@ -115,6 +116,7 @@ export async function createSession(sql: Sql, verified: StoredCredentials): Prom
   return started
 }
 
+/** Revokes a session; does nothing if it has been revoked. */
 export async function revokeSession(sql: Sql, id: string): Promise<void> {
   await sql`
     update tokens
@@ -128,8 +130,11 @@ export async function revokeSession(sql: Sql, id: string): Promise<void> {
 const columns = (sql: Sql) => sql`id, name, role, created_at, expires_at, last_used_at`
 
 /**
- * Creates an API token by a credential that must still hold: what another instance has just revoked can't live on in a token it
- * makes. The token ends with that credential at the latest, unless a session makes it to be kept. Clears away the user's ended ones.
+ * Creates an API token. The credential that creates it must still be valid: one that another instance has
+ * just revoked can't live on in a new token. The token is revoked with that credential and expires no later,
+ * unless a session creates it with `keep` (docs/decisions/0032). Also deletes the user's ended tokens.
+ * @throws {PostgresError} SQLSTATE SL401 or SL403 when `by` lacks the role, SL409 when the user has too many
+ * tokens
  */
 export async function createToken(
   sql: Sql,
@@ -156,7 +161,10 @@ export async function createToken(
   return created
 }
 
-/** The ids of a credential, of the tokens it has made, of those that these have made, and so on. */
+/**
+ * Selects the ids of a credential and of its descendants: the tokens that it has created, those that these
+ * have created, and so on.
+ */
 const descent = (sql: Sql, { token_id }: Credential) => sql`
   with recursive descent (id) as (
     select ${token_id}::uuid
@@ -169,8 +177,8 @@ const descent = (sql: Sql, { token_id }: Credential) => sql`
 `
 
 /**
- * At most `limit` of the API tokens that a credential manages and that were not revoked, the newest first, from `place` on: all of its
- * user's for a session, itself and its descent for an API token.
+ * Returns the API tokens that a credential manages and that were not revoked, newest first: at most `limit`
+ * of those after `place`. A session manages all tokens of its user, an API token itself and its descendants.
  */
 export async function listTokens(
   sql: Sql,
@@ -191,7 +199,7 @@ export async function listTokens(
 }
 
 /**
- * Revokes an API token that the credential manages, with its descent (a trigger).
+ * Revokes an API token that the credential manages; a trigger revokes its descendants.
  * @returns whether there was such a token
  */
 export async function revokeToken(sql: Sql, by: Credential, id: string): Promise<boolean> {
@@ -211,8 +219,8 @@ export async function revokeToken(sql: Sql, by: Credential, id: string): Promise
 }
 
 /**
- * Notes that tokens are in use, to the minute, however many instances see it. What another instance is noting is left to
- * it: the two would otherwise wait for each other's rows.
+ * Updates the time of last use of tokens, at most once a minute for each, whatever the number of instances.
+ * Rows that another instance is updating are skipped: otherwise the two would wait for each other's rows.
  */
 export async function noteUses(sql: Sql, ids: readonly string[]): Promise<void> {
   await sql`

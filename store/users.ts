@@ -7,18 +7,19 @@ import { hashPassword } from './passwords.js'
 
 const columns = (sql: Sql) => sql`id, username, display_name, role, active, created_at`
 
-/** What a sign-in is checked against; nothing for somebody unknown or disabled. */
+/** What a sign-in is verified against. */
 export interface StoredCredentials {
   id: string
   password_hash: string
 }
 
-/** What a change leaves: the user as it is now, or why nothing was changed. */
+/** The result of a change: the user as it is now, or why nothing was changed. */
 export type UserChange = { user: User } | { refused: 'user_not_found' | 'last_admin' }
 
 /**
- * Only ASCII letters are alike in both cases, as in every username: to all of Unicode "admİn" would be "admin", and every
- * such spelling would be another name to the limit on signing in.
+ * Finds the credentials of an active user, regardless of the case of ASCII letters; undefined if there is no
+ * such user. By Unicode's case rules "admİn" would match "admin", and every such spelling would count as
+ * another name for the limit on sign-ins.
  */
 export async function findCredentials(sql: Sql, username: string): Promise<StoredCredentials | undefined> {
   const [found] = await sql<StoredCredentials[]>`
@@ -30,6 +31,7 @@ export async function findCredentials(sql: Sql, username: string): Promise<Store
   return found
 }
 
+/** Returns all users, by username. */
 export async function listUsers(sql: Sql): Promise<User[]> {
   return sql<User[]>`
     select ${columns(sql)}
@@ -38,6 +40,7 @@ export async function listUsers(sql: Sql): Promise<User[]> {
   `
 }
 
+/** A user to be created. `password_hash` is a result of `hashPassword`. */
 export interface NewUser {
   username: string
   display_name: string
@@ -46,8 +49,8 @@ export interface NewUser {
 }
 
 /**
- * Creates a user where there is nobody yet who could be asked for the right: at the first start.
- * @returns nothing when the name is taken, in whatever case
+ * Creates a user without checking a right: for the first start, when there is no user yet.
+ * @returns undefined when the name is taken, in whatever case
  */
 export async function addUser(sql: Sql, user: NewUser): Promise<User | undefined> {
   const { username, display_name, role, password_hash } = user
@@ -60,8 +63,8 @@ export async function addUser(sql: Sql, user: NewUser): Promise<User | undefined
 }
 
 /**
- * The active admins, locked in one order: two changes that would each leave the other's admin wait for one another, and
- * the second sees what the first has left.
+ * Selects the active admins and locks them, always in the same order. Of two changes that would each leave
+ * only the other's admin, the second one waits, and sees the result of the first.
  */
 const lockedAdmins = (sql: Sql) => sql`
   select id
@@ -72,7 +75,7 @@ const lockedAdmins = (sql: Sql) => sql`
      for update
 `
 
-/** The CTEs `admins`, all of them locked, and `author`, who must be one of them. */
+/** Returns the CTEs `admins`, which locks all active admins, and `author`, whose user must be one of them. */
 const adminAuthor = (sql: Sql, by: Credential) => sql`
   admins as materialized (${lockedAdmins(sql)}),
   ${author(
@@ -84,8 +87,10 @@ const adminAuthor = (sql: Sql, by: Credential) => sql`
 `
 
 /**
- * @returns nothing when the name is taken, in whatever case
- * @throws {PostgresError} when `by` is no admin's credential (any more); so do the other functions that take one
+ * Creates a user.
+ * @returns undefined when the name is taken, in whatever case
+ * @throws {PostgresError} SQLSTATE SL401 or SL403 when `by` is not the valid credential of an admin; so do
+ * the other functions that take one
  */
 export async function createUser(sql: Sql, by: Credential, user: NewUser): Promise<User | undefined> {
   const { username, display_name, role, password_hash } = user
@@ -101,8 +106,9 @@ export async function createUser(sql: Sql, by: Credential, user: NewUser): Promi
 }
 
 /**
- * Changes what is given. A new password, or `active: false`, ends every session and token of the user (a trigger); a new password
- * leaves kept API tokens be if `keep_tokens` says so.
+ * Changes the given fields. A new password, or `active: false`, ends every session and token of the user (a
+ * trigger does that). With `keep_tokens`, a new password leaves the API tokens that don't descend from a
+ * session.
  */
 export async function updateUser(
   sql: Sql,
@@ -154,7 +160,10 @@ export async function updateUser(
   return { user: row }
 }
 
-/** @returns why the user is still there, or nothing once it is gone, with its tokens */
+/**
+ * Deletes a user with all of their tokens.
+ * @returns why the user was not deleted, or undefined
+ */
 export async function deleteUser(
   sql: Sql,
   by: Credential,
@@ -190,9 +199,10 @@ async function hasUsers(sql: Sql): Promise<boolean> {
 }
 
 /**
- * Makes the admin of a first start, with the password that is given or a random one. Of several instances that start at
- * once, one makes it.
- * @returns the user with its random password, to be shown once; nothing when one was given or users exist already
+ * Creates the first admin if there are no users, with the given password or a random one. If several
+ * instances start at once, one of them creates it.
+ * @returns the user and the random password, to be shown once; undefined when a password was given or users
+ * exist already
  */
 export async function createFirstAdmin(
   sql: Sql,

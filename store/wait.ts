@@ -6,20 +6,21 @@ import { NoHostError, reasonOf } from './hosts.js'
 import { ConnectionError } from './socket.js'
 import { isTlsAlert } from './tls.js'
 
-/** How long a start waits for a server that can't be reached, and how often it tries, in ms. */
+/** How long a start waits for a server that can't be reached, in ms. */
 const WAIT_TIMEOUT_MS = 30_000
+/** Interval between two attempts to connect, in ms. */
 const RETRY_DELAY_MS = 500
 
-/** SQLSTATEs of a server that will take connections soon. */
+/** SQLSTATEs of a server that will accept connections soon. */
 const TEMPORARY = new Set([
   '53300', // too_many_connections
   '57P01', // admin_shutdown
   '57P03', // cannot_connect_now
   '08006', // connection_failure: a pooler that can't reach its server
-  '08P01', // protocol_violation: a pooler says so of nearly everything
+  '08P01', // protocol_violation: poolers report nearly every error by it
 ])
 
-/** What retrying doesn't cure. */
+/** Codes of errors that a retry can't resolve. */
 const FINAL_CODES = new Set([
   'TLS_REFUSED',
   'CERTIFICATE_REFUSED',
@@ -34,7 +35,7 @@ function isFinal(err: unknown): boolean {
   return err instanceof Error && 'code' in err && FINAL_CODES.has(String(err.code))
 }
 
-/** What may help, where the server's words don't say it. */
+/** Returns advice for an error whose message does not contain it; empty if there is none. */
 function adviceFor(err: unknown): string {
   if (!(err instanceof postgres.PostgresError)) return ''
   if (err.code === '28000' && err.message.includes('no encryption')) return ' (sslmode=require encrypts)'
@@ -45,9 +46,10 @@ function adviceFor(err: unknown): string {
 }
 
 /**
- * Waits until a server at `url` takes connections, and says once that it waits.
- * @throws {StartError} when the server refuses us (a wrong password, no such database), or can't be reached within 30 s
- * @throws what `signal` is aborted with
+ * Waits until a server at `url` accepts connections, and logs once that it waits.
+ * @throws {StartError} when the server refuses the connection (a wrong password, no such database), or can't
+ * be reached within `WAIT_TIMEOUT_MS`
+ * @throws the reason with which `signal` is aborted
  */
 export async function waitForDatabase(
   url: string,
