@@ -34,7 +34,7 @@ const HOLD_MS = { full: [3000, 4500], databaseLost: [1000, 2000] } as const
 /** Maximum number of refusals that are delayed at a time. Any further refusal is sent at once. */
 const MAX_HELD = 1000
 
-/** Memory that a page takes per byte of its events: they are held both parsed and serialized. */
+/** Bytes of memory for each byte of events in a page: they are held both parsed and serialized. */
 const EVENT_FACTOR = 2
 
 const invalid = (field: string, message: string) =>

@@ -41,9 +41,7 @@ export async function sendWebFile(
   return reply.sendRepresentation(file.representation)
 }
 
-/**
- * Typed as any schema: Fastify's types merge all `content` schemas of a status into one.
- */
+/** Typed as any schema: Fastify's types merge all `content` schemas of a status into one. */
 const FileText: TSchema = Type.String()
 
 /** Response schemas of a route that sends files of these media types. */

@@ -2,11 +2,16 @@ import { type Static, Type } from '@sinclair/typebox'
 import { ErrorBody } from './errors.js'
 import { Content, PartNumber } from './items.js'
 
-/** The largest body, in bytes, and the most rows of one import; the most wrong rows that its answer names. */
+/** Maximum size of the body of an import, in bytes. */
 export const MAX_BYTES = 64 * 1024 * 1024
+/** Maximum number of rows of an import. */
 export const MAX_ROWS = 200_000
+/** Maximum number of errors in the response. */
 export const MAX_ERRORS = 1000
-/** The most that all rows together come to as JSON, in characters: a CSV file names a property once, each row again. */
+/**
+ * Maximum length of all rows as JSON, in characters. A CSV file can be much shorter: it names a property
+ * once, the JSON in each row.
+ */
 export const MAX_JSON_LENGTH = 128 * 1024 * 1024
 
 export const ImportQuery = Type.Object(
@@ -24,7 +29,7 @@ export const ImportQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** One item of an import: what a row does not have stays, or is empty in a new item. */
+/** A row of an import. A field that it does not have stays unchanged, or is empty in a new item. */
 export const ImportRow = Type.Object(
   { part_number: PartNumber, ...Content.properties },
   { additionalProperties: false },
@@ -49,4 +54,5 @@ export const ImportResult = Type.Object({
 })
 export type ImportResult = Static<typeof ImportResult>
 
+/** The body of a refused import: the error, and the result with all counts 0. */
 export const ImportRejected = Type.Composite([ErrorBody, ImportResult])

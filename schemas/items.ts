@@ -31,7 +31,7 @@ export const Comment = Type.Unsafe<string | null>({
   format: 'text',
 })
 
-/** A time from the database, written as RFC 3339 in UTC with milliseconds. */
+/** A `Date` in the program, RFC 3339 in UTC with milliseconds on the wire. */
 export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
 const content = {
@@ -42,7 +42,10 @@ const content = {
   properties: Properties,
 }
 
-/** What can be given of an item's content; what is not given stays, or is empty in a new item. */
+/**
+ * The fields of an item that clients write. A field that is left out stays unchanged, or is empty in a new
+ * item.
+ */
 export const Content = Type.Partial(Type.Object(content), { additionalProperties: false })
 export type Content = Static<typeof Content>
 
@@ -125,7 +128,7 @@ const SORTS = [
   '-created_at',
 ] as const
 
-/** How many words a search takes: each is looked for in every item where no index helps. */
+/** Maximum number of words in a search: a word that no index serves is compared with every item. */
 export const MAX_SEARCH_WORDS = 8
 
 export const ItemFilter = Type.Object(
@@ -152,7 +155,7 @@ export const ItemFilter = Type.Object(
 )
 export type Sort = Static<typeof ItemFilter>['sort']
 
-/** What a CSV file does with texts that a spreadsheet would take for formulas. */
+/** How a CSV file writes texts that a spreadsheet would interpret as formulas (docs/decisions/0034). */
 const Formulas = Type.Unsafe<'escaped' | 'plain'>({
   type: 'string',
   enum: ['escaped', 'plain'],
@@ -168,7 +171,10 @@ export const ItemQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** Where a page of items ended, in the order that it was read in. Times are in ms since 1970. */
+/**
+ * The content of a cursor of the list of items: the order of the list, and the sort key of the last item of
+ * the page. Times are in ms since 1970.
+ */
 export const ItemPlace = Type.Union([
   Type.Object({
     sort: Type.Union([Type.Literal('part_number'), Type.Literal('-part_number')]),

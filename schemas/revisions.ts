@@ -3,7 +3,7 @@ import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Comment, Content, Item, PartNumber, Timestamp } from './items.js'
 
-/** The whole state of an item after one of its changes. */
+/** A revision: the complete content of an item after one of its changes. */
 export const Revision = Type.Object({
   part_number: PartNumber,
   revision_number: Item.properties.revision,
@@ -36,7 +36,7 @@ export const RevisionQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** Where a page of revisions ended. */
+/** The content of a cursor of the list of revisions: the last revision of the page. */
 export const RevisionPlace = Type.Object({
   revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
 })

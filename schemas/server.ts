@@ -11,6 +11,7 @@ export const ServerStateChange = Type.Object(
   { additionalProperties: false, examples: [{ mode: 'normal' }] },
 )
 
+/** The response of `GET /health`. */
 export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })
 
 export const ReadyQuery = Type.Object({
@@ -24,6 +25,7 @@ export const ReadyQuery = Type.Object({
   ),
 })
 
+/** The response of `GET /ready`. */
 export const Readiness = Type.Object({
   status: Type.Unsafe<'ok' | 'unavailable'>({ type: 'string', enum: ['ok', 'unavailable'] }),
   mode: Mode,
