@@ -21,7 +21,7 @@ function findIn(value: unknown, path: string[], depth: number): Unstorable | und
   if (typeof value === 'string') {
     return isText(value) ? undefined : { path, reason: 'must not hold NUL or broken characters' }
   }
-  // Other inexact numbers are checked in the store, where the numbers that the item already has are known.
+  // A number that a double would change is accepted only if the item already has it, which the store checks.
   if (value instanceof ExactNumber) return canBeStored(value) ? undefined : { path, reason: INEXACT }
   if (typeof value !== 'object' || value === null) return undefined
   if (depth > MAX_DEPTH) return { path, reason: `must not be nested more than ${MAX_DEPTH} deep` }
