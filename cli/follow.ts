@@ -18,6 +18,7 @@ export type State =
   | { state: 'lost'; reason: string }
   | { state: 'reconnecting'; attempt: number; inMs: number }
 
+/** An event of the stream. `id` is empty if the server has refused the stream. */
 export interface FeedEvent {
   id: string
   type: string

@@ -15,6 +15,7 @@ const MEDIA_TYPES: Record<string, string> = {
   '.jsonl': 'application/x-ndjson',
 }
 
+/** The options of `silo import`. */
 export interface ImportOptions extends Where {
   dryRun?: boolean
   onConflict: string

@@ -6,10 +6,12 @@ import { type Where, openSession } from './session.js'
 /** Maximum number of items in a page of the API. */
 const PAGE = 500
 
+/** The options of `silo get`. */
 export interface GetOptions extends Where {
   json?: boolean
 }
 
+/** The options of `silo search`. */
 export interface SearchOptions extends GetOptions {
   type?: string
   limit: number

@@ -9,10 +9,12 @@ import { EXIT, Failure } from './failure.js'
 import { plain, tell } from './screen.js'
 import { type Where, findUrl } from './session.js'
 
+/** The options of every command that reads a password. */
 export interface PasswordOptions extends Where {
   passwordStdin?: boolean
 }
 
+/** The options of `silo login`. */
 export interface LoginOptions extends PasswordOptions {
   username?: string
 }

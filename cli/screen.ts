@@ -10,6 +10,7 @@ export function hasColours(output: NodeJS.WriteStream, env = process.env): boole
   return !unwanted && output.isTTY && output.hasColors()
 }
 
+/** Applies a style to a text. */
 export type Paint = (style: Style, text: string) => string
 
 /** Returns a function that styles text for this output. Without colours it returns the text unchanged. */

@@ -2,6 +2,7 @@ import { type FeedEvent, type State, follow } from './follow.js'
 import { type Paint, jsonLine, painter, plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
+/** The options of `silo tail`. */
 export interface TailOptions extends Where {
   types?: string
   part?: string[]

@@ -5,6 +5,7 @@ import { type PasswordOptions, inSession } from './login.js'
 import { plain, print, tell } from './screen.js'
 import { findUrl, openSession } from './session.js'
 
+/** The options of `silo token create`. */
 export interface TokenOptions extends PasswordOptions {
   role?: string
   days: number

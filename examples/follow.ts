@@ -10,6 +10,7 @@ const TYPES = [
   'reset',
 ]
 
+/** An event of the feed, with its data parsed. */
 export interface FeedEvent {
   /** The position of the stream after this event: send it as `since` to resume from here. */
   id: string

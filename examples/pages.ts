@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FeedEvent } from './follow.js'
 
+/** A page of the log, as the API returns it. */
 export interface Page {
   events: FeedEvent[]
   /** The position after this page: store it once the events are processed, and send it as `since`. */

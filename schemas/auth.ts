@@ -41,6 +41,7 @@ export const Account = Type.Object({
 })
 export type Account = Static<typeof Account>
 
+/** The response of `POST /api/auth/login`. `token` is the JWT of the session. */
 export const SignedIn = Type.Object({
   token: Type.String(),
   token_type: Type.Literal('Bearer'),
@@ -59,8 +60,10 @@ export const Token = Type.Object({
 })
 export type Token = Static<typeof Token>
 
+/** The response of `GET /api/auth/tokens`. */
 export const TokenList = Type.Object({ tokens: Type.Array(Token), next_cursor: NextCursor })
 
+/** The query of `GET /api/auth/tokens`. */
 export const TokenQuery = Type.Object(
   { limit: PageSize, cursor: Type.Optional(Cursor) },
   { additionalProperties: false },
@@ -73,6 +76,7 @@ export const TokenPlace = Type.Object({
 })
 export type TokenPlace = Static<typeof TokenPlace>
 
+/** The body of `POST /api/auth/tokens`. */
 export const NewToken = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: BOUNDS.token_name, format: 'text' }),
@@ -100,4 +104,5 @@ export const CreatedToken = Type.Object({
   token: Type.String({ description: 'The secret, shown this once.' }),
 })
 
+/** The path parameters of `DELETE /api/auth/tokens/:id`. */
 export const TokenParams = Type.Object({ id: Uuid })

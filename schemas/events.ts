@@ -125,6 +125,7 @@ export const EVENT_DATA = {
   ),
 } satisfies Record<EventType | 'server.state' | 'heartbeat' | 'reset', TObject>
 
+/** The types of all events of the feed: those of the log, and those that the service adds. */
 export type FeedEventType = keyof typeof EVENT_DATA
 
 /** Maximum number of part numbers and prefixes in a filter. */
@@ -182,6 +183,7 @@ export const EventQuery = Type.Object({
 })
 export type EventQuery = Static<typeof EventQuery>
 
+/** The header by which a browser's `EventSource` resumes (WHATWG HTML, section 9.2). */
 export const LastEventId = Type.Object({
   'last-event-id': Type.Optional(Type.String({ description: 'As `since`; a browser sends it by itself' })),
 })
@@ -195,6 +197,7 @@ const PagedEvent = Type.Unsafe<{ id: string; type: string; data: unknown }>(
   ),
 )
 
+/** The JSON response of `GET /api/events`. */
 export const EventPage = Type.Object(
   {
     events: Type.Array(PagedEvent),

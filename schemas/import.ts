@@ -14,6 +14,7 @@ export const MAX_ERRORS = 1000
  */
 export const MAX_JSON_LENGTH = 128 * 1024 * 1024
 
+/** The query of `POST /api/items/import`. */
 export const ImportQuery = Type.Object(
   {
     dry_run: Type.Boolean({ default: false, description: 'Answers what would happen, and writes nothing.' }),
@@ -36,6 +37,7 @@ export const ImportRow = Type.Object(
 )
 export type ImportRow = Static<typeof ImportRow>
 
+/** An error in a row of an import. */
 export const RowError = Type.Object({
   row: Type.Integer({
     description: '1 is the first row below the header, or the first line; empty lines do not count.',
@@ -45,6 +47,7 @@ export const RowError = Type.Object({
 })
 export type RowError = Static<typeof RowError>
 
+/** The response of an import: the number of rows by outcome, and the errors. */
 export const ImportResult = Type.Object({
   created: Type.Integer(),
   updated: Type.Integer(),

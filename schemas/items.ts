@@ -4,6 +4,7 @@ import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Properties } from './properties.js'
 import { UUID, Uuid } from './uuid.js'
 
+/** The pattern of a part number. */
 export const PART_NUMBER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 
 export const PartNumber = Type.String({
@@ -64,6 +65,7 @@ const ITEM = {
   updated_by: 'mara',
 }
 
+/** An item, as responses contain it. */
 export const Item = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
@@ -79,6 +81,7 @@ export const Item = Type.Object(
 )
 export type Item = Static<typeof Item>
 
+/** The body of `POST /api/items`. */
 export const NewItem = Type.Object(
   {
     part_number: Type.Optional(PartNumber),
@@ -102,6 +105,7 @@ export const NewItem = Type.Object(
 )
 export type NewItem = Static<typeof NewItem>
 
+/** The body of `PUT /api/items/:part_number`: the fields to change. */
 export const ItemChange = Type.Object(
   { part_number: Type.Optional(PartNumber), ...Content.properties, comment: Type.Optional(Comment) },
   {
@@ -116,7 +120,9 @@ export const ItemChange = Type.Object(
   },
 )
 
+/** The path parameters of the routes of an item. */
 export const ItemParams = Type.Object({ part_number: PartNumber })
+/** The path parameters of `GET /api/items/by-uuid/:id`. */
 export const ItemIdParams = Type.Object({ id: Uuid })
 
 const SORTS = [
@@ -131,6 +137,7 @@ const SORTS = [
 /** Maximum number of words in a search: a word that no index serves is compared with every item. */
 export const MAX_SEARCH_WORDS = 8
 
+/** The query parameters that select and order items. */
 export const ItemFilter = Type.Object(
   {
     search: Type.Optional(
@@ -166,6 +173,7 @@ const Formulas = Type.Unsafe<'escaped' | 'plain'>({
 })
 export type Formulas = Static<typeof Formulas>
 
+/** The query of `GET /api/items`. */
 export const ItemQuery = Type.Object(
   { ...ItemFilter.properties, limit: PageSize, cursor: Type.Optional(Cursor), formulas: Formulas },
   { additionalProperties: false },
@@ -190,6 +198,7 @@ export const ItemPlace = Type.Union([
 ])
 export type ItemPlace = Static<typeof ItemPlace>
 
+/** The JSON response of `GET /api/items`. */
 export const ItemPage = Type.Object({
   items: Type.Array(Item),
   next_cursor: NextCursor,

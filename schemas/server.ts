@@ -2,10 +2,12 @@ import { Type } from '@sinclair/typebox'
 import { Cursor } from './events.js'
 import { Mode, StoredMode } from './mode.js'
 
+/** The response of `GET /api/server/mode`. */
 export const ServerStatus = Type.Object({
   mode: Mode,
   watchers: Type.Integer({ description: 'Streams that are open on all instances' }),
 })
+/** The body of `PUT /api/server/mode`. */
 export const ServerStateChange = Type.Object(
   { mode: StoredMode },
   { additionalProperties: false, examples: [{ mode: 'normal' }] },
@@ -14,6 +16,7 @@ export const ServerStateChange = Type.Object(
 /** The response of `GET /health`. */
 export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })
 
+/** The query of `GET /ready`. */
 export const ReadyQuery = Type.Object({
   degraded: Type.Optional(
     Type.Unsafe<'ok'>({

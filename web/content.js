@@ -20,6 +20,7 @@ export const EMPTY = {
   properties: {},
 }
 
+/** Whether two values have the same JSON. The order of an object's names matters. */
 export const sameValue = (one, other) => JSON.stringify(one) === JSON.stringify(other)
 
 /** Returns the text that is shown for the value of a field or a property, which may be any JSON value. */

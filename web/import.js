@@ -111,6 +111,7 @@ export function prepareImport(imported) {
   dialog.addEventListener('close', () => asking?.abort())
 }
 
+/** Opens the dialog without a file. */
 export function openImport() {
   form.reset()
   find('check').disabled = false
