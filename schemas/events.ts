@@ -9,7 +9,7 @@ export type EventType = (typeof EVENT_TYPES)[number]
 
 /** A position in the event log: everything up to and including the event `id` has been seen. */
 export interface Position {
-  /** Assigned at commit. Ids ascend, but may become visible in another order, and some never exist. */
+  /** Drawn during the commit. Ids ascend, but may become visible in another order, and some never exist. */
   readonly id: number
   /**
    * A checksum of the event (lib/check.ts). It distinguishes the event from another one with the same id,
