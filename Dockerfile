@@ -1,7 +1,7 @@
 FROM node:22-slim AS build
 WORKDIR /silo
 COPY package.json package-lock.json .npmrc ./
-# The embedded PostgreSQL is for machines without a database server.
+# Without the embedded PostgreSQL (an optional dependency): the image uses a database server.
 RUN npm ci --omit=optional --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY *.ts ./

@@ -1,6 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 
-/** What the command needs of the API's answers; anything more in them is left alone. */
+/**
+ * Schemas of the responses that the command reads. They contain the fields that it needs; others are ignored.
+ */
 
 const Text = Type.String()
 

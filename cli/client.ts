@@ -5,7 +5,7 @@ import { ErrorBody } from './answers.js'
 import { EXIT, Failure } from './failure.js'
 import { plain } from './screen.js'
 
-/** How long an answer may take to begin, in ms. */
+/** Timeout of a request, the body of its response included, in ms. */
 const PATIENCE_MS = 60_000
 
 const REASONS: Record<string, string> = {
@@ -18,7 +18,7 @@ const REASONS: Record<string, string> = {
   UND_ERR_SOCKET: 'the connection was cut',
 }
 
-/** Why a request got no answer, in a few words. */
+/** Describes in a few words why a request got no response. */
 export function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
   if (!(cause instanceof Error)) return String(cause)
@@ -26,7 +26,9 @@ export function reasonOf(error: unknown): string {
   return ('code' in cause ? REASONS[String(cause.code)] : undefined) ?? cause.message
 }
 
-/** What the body says, with its numbers as they are written; nothing where it is no JSON. */
+/**
+ * Parses a response's body, with numbers exactly as they are written. Returns undefined if it is not JSON.
+ */
 async function readBody(response: Response): Promise<unknown> {
   try {
     return parseStored(await response.text())
@@ -36,15 +38,16 @@ async function readBody(response: Response): Promise<unknown> {
 }
 
 interface Sending {
+  /** A body that is sent as JSON. */
   body?: unknown
-  /** A body that is sent as it is, with its type. */
+  /** A body that is streamed as it is, and its media type. */
   raw?: { body: AsyncIterable<Uint8Array>; type: string }
   accept?: string
   headers?: Record<string, string>
   signal?: AbortSignal
 }
 
-/** Talks to one Silo as one person. */
+/** A client of the API at one address, with one token. */
 export class Client {
   constructor(
     readonly url: string,
@@ -52,8 +55,8 @@ export class Client {
   ) {}
 
   /**
-   * Sends a request; the answer as it comes, whatever its status.
-   * @throws {Failure} when there is none
+   * Sends a request and returns its response, whatever the status.
+   * @throws {Failure} if there is no response
    */
   async send(method: string, path: string, sending: Sending = {}): Promise<Response> {
     const { body, raw, accept = 'application/json', headers, signal } = sending
@@ -78,8 +81,9 @@ export class Client {
   }
 
   /**
-   * Asks for what `answer` describes.
-   * @throws {Failure} with the API's own sentence, when it refuses
+   * Sends a request and returns the body of its response, which must match the schema `answer`.
+   * @throws {Failure} if there is no response, if its status is an error (with the API's message), or if its
+   * body does not match
    */
   async ask<Answer extends TSchema>(
     answer: Answer,
@@ -92,14 +96,17 @@ export class Client {
     return this.read(answer, response)
   }
 
-  /** What the response says. */
+  /**
+   * Reads the body of a response.
+   * @throws {Failure} if it does not match the schema
+   */
   async read<Answer extends TSchema>(answer: Answer, response: Response): Promise<Static<Answer>> {
     const body = await readBody(response)
     if (!Value.Check(answer, body)) throw this.#stranger()
     return body
   }
 
-  /** The failure that a response of an error tells of. */
+  /** Turns an error response into a `Failure`. */
   async refusal(response: Response): Promise<Failure> {
     const body = await readBody(response)
     if (!Value.Check(ErrorBody, body)) return this.#stranger()

@@ -8,14 +8,18 @@ import { Failure } from './failure.js'
 const Login = Type.Object({ username: Type.String(), token_id: Type.String(), token: Type.String() })
 
 const Credentials = Type.Object({
-  /** The Silo that was signed in at last, which commands without an address talk to. */
+  /** The address of the latest sign-in: the default for commands without an address. */
   current: Type.Optional(Type.String()),
+  /** The sign-ins by address. */
   logins: Type.Record(Type.String(), Login),
 })
 type Credentials = Static<typeof Credentials>
 type Login = Static<typeof Login>
 
-/** Where the sign-ins are kept: SILO_CREDENTIALS, or `silo/credentials.json` where the system keeps such things. */
+/**
+ * The path of the file of sign-ins: SILO_CREDENTIALS, or `silo/credentials.json` in XDG_CONFIG_HOME, APPDATA
+ * or `~/.config`.
+ */
 export function credentialsFile(env = process.env): string {
   if (env.SILO_CREDENTIALS) return env.SILO_CREDENTIALS
   const folder = env.XDG_CONFIG_HOME || env.APPDATA || join(homedir(), '.config')
@@ -25,6 +29,10 @@ export function credentialsFile(env = process.env): string {
 const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT'
 
+/**
+ * Reads the sign-ins: none if there is no file.
+ * @throws {Failure} if the file can't be read or parsed
+ */
 export async function readCredentials(file = credentialsFile()): Promise<Credentials> {
   try {
     return Value.Parse(Credentials, JSON.parse(await readFile(file, 'utf8')))
@@ -34,7 +42,10 @@ export async function readCredentials(file = credentialsFile()): Promise<Credent
   }
 }
 
-/** Replaced in one step, by a file that nobody else can read from its first byte on. */
+/**
+ * Replaces the file atomically. The new file is created readable for its owner only, before anything is
+ * written to it.
+ */
 async function write(credentials: Credentials, file: string): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const unfinished = `${file}.${process.pid}`
@@ -42,13 +53,13 @@ async function write(credentials: Credentials, file: string): Promise<void> {
   await rename(unfinished, file)
 }
 
-/** Keeps this sign-in, and makes its Silo the one that commands talk to. */
+/** Stores a sign-in, and makes its address the default. */
 export async function keepLogin(url: string, login: Login, file = credentialsFile()): Promise<void> {
   const { logins } = await readCredentials(file)
   await write({ current: url, logins: { ...logins, [url]: login } }, file)
 }
 
-/** Forgets the sign-in at this Silo. */
+/** Removes the sign-in at this address. */
 export async function forgetLogin(url: string, file = credentialsFile()): Promise<void> {
   const { current, logins } = await readCredentials(file)
   const left = Object.fromEntries(Object.entries(logins).filter(([known]) => known !== url))

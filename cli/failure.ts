@@ -1,16 +1,16 @@
-/** How the command ends, by what kept it from its work. */
+/** The exit codes, by the reason of the failure. */
 export const EXIT = {
-  /** The server refused, or there is no such thing. */
+  /** The server refused the request, or what it names does not exist. */
   refused: 1,
-  /** The command was not understood. */
+  /** The command line is invalid. */
   usage: 2,
-  /** Nobody is signed in, or the sign-in does not allow this. */
+  /** There is no valid sign-in, or its role is not sufficient. */
   access: 3,
   /** The server can't be reached. */
   unreachable: 4,
 } as const
 
-/** Why the command could not do its work, in a sentence for whoever typed it. */
+/** An error that ends the command. Its message is printed for the user. */
 export class Failure extends Error {
   override readonly name = 'Failure'
 

@@ -3,17 +3,22 @@ import { type EventSourceMessage, createParser } from 'eventsource-parser'
 import { type Client, reasonOf } from './client.js'
 import { EXIT, Failure } from './failure.js'
 
-/** A heartbeat comes every 30 s: a connection on which nothing comes for so long is dead. In ms. */
+/**
+ * A connection that receives nothing for this long is closed, in ms: three times the default of HEARTBEAT_MS.
+ */
 const SILENCE_MS = 90_000
 const FIRST_PAUSE_MS = 1000
 const LONGEST_PAUSE_MS = 60_000
 
-/** What becomes of the connection. */
+/**
+ * A change of the connection's state. `attempt` counts the attempts to reconnect since it was lost, from 1.
+ */
 export type State =
   | { state: 'live' }
   | { state: 'lost'; reason: string }
   | { state: 'reconnecting'; attempt: number; inMs: number }
 
+/** An event of the stream. `id` is empty if the server has refused the stream. */
 export interface FeedEvent {
   id: string
   type: string
@@ -21,16 +26,17 @@ export interface FeedEvent {
 }
 
 interface Following {
+  /** The filter, as query parameters of `GET /api/events`. */
   query: URLSearchParams
-  /** The id of the last event that was dealt with; the stream goes on after it. */
+  /** The id of the last event that was processed: the stream resumes after it. Updated with each event. */
   lastId: string | undefined
   onEvent: (event: FeedEvent) => void
   onState: (state: State) => void
 }
 
-/** Reads one connection to its end. It counts as live as soon as its first event is there. */
+/** One connection to the feed. It is live once it has received an event with an id. */
 class Connection {
-  /** How long the server wants to be left alone after the end, in ms. */
+  /** How long to wait before reconnecting, in ms: the server's `retry:`, if it has sent one. */
   retryMs = FIRST_PAUSE_MS
   isLive = false
   readonly #silence = new AbortController()
@@ -41,7 +47,10 @@ class Connection {
     readonly following: Following,
   ) {}
 
-  /** @throws {Failure} when there is no stream to be had here */
+  /**
+   * Reads the connection to its end.
+   * @throws {Failure} if the server can't be reached, has no feed, or refuses the request
+   */
   async read(): Promise<void> {
     const { client, following } = this
     this.#heard()
@@ -72,7 +81,7 @@ class Connection {
   }
 
   #event({ id = '', event: type = 'message', data }: EventSourceMessage): void {
-    // Whoever is turned away gets no id: there is no place in the log to be at.
+    // The event of a refused stream has no id: such a connection never becomes live.
     if (id !== '' && !this.isLive) {
       this.isLive = true
       this.following.onState({ state: 'live' })
@@ -82,13 +91,16 @@ class Connection {
   }
 }
 
-/** A server that is away for now is no reason to end; one that refuses is. */
+/**
+ * Whether to retry after a failure: if the server can't be reached after a connection was live, but not if it
+ * refuses.
+ */
 const isPassing = (failure: Failure, wasLive: boolean): boolean =>
   wasLive && failure.exitCode === EXIT.unreachable
 
 /**
- * Follows the feed for ever, connecting again after whatever ends a connection, from the last event on.
- * @throws {Failure} when the server refuses, or could not be reached the first time
+ * Follows the feed. Whenever a connection ends, it reconnects and resumes after the last event.
+ * @throws {Failure} if the server refuses the request, or can't be reached before any connection was live
  */
 export async function follow(client: Client, following: Following): Promise<never> {
   let wasLive = false

@@ -6,7 +6,7 @@ import { Progress } from './progress.js'
 import { plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
-/** As long as the server gives the largest import, in ms. */
+/** Timeout of an import, in ms: the same as the server's (routes/import.ts). */
 const PATIENCE_MS = 600_000
 
 const MEDIA_TYPES: Record<string, string> = {
@@ -15,6 +15,7 @@ const MEDIA_TYPES: Record<string, string> = {
   '.jsonl': 'application/x-ndjson',
 }
 
+/** The options of `silo import`. */
 export interface ImportOptions extends Where {
   dryRun?: boolean
   onConflict: string
@@ -29,7 +30,7 @@ async function openFile(path: string) {
   }
 }
 
-/** The file as it is sent, each piece counted as it leaves. */
+/** Passes the chunks of a file on, and reports the number of bytes so far after each. */
 async function* counted(pieces: AsyncIterable<Buffer>, sent: (bytes: number) => void) {
   let bytes = 0
   for await (const piece of pieces) {
@@ -44,7 +45,10 @@ function report({ created, updated, skipped, unchanged }: ImportResult, dryRun: 
   return dryRun ? `Nothing was written. It would be: ${counts}.` : `${counts}.`
 }
 
-/** Imports a file, all of it or nothing; a dry run says what would happen. */
+/**
+ * Imports all rows of a file, or none; a dry run only reports what an import would do.
+ * @throws {Failure} if a row is invalid, after printing what is wrong with each
+ */
 export async function importFile(path: string, options: ImportOptions): Promise<void> {
   const { dryRun = false, onConflict, ...where } = options
   const type = MEDIA_TYPES[extname(path).toLowerCase()]

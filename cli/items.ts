@@ -3,13 +3,15 @@ import { type Item, Item as ItemAnswer, ItemPage } from './answers.js'
 import { jsonLine, painter, plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
-/** The most that a page of the API holds. */
+/** Maximum number of items in a page of the API. */
 const PAGE = 500
 
+/** The options of `silo get`. */
 export interface GetOptions extends Where {
   json?: boolean
 }
 
+/** The options of `silo search`. */
 export interface SearchOptions extends GetOptions {
   type?: string
   limit: number
@@ -17,7 +19,7 @@ export interface SearchOptions extends GetOptions {
 
 const show = (value: unknown): string => plain(typeof value === 'string' ? value : stringifyJson(value))
 
-/** Shows one item. */
+/** Prints an item. */
 export async function get(partNumber: string, { json = false, ...where }: GetOptions): Promise<void> {
   const client = await openSession(where)
   const path = `/api/items/${encodeURIComponent(partNumber)}`
@@ -39,6 +41,7 @@ export async function get(partNumber: string, { json = false, ...where }: GetOpt
   for (const [name, value] of given) print(`  ${paint('dim', plain(name).padEnd(width))}  ${show(value)}`)
 }
 
+/** Reads up to `limit` items, page by page. `more` says whether further ones match. */
 async function find(words: string[], { type, limit, ...where }: SearchOptions) {
   const client = await openSession(where)
   const items: Item[] = []
@@ -58,7 +61,7 @@ async function find(words: string[], { type, limit, ...where }: SearchOptions) {
   return { items: items.slice(0, limit), more: cursor !== null || items.length > limit }
 }
 
-/** Lists the items in which all these words stand. */
+/** Prints the items that contain all these words. */
 export async function search(words: string[], options: SearchOptions): Promise<void> {
   const { items, more } = await find(words, options)
   if (items.length === 0) tell('Nothing was found.')

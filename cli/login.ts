@@ -9,14 +9,17 @@ import { EXIT, Failure } from './failure.js'
 import { plain, tell } from './screen.js'
 import { type Where, findUrl } from './session.js'
 
+/** The options of every command that reads a password. */
 export interface PasswordOptions extends Where {
   passwordStdin?: boolean
 }
 
+/** The options of `silo login`. */
 export interface LoginOptions extends PasswordOptions {
   username?: string
 }
 
+/** @throws {Failure} if the standard input is no terminal */
 async function ask(prompt: string, silent: boolean): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new Failure(
@@ -24,7 +27,8 @@ async function ask(prompt: string, silent: boolean): Promise<string> {
       EXIT.usage,
     )
   }
-  // What is typed for a password is shown to nobody, and never an argument: those can be read by everybody on the machine.
+  // A password is read without echo. It is never an argument, because every user of the machine can read
+  // those.
   const answer = await read({ prompt, silent, output: process.stderr })
   if (silent) tell('')
   return answer
@@ -37,7 +41,7 @@ async function readPassword({ passwordStdin = false }: PasswordOptions): Promise
 
 type User = Static<typeof SignedIn>['user']
 
-/** Asks for the password, signs in, and does the work in that session, which is ended whatever comes of it. */
+/** Prompts for the password, signs in, runs `work` with that session, and ends the session in any case. */
 export async function inSession<Result>(
   url: string,
   username: string,
@@ -56,13 +60,14 @@ export async function inSession<Result>(
   }
 }
 
-/** Signs in, makes an API token for this machine, and keeps that in place of the one before, which is revoked. */
+/** Signs in, creates an API token for this machine and stores it. Revokes the token that it replaces. */
 export async function login(options: LoginOptions): Promise<void> {
   const url = await findUrl(options)
   const username = options.username ?? (await ask('Username: ', false))
   await inSession(url, username, options, async (session, user) => {
     const replaced = (await readCredentials()).logins[url]
-    // By its own secret: it may be another user's. If it has ended, there is nothing to revoke.
+    // The old token is revoked by its own secret, because it may be another user's. If it has expired, the
+    // request is refused, which does not matter.
     if (replaced)
       await new Client(url, replaced.token).send('DELETE', `/api/auth/tokens/${replaced.token_id}`)
     const { id, token } = await session.ask(CreatedToken, 'POST', '/api/auth/tokens', {
@@ -73,13 +78,13 @@ export async function login(options: LoginOptions): Promise<void> {
   })
 }
 
-/** Revokes what `login` has made, and forgets it. */
+/** Revokes the API token of `login` and removes it from the file. */
 export async function logout(where: Where): Promise<void> {
   const url = await findUrl(where)
   const kept = (await readCredentials()).logins[url]
   if (!kept) throw new Failure(`You are not signed in at ${url}.`, EXIT.access)
   const response = await new Client(url, kept.token).send('DELETE', `/api/auth/tokens/${kept.token_id}`)
-  // 401: it has been revoked already, or is over.
+  // 401: it was revoked already, or has expired.
   if (!response.ok && response.status !== 401) throw await new Client(url, kept.token).refusal(response)
   await forgetLogin(url)
   tell(`Signed out at ${url}.`)

@@ -27,7 +27,7 @@ sign-in that is kept; SILO_CREDENTIALS says where that is kept; NO_COLOR turns c
 Exit codes: 1 refused or not found, 2 not understood, 3 not signed in or not allowed, 4 the server can't be reached.`,
   )
 
-/** A command that talks to a Silo. */
+/** Adds a command with the option `--url`. */
 const command = (parent: Command, usage: string, description: string): Command =>
   parent.command(usage).description(description).option('--url <address>', 'the Silo to talk to')
 
@@ -78,19 +78,19 @@ command(token, 'create <name>', 'create one of your own; its secret is printed, 
   .option('--password-stdin', 'read the password from the standard input')
   .action(createToken)
 
-/** What ends the command: an exit code, and a sentence where one is due. */
+/** Returns the exit code for an error, and prints its message. Throws errors that it does not know. */
 function endOf(error: unknown): number {
-  // The help was asked for, or commander has said what was not understood.
+  // commander has printed the help, or what is wrong with the command line.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage
   if (error instanceof Error && error.message === 'canceled') return 130
   if (!(error instanceof Failure)) throw error
-  // It may quote a server, a file or its name; its own line breaks stay.
+  // The message may quote a server, a file or its name, so its lines are made safe for a terminal.
   const lines = error.message.split('\n').map((line) => (line.startsWith('  ') ? '  ' : '') + plain(line))
   tell(`${painter(process.stderr)('red', 'silo:')} ${lines.join('\n')}`)
   return error.exitCode
 }
 
-// `silo tail | head` closes the pipe when it has enough.
+// `head` in `silo tail | head` closes the pipe after its last line, which is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
   process.exit(0)

@@ -3,7 +3,7 @@ const ERASE_LINE = '\r\x1b[K'
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
-/** How much of a file has been sent, as a bar on a terminal; nothing elsewhere. */
+/** A progress bar of an upload. Shows nothing if the output is no terminal. */
 export class Progress {
   #shown = ''
 
@@ -14,6 +14,7 @@ export class Progress {
     this.sent(0)
   }
 
+  /** @param bytes number of bytes sent so far */
   sent(bytes: number): void {
     const part = this.size === 0 ? 1 : Math.min(1, bytes / this.size)
     const full = Math.floor(part * WIDTH)
@@ -23,7 +24,7 @@ export class Progress {
     this.#show(`${bar} ${String(Math.floor(part * 100)).padStart(3)} %  ${sentence}`)
   }
 
-  /** Takes the bar away. */
+  /** Removes the bar. */
   end(): void {
     this.#show('')
   }

@@ -4,12 +4,16 @@ import { EXIT, Failure } from './failure.js'
 
 const DEFAULT_URL = 'http://127.0.0.1:8080'
 
-/** What every command can be told. */
+/** The options of every command. */
 export interface Where {
   url?: string
 }
 
-/** The address of the Silo to talk to: as told, SILO_URL, the one signed in at last, or the one on this machine. */
+/**
+ * Returns the origin of the Silo to use: of `--url`, SILO_URL, the latest sign-in, or the default on this
+ * machine, in this order.
+ * @throws {Failure} if the address is not an HTTP URL
+ */
 export async function findUrl({ url }: Where, env = process.env): Promise<string> {
   const wanted = url ?? (env.SILO_URL || undefined) ?? (await readCredentials()).current ?? DEFAULT_URL
   if (!URL.canParse(wanted) || !/^https?:$/.test(new URL(wanted).protocol)) {
@@ -19,8 +23,8 @@ export async function findUrl({ url }: Where, env = process.env): Promise<string
 }
 
 /**
- * The Silo to talk to, as whoever signed in there; SILO_TOKEN comes before that.
- * @throws {Failure} when nobody did
+ * Returns a client with SILO_TOKEN, or else with the token of the sign-in at that address.
+ * @throws {Failure} if there is neither
  */
 export async function openSession(where: Where, env = process.env): Promise<Client> {
   const url = await findUrl(where, env)

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The command `silo` in a fresh clone: `npm ci` builds nothing, so the first call does; later ones start at once.
+// The command `silo` in a clone of the repository. `npm ci` builds nothing, so the first call builds the
+// project (docs/decisions/0007). This file is plain JavaScript because it runs before the build.
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -2,6 +2,7 @@ import { type FeedEvent, type State, follow } from './follow.js'
 import { type Paint, jsonLine, painter, plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
+/** The options of `silo tail`. */
 export interface TailOptions extends Where {
   types?: string
   part?: string[]
@@ -19,7 +20,7 @@ const COLOURS: Record<string, Parameters<Paint>[0]> = {
 const word = (value: unknown): string =>
   plain(typeof value === 'string' ? value : JSON.stringify(value ?? ''))
 
-/** What an event tells beside its part number, its author and its time. */
+/** The details of an event: what it contains beside the part number, the author and the time. */
 function tellingOf({ type, data }: FeedEvent): string {
   switch (type) {
     case 'item.created':
@@ -57,7 +58,10 @@ const NOTICES: Record<string, string> = {
   draining: 'the server is shutting down',
 }
 
-/** Shows events as they come, and beside them, always, how the connection is. */
+/**
+ * Prints events to the standard output, and the state of the connection and of the server to the standard
+ * error.
+ */
 class View {
   readonly #paintLine = painter(process.stdout)
   readonly #paint = painter(process.stderr)
@@ -106,7 +110,7 @@ class View {
   }
 }
 
-/** Shows every change as it happens, also after a lost connection or a restart, until it is ended. */
+/** Prints every change as it happens, across lost connections and restarts, until the process is ended. */
 export async function tail({ types, part, since, json = false, ...where }: TailOptions): Promise<void> {
   const client = await openSession(where)
   const query = new URLSearchParams()

@@ -5,6 +5,7 @@ import { type PasswordOptions, inSession } from './login.js'
 import { plain, print, tell } from './screen.js'
 import { findUrl, openSession } from './session.js'
 
+/** The options of `silo token create`. */
 export interface TokenOptions extends PasswordOptions {
   role?: string
   days: number
@@ -12,8 +13,9 @@ export interface TokenOptions extends PasswordOptions {
 }
 
 /**
- * Makes an API token. Its secret alone is given out, so that it can be piped to where it belongs. It ends with the sign-in of this
- * machine, unless it is to be kept: then it is made in a session of its own, for which the password is asked.
+ * Creates an API token. Only its secret goes to the standard output, so that it can be piped. The token ends
+ * with the sign-in of this machine. With `keep` it does not: then it is created in a new session, for which
+ * the password is required.
  */
 export async function createToken(name: string, options: TokenOptions): Promise<void> {
   const { role, days, keep = false } = options

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Follows the feed of Silo: prints every event as a line of JSON, also after a lost connection or a restart.
+"""Follows the feed of Silo and prints every event as a line of JSON. It resumes after a lost connection.
 
     SILO_URL=http://127.0.0.1:8080 SILO_TOKEN=silo_… python3 follow.py [bookmark]
 
-Without SILO_TOKEN it signs in with SILO_USERNAME and SILO_PASSWORD, as silo-mod does, and makes itself a token. The last
-id is kept in the file `bookmark`, where one is named. Python 3.8 and its standard library are all it needs.
+Without SILO_TOKEN it signs in with SILO_USERNAME and SILO_PASSWORD, and creates a token for itself. If a file
+`bookmark` is named, it stores the last id there and resumes after it when it is started again. It needs
+Python 3.8 or newer and the standard library only.
 """
 
 import http.client
@@ -17,24 +18,26 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-# A heartbeat comes every 30 s: a connection on which nothing comes for so long is dead.
+# Timeout of a read, in seconds. By default the server sends a heartbeat every 30 s: a connection that is
+# silent for three times as long is dead.
 SILENCE_S = 90
+# Maximum number of attempts in a row that receive no event.
 TRIES = 10
 
 
 class NoLiveUpdates(Exception):
-    """The server has no feed: a program works as before, and does not try again."""
+    """The server has no feed (404). A program should work without it, and not try again."""
 
 
 def sign_in(url, username, password):
-    """Signs in by the form, as a browser does, and returns an API token that holds for 30 days."""
+    """Signs in by the form, as a browser does, and creates an API token that is valid for 30 days."""
     cookies = http.cookiejar.CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
     form = urllib.parse.urlencode({"username": username, "password": password}).encode()
     try:
         opener.open(url + "/login", form).close()
     except urllib.error.HTTPError as error:
-        # Where the redirect leads is a page for people; whether it is there doesn't matter to us.
+        # The sign-in redirects to a page. An error of that page does not matter here.
         if error.geturl() == url + "/login":
             raise
     with opener.open(url + "/api/auth/me") as response:
@@ -46,7 +49,7 @@ def sign_in(url, username, password):
 
 
 def read_events(lines):
-    """The events of a stream (WHATWG HTML, section 9.2.6) as (id, type, data)."""
+    """Parses a stream (WHATWG HTML, section 9.2.6) and yields its events as (id, type, data)."""
     last_id, event_type, data = None, "message", []
     for line in lines:
         field, _, value = line.decode("utf-8").rstrip("\r\n").partition(":")
@@ -70,7 +73,10 @@ def connect(url, token, last_id):
 
 
 def follow(url, token, last_id=None):
-    """Every event there is, in order and once, until ten attempts in a row have brought nothing."""
+    """Yields every event once and in order. Ends after TRIES attempts in a row without an event.
+
+    Raises NoLiveUpdates if the server has no feed, and HTTPError if the token is no longer valid.
+    """
     tries = 0
     while tries < TRIES:
         if tries:
@@ -83,10 +89,10 @@ def follow(url, token, last_id=None):
                     if event_id:
                         last_id, tries = event_id, 1
         except urllib.error.HTTPError as error:
-            # An older server.
+            # An older server, without a feed.
             if error.code == 404:
                 raise NoLiveUpdates("no live updates here") from error
-            # The token no longer holds.
+            # The token has expired or was revoked.
             if error.code in (401, 403):
                 raise
             print("not served:", error, file=sys.stderr)
@@ -95,9 +101,9 @@ def follow(url, token, last_id=None):
 
 
 class SaveGuard:
-    """Whether a program may offer to save: only while the server says that its mode is normal.
+    """Decides whether a program may offer to save: only while the mode of the server is normal.
 
-    `show` is called with True or False at each change: what enables and disables the save buttons.
+    It calls `show` with True or False at each change, to enable or disable the save buttons.
     """
 
     def __init__(self, show):
@@ -120,7 +126,7 @@ def load(bookmark):
 
 
 def save(bookmark, last_id):
-    """Replaces the file in one step: half a bookmark would be nonsense to the server."""
+    """Replaces the file atomically, because the server would not recognise an incomplete id."""
     with open(bookmark + ".new", "w", encoding="utf-8") as file:
         file.write(last_id)
     os.replace(bookmark + ".new", bookmark)

@@ -10,17 +10,18 @@ const TYPES = [
   'reset',
 ]
 
+/** An event of the feed, with its data parsed. */
 export interface FeedEvent {
-  /** Where the stream stands after this event: what to send as `since` to go on from here. */
+  /** The position of the stream after this event: send it as `since` to resume from here. */
   id: string
   type: string
   data: unknown
 }
 
 /**
- * Follows the feed of the Silo at `url` until the source that is returned is closed. It connects again by itself, and then
- * goes on after the last event; it stops only where the token no longer holds (`readyState` is then CLOSED).
- * @param since an id that was kept from an earlier run; without one the feed begins now
+ * Follows the feed of the Silo at `url` until the returned source is closed. It reconnects by itself and
+ * resumes after the last event. It stops only if the token is no longer valid (`readyState` is then CLOSED).
+ * @param since the last id of an earlier run; without it, the stream begins with the next event
  */
 export function follow(
   url: string,
@@ -31,7 +32,7 @@ export function follow(
   const feed = new URL('/api/events', url)
   if (since !== undefined) feed.searchParams.set('since', since)
 
-  // An EventSource takes no headers, but the dispatcher below it does.
+  // An EventSource has no option for headers, so the dispatcher adds the token to each request.
   const dispatcher = new Agent().compose(
     (dispatch) => (options, handler) =>
       dispatch(

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FeedEvent } from './follow.js'
 
+/** A page of the log, as the API returns it. */
 export interface Page {
   events: FeedEvent[]
-  /** What to keep once the events are dealt with, and to send as `since`. */
+  /** The position after this page: store it once the events are processed, and send it as `since`. */
   next: string
-  /** Where the log stands: equal to `next` when there is nothing more. */
+  /** The position of the newest event in the log: equal to `next` if there are no more events. */
   head: string
 }
 
@@ -21,11 +22,12 @@ async function readPage(url: string, token: string, since: string, signal: Abort
 }
 
 /**
- * The log of the Silo at `url`, page by page, for as long as `signal` lets it: what is there after `since` at once, what comes
- * as it comes. An answer that fails is asked for again, after a second and then ever more slowly. Keep `next` when a page has
- * been dealt with, in the same transaction if there is one: then each event counts once, whatever ends when.
+ * Yields the events of the log of the Silo at `url` after `since`, page by page: at once those that exist,
+ * then new ones as they are committed. Ends when `signal` is aborted. A request that fails is repeated with
+ * exponential backoff from 1 s to 60 s. Store `next` once a page is processed, in the same transaction if
+ * there is one: then each event is processed exactly once, even if the program or the server is restarted.
  *
- * An event of type `reset` says that the log can't be continued from `since`: read all items again.
+ * An event of type `reset` means that the log can't be continued from `since`: read all items again.
  */
 export async function* pages(
   url: string,

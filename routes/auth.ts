@@ -26,7 +26,7 @@ import { findCredentials } from '../store/users.js'
 import { usernameForm } from '../lib/username.js'
 import { ownPath } from './own-path.js'
 
-/** What the sign-in page can say in words. */
+/** The errors that the sign-in page has a text for (web/sign-in.js). Every other error is sent as JSON. */
 const TOLD_BY_FORM = new Set<ErrorCode>([
   'invalid_credentials',
   'invalid_request',
@@ -37,7 +37,7 @@ const TOLD_BY_FORM = new Set<ErrorCode>([
 ])
 const WithNext = Type.Object({ next: Type.String() })
 
-/** What a page of a hundred tokens comes to, in bytes. */
+/** Estimated size of a page of a hundred tokens, in bytes. */
 const TOKENS_BYTES = 64 * 1024
 
 const toAccount = (principal: Principal): Account => ({
@@ -48,9 +48,14 @@ const toAccount = (principal: Principal): Account => ({
   auth_source: 'local',
 })
 
-/** Sign-in, sign-out, and the API tokens of whoever asks. */
+/** Routes for sign-in, sign-out, and the API tokens of the authenticated user. */
 const auth: FastifyPluginAsyncTypebox = async (app) => {
-  /** @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong password */
+  /**
+   * Verifies a password and creates a session.
+   * @throws {ApiError} `invalid_credentials`, the same for an unknown user, a disabled one and a wrong
+   * password; `overloaded` while too many passwords wait to be verified; `server_read_only` while the
+   * database takes no writes
+   */
   async function signIn(
     attempt: FastifyRequest['signInAttempt'],
     { username, password }: Credentials,
@@ -64,13 +69,14 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       if (attempt.isKnownDevice) attempt.takeBack()
       return session
     } catch (error) {
-      // No password was looked at: the queue was full, or the database away.
+      // No password was verified, because the queue was full or the database failed: the attempt does not
+      // count.
       if (!(error instanceof ApiError && error.code === 'invalid_credentials')) attempt.takeBack()
       throw error
     }
   }
 
-  /** Ends the session that the browser forgets with the cookie that is replaced. */
+  /** Ends the session of the cookie that a sign-in replaces: the browser could no longer sign it out. */
   async function endReplaced(request: FastifyRequest): Promise<void> {
     const session = app.sessionOfCookie(request)
     if (session !== undefined) await app.endSession(session)
@@ -108,7 +114,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
   app.register(async (pages: typeof app) => {
     await pages.register(formbody)
 
-    /** A browser that was refused goes back to the form, which says why. */
+    /** Redirects the browser to the sign-in page with the code of the error, which the page shows as text. */
     function backToForm(error: Error, { body }: FastifyRequest, reply: FastifyReply): void {
       if (!(error instanceof ApiError && TOLD_BY_FORM.has(error.code))) throw error
       const query = new URLSearchParams({

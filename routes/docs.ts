@@ -8,7 +8,10 @@ import { type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.
 
 const Document = Type.Object({ asyncapi: Type.String() }, { additionalProperties: true })
 
-/** What the API reference takes of Swagger UI, which is installed like any other package: nothing comes from elsewhere. */
+/**
+ * The files of Swagger UI that the API reference loads. They are served from the installed package, not from
+ * a CDN.
+ */
 const SWAGGER_UI = ['swagger-ui.css', 'swagger-ui-bundle.js']
 
 async function readSwaggerUi(): Promise<Map<string, WebFile>> {
@@ -21,7 +24,9 @@ async function readSwaggerUi(): Promise<Map<string, WebFile>> {
   return files
 }
 
-/** What somebody reads who writes a client. */
+/**
+ * Serves the documentation for authors of clients: the AsyncAPI document and the files of the API reference.
+ */
 const docs: FastifyPluginAsyncTypebox = async (app) => {
   const swaggerUi = await readSwaggerUi()
   const open = { config: { withoutDatabase: true } }

@@ -22,25 +22,29 @@ import {
 import { HeldResponses } from './held-responses.js'
 import { Slots } from './slots.js'
 
-/** How long a stream may take to read what is left when it ends, at most, in ms. */
+/** Maximum time that a client has to read the buffered rest of a stream that ends, in ms. */
 const END_GRACE_MS = 2000
-/** A stream that makes no progress at all for this long is cut, in ms. */
+/** How long a stream's socket may make no progress before it is destroyed, in ms. */
 const STALL_MS = 60_000
-/** How long the refusal of a stream is held back: for clients that reconnect at once, whatever `retry:` says. In ms. */
+/**
+ * How long the refusal of a stream is delayed: a random time from this range, in ms. It slows down clients
+ * that ignore `retry:` and reconnect at once (docs/decisions/0022).
+ */
 const HOLD_MS = { full: [3000, 4500], databaseLost: [1000, 2000] } as const
-/** Refusals that are held back at a time. Beyond that they are sent at once. */
+/** Maximum number of refusals that are delayed at a time. Any further refusal is sent at once. */
 const MAX_HELD = 1000
 
-/** Events of a page are there as they are parsed and as text. */
+/** Bytes of memory for each byte of events in a page: they are held both parsed and serialized. */
 const EVENT_FACTOR = 2
 
 const invalid = (field: string, message: string) =>
   new ApiError('invalid_request', { details: [{ field, message }] })
 
-/** `a,b` and a repeated parameter say the same. */
+/** Splits comma-separated values: `a,b` means the same as a repeated parameter. */
 const split = (values: string[] | undefined): string[] | undefined =>
   values?.flatMap((value) => value.split(',')).map((value) => value.trim())
 
+/** @throws {ApiError} `invalid_request` for an unknown type, a malformed part number, or too many of them */
 function readFilter(query: EventQuery): Filter {
   const types = split(query.types)
   const unknown = types?.find((type) => !EVENT_TYPES.some((known) => known === type))
@@ -53,14 +57,17 @@ function readFilter(query: EventQuery): Filter {
   return types || partNumbers ? new Filter({ types, partNumbers }) : Filter.everything
 }
 
-/** Where the client left off (lib/cursor-parameters.ts). */
+/**
+ * Reads the cursor from which the client resumes (lib/cursor-parameters.ts).
+ * @throws {ApiError} `invalid_request` where `Last-Event-ID` is repeated with different values
+ */
 function readCursor({ raw: { rawHeaders }, url }: FastifyRequest): string | undefined {
   const found = findCursor(rawHeaders, url)
   if ('conflict' in found) throw invalid(found.conflict, 'came more than once, with different values')
   return found.cursor
 }
 
-/** Parameters that only pages have: they say what is meant where `Accept` does not. */
+/** Parameters that only pages have. They select a page where `Accept` expresses no preference. */
 const PAGE_PARAMETERS = ['last', 'limit', 'wait']
 
 function wantsPage({ headers, url }: FastifyRequest): boolean {
@@ -77,8 +84,9 @@ const isTheirFault = (error: Error): boolean =>
   'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500
 
 /**
- * Calls `act` once, when the answer or its connection is over. The answer to a pipelined request has no socket until those
- * before it are written: when the client goes before that, nothing tells it.
+ * Calls `act` once, when the response or its socket closes. The socket is needed for pipelined requests: a
+ * response has no socket until those before it are written, so it emits no `close` if the client disconnects
+ * before that.
  */
 function whenOver(
   { raw: { socket } }: FastifyRequest,
@@ -96,7 +104,7 @@ function whenOver(
 
 const randomBetween = (least: number, most: number) => Math.round(least + Math.random() * (most - least))
 
-/** `GET /api/events`: the live feed, or pages of the same log for those who ask for JSON. */
+/** `GET /api/events`: the live feed as a stream, or pages of the same log for clients that prefer JSON. */
 const events: FastifyPluginAsyncTypebox = async (app) => {
   const { feed } = app.sse
   const everybody = new Slots(app.config.SSE_MAX_CLIENTS)
@@ -108,12 +116,13 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   const held = new HeldResponses(MAX_HELD)
   app.mode.onChange((mode) => mode === 'draining' && held.releaseAll())
 
-  /** What gives the slots of a request back. */
+  /** Functions that release the slots of a request. */
   const taken = new WeakMap<FastifyRequest, (() => void)[]>()
 
   /**
-   * Refuses a stream with status 200, since any other would stop a browser's EventSource for good. `retry:` shares its block
-   * with an event: many clients take it only with one.
+   * Refuses a stream with status 200, because a browser's `EventSource` never reconnects after any other
+   * status. `retry:` shares its block with an event, because many clients ignore a block without one
+   * (docs/decisions/0022).
    */
   function turnAway(reply: FastifyReply, retryMs: number, type: string, data: object): FastifyReply {
     return reply
@@ -123,7 +132,10 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       .send(`retry: ${retryMs}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`)
   }
 
-  /** Holds the refusal of a stream back, for as long as its client waits for it. It keeps no slot meanwhile. */
+  /**
+   * Delays the refusal of a stream, at most until its client disconnects. The request holds no slot
+   * meanwhile.
+   */
   async function holdBack(
     request: FastifyRequest,
     reply: FastifyReply,
@@ -134,13 +146,17 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     await held.hold(randomBetween(least, most), (release) => whenOver(request, reply, release))
   }
 
-  /** Refuses a stream for a reason that is over in a moment: the database is away, or this instance ends. */
+  /** Refuses a stream for a temporary reason: the database can't be reached, or this instance shuts down. */
   async function askBackSoon(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     if (app.mode.databaseLost) await holdBack(request, reply, HOLD_MS.databaseLost)
     return turnAway(reply, randomBetween(2000, 5000), 'server.state', { mode: app.mode.current })
   }
 
-  /** Refuses a request that found no slot free: a stream is told when to reconnect, a page gets the error. */
+  /**
+   * Refuses a request for which there is no free slot. A stream gets the time after which to reconnect as
+   * `retry:`.
+   * @throws {ApiError} `overloaded` for a page
+   */
   async function refuse(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const retryMs = randomBetween(20_000, 60_000)
     if (wantsPage(request)) {
@@ -165,7 +181,11 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     return takeSlots(request, reply, [[perUser, request.principal.user_id]])
   }
 
-  /** Slots are taken before anything is waited for, and kept until the connection is closed: a rush can't outrun them. */
+  /**
+   * Takes a slot of each kind, and holds them until the response or its socket closes. Refuses the request
+   * where one is not free. Slots are taken synchronously, before the first `await`, so that concurrent
+   * requests can't exceed a limit.
+   */
   function takeSlots(
     request: FastifyRequest,
     reply: FastifyReply,
@@ -181,7 +201,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
         whenOver(request, reply, () => giveBack(request))
       }
     }
-    // A HEAD is answered as the GET would be, and opens nothing.
+    // A HEAD gets the response of the GET without opening a stream, so it needs no slot.
     if (request.method === 'HEAD') giveBack(request)
     return undefined
   }
@@ -190,7 +210,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     for (const leave of taken.get(request)?.splice(0) ?? []) leave()
   }
 
-  /** The head that `stream` sends, for HEAD. */
+  /** Responds to a HEAD with the headers that `stream` sends. */
   function headOfStream(request: FastifyRequest, query: EventQuery, reply: FastifyReply): FastifyReply {
     readFilter(query)
     readCursor(request)
@@ -201,7 +221,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const filter = readFilter(query)
     const start = await feed.locate(readCursor(request))
     reply.hijack()
-    // Fastify waits for the end that a stream's response never has, and would keep request and reply in memory till then.
+    // A stream is written to the socket, so its response never emits `finish`. Fastify's listeners for it
+    // would keep the request and the reply in memory for as long as the stream is open.
     reply.raw.removeAllListeners('finish').removeAllListeners('error')
     const { token_id, role, expires_at } = request.principal
     const { id: reqId } = request
@@ -216,7 +237,10 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     })
   }
 
-  /** Holds an empty page until something comes, the time is over, or the client is gone. */
+  /**
+   * Reads a page. An empty one is read again whenever the log has grown, until it has events, `patience` is
+   * aborted, or the feed ends.
+   */
   async function readPage(query: EventQuery, start: Start, filter: Filter, patience: AbortSignal) {
     for (;;) {
       if ('reset' in start) return start
@@ -230,7 +254,10 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     }
   }
 
-  /** Over when the time is, or the client is gone. Node 20 collects an `AbortSignal.any` of a timeout as garbage, unfired. */
+  /**
+   * Returns a signal that is aborted after `seconds`, or when the client disconnects. It is no
+   * `AbortSignal.any`, because Node 20 garbage-collects one of a timeout before it fires.
+   */
   function patienceOf(reply: FastifyReply, seconds: number): AbortSignal {
     const over = new AbortController()
     const timer = setTimeout(() => over.abort(), seconds * 1000)
@@ -249,7 +276,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       query.last !== undefined
         ? await feed.readNewest(filter, query.last)
         : await readPage(query, start, filter, patienceOf(reply, waitS))
-    // What was held back is for those who may read when it comes, not only when they asked.
+    // Access is checked again after a long poll: the credential may have expired or been revoked meanwhile.
     if (waitS > 0 && !(await app.findPrincipal(request))) throw new ApiError('unauthenticated')
     const { head } = feed
     if ('reset' in found) {
@@ -272,18 +299,21 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/events',
     {
-      // A page reserves memory once there is one: a held one needs none.
+      // A page reserves its memory once its events are read: a long poll that waits needs none.
       config: { withoutDatabase: true, timeoutMs: 1000 * (MAX_WAIT_S + 15), responseBytes: 0 },
       onRequest: [admit, app.requireRole('viewer'), admitUser],
-      // The database can go while the client is signed in or its cursor looked up, before anybody knows.
+      // The database can fail while the client is authenticated or its cursor is located, before the mode
+      // shows that.
       errorHandler: (error, request, reply) => {
         if (wantsPage(request) || isTheirFault(error)) throw error
         request.log.warn({ err: error }, 'a stream could not be opened')
         void askBackSoon(request, reply)
       },
-      // What a page holds is JSON from the log: matching each event with each kind of event again would tell nothing new.
+      // The events are JSON from the log. Fastify's serializer would match each of them against the schema of
+      // each type of event.
       serializerCompiler: () => (page) => escapeSeparators(JSON.stringify(page)),
-      // The cursor is read from the request itself, in whatever way it is written.
+      // `readCursor` reads the cursor from the raw request, in any spelling. The schema must not reject a
+      // repeated parameter.
       preValidation: async ({ query }) => {
         for (const name of Object.keys(query))
           if (isCursorParameter(name)) Reflect.deleteProperty(query, name)

@@ -1,10 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Health, Readiness, ReadyQuery } from '../schemas/server.js'
 
-/** How long all connections for requests may be busy without an answer before the instance is not ready, in ms. */
+/**
+ * How long every connection of the request pool may be busy without a response before the instance is not
+ * ready, in ms.
+ */
 const STALLED_MS = 5000
 
-/** What a load balancer asks: whether the process lives, and whether it should be sent requests. */
+/** Health checks for load balancers: whether the process is alive, and whether it is ready for requests. */
 const health: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/health',

@@ -1,14 +1,15 @@
-/** Holds responses back for a while: a bounded number of them, and none once they are released. */
+/** Delays responses: a bounded number of them at a time, and none after `releaseAll`. */
 export class HeldResponses {
   readonly #releases = new Set<() => void>()
   #isReleased = false
 
-  /** @param max how many are held at a time */
+  /** @param max maximum number of responses that are delayed at a time */
   constructor(readonly max: number) {}
 
   /**
-   * Waits before a response is sent. Resolves after `ms`; at once where `max` others wait, and after `releaseAll`.
-   * @param onGone is given what ends the wait early, for a client that has gone
+   * Resolves after `ms`, or at `releaseAll`. Resolves at once where `max` responses are delayed already, and
+   * after `releaseAll`.
+   * @param onGone receives the function that ends the wait early, to be called when the client disconnects
    */
   async hold(ms: number, onGone: (release: () => void) => void): Promise<void> {
     if (this.#isReleased || this.#releases.size >= this.max) return
@@ -24,7 +25,7 @@ export class HeldResponses {
     })
   }
 
-  /** Ends all waits, and holds nothing back from now on: the process ends. */
+  /** Ends all delays, and delays no further response: for the shutdown. */
   releaseAll(): void {
     this.#isReleased = true
     for (const release of [...this.#releases]) release()

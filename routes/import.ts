@@ -24,11 +24,11 @@ import type { Sql } from '../store/connect.js'
 import { encodeRow, importRows } from '../store/import.js'
 import { Slots } from './slots.js'
 
-/** Imports at a time on one instance: each may hold 64 MiB of text, parsed. */
+/** Maximum number of concurrent imports on an instance: each may hold 64 MiB of text, parsed. */
 const MAX_IMPORTS = 3
-/** How many of them one user has. */
+/** Maximum number of concurrent imports of one user. */
 const MAX_IMPORTS_PER_USER = 2
-/** How long the largest file may take, its upload included, in ms. */
+/** Timeout of an import, its upload included, in ms. */
 const IMPORT_TIMEOUT_MS = 600_000
 
 const TOO_MUCH = `The rows of an import are at most ${MAX_JSON_LENGTH / 1024 / 1024} MiB as JSON, the names of their properties included.`
@@ -53,13 +53,19 @@ const bodyOf = (type: string) =>
 
 const compile = (app: FastifyInstance) => app.compileCheck(ImportRow)
 
-/** The rows that can be imported as far as can be told without the database, and what is wrong with the others. */
+/** The rows of a file, as far as they can be checked without the database. */
 interface Collected {
-  /** Encoded for the statement. */
+  /** The valid rows, encoded for the statement (`encodeRow`). */
   rows: string[]
+  /** What is wrong with the invalid rows. Reading stops at `MAX_ERRORS`. */
   errors: RowError[]
 }
 
+/**
+ * Checks and encodes the rows of a file while it is read.
+ * @throws {ApiError} `payload_too_large` for more than `MAX_ROWS` rows, or more than `MAX_JSON_LENGTH`
+ * characters of JSON
+ */
 async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof compile>): Promise<Collected> {
   const rows: string[] = []
   const errors: RowError[] = []
@@ -79,7 +85,7 @@ async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof com
       if (before === undefined) {
         const encoded = encodeRow(row, checked.value)
         length += encoded.length
-        // The name of a column counts in each of its rows: a small file can come to much.
+        // CSV names a column once, JSON in each row: a small file can become a large text.
         if (length > MAX_JSON_LENGTH) throw new ApiError('payload_too_large', { message: TOO_MUCH })
         rows.push(encoded)
       } else errors.push({ row, field: 'part_number', message: `is the same as in row ${before}` })
@@ -91,7 +97,10 @@ async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof com
   return { rows, errors }
 }
 
-/** Also where some rows are bad, the good ones are shown to the database: the answer is to name every bad row. */
+/**
+ * Imports the rows, or only checks them against the database: for a dry run, and where `errors` has some
+ * already. The valid rows are checked even then, so that one response names the errors of both kinds.
+ */
 async function importCollected(
   sql: Sql,
   { rows, errors }: Collected,
@@ -103,23 +112,27 @@ async function importCollected(
   return { ...result, errors: all.slice(0, MAX_ERRORS) }
 }
 
+/** The body of a 422 response: the error, and the result of an import that wrote nothing. */
 function rejection(errors: RowError[]): Static<typeof ImportRejected> {
   const details = errors.map(({ row, field, message }) => ({ field: `row ${row}: ${field}`, message }))
   const nothing = { created: 0, updated: 0, skipped: 0, unchanged: 0 }
   return { ...new ApiError('import_rejected', { details }).body, ...nothing, errors }
 }
 
-/** The chunks of a body. Reading that ends early leaves the connection open: the answer goes out by it. */
+/**
+ * The chunks of a body. An iteration that ends early keeps the connection open, because the response still
+ * needs it.
+ */
 const chunksOf = (body: Readable): AsyncIterable<Buffer> => body.iterator({ destroyOnReturn: false })
 
-/** The import of a catalogue: every row of it, or none. */
+/** `POST /api/items/import`: imports all rows of a file, or none. */
 const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const check = compile(app)
   const slots = new Slots(MAX_IMPORTS)
   const slotsOfUser = new Slots(MAX_IMPORTS_PER_USER)
 
   app.removeAllContentTypeParsers()
-  // The stream itself is the body: it is read while it comes, and `readText` counts its bytes.
+  // The body is passed on as a stream: it is parsed while it arrives, and `readText` limits its bytes.
   app.addContentTypeParser(Object.keys(READERS), async (request: FastifyRequest, payload: Readable) => {
     if (Number(request.headers['content-length']) > MAX_BYTES) throw new ApiError('payload_too_large')
     return payload

@@ -1,2 +1,4 @@
-/** What a large item comes to as JSON, about, in bytes. The largest is less than twice as large. */
+/**
+ * Estimated size of a large item as JSON, in bytes. The largest possible item is less than twice as large.
+ */
 export const ITEM_BYTES = 256 * 1024

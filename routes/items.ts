@@ -38,26 +38,30 @@ import { ITEM_BYTES } from './item-bytes.js'
 import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
-/** How long an export may stand still before it is cut, in ms. */
+/** How long the socket of an export may make no progress before it is destroyed, in ms. */
 const EXPORT_STALLED_MS = 60_000
-/** How long a whole export may take, in ms. */
+/** Timeout of an export, in ms. */
 const EXPORT_TIMEOUT_MS = 600_000
-/** How long the database may take for one statement of an export, in ms. */
+/** Timeout of a database statement of an export, in ms. */
 const EXPORT_STATEMENT_TIMEOUT_MS = 30_000
 
-/** What an export holds at a time: the slice that is read, and those that wait for the socket. */
+/**
+ * Memory that an export reserves, in bytes: for the slice that is being read, and those that wait for the
+ * socket.
+ */
 const EXPORT_BYTES = 4 * EXPORT_SLICE_BYTES
 
 const invalid = (field: string, message: string): ApiError =>
   new ApiError('invalid_request', { details: [{ field, message }] })
 
-/** The place of an item in a list, from which the next page goes on. */
+/** Returns the position of an item in a list: the next page begins after it. */
 function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
   if (sort === 'part_number' || sort === '-part_number') return { sort, part_number: item.part_number }
   const at = sort.endsWith('updated_at') ? item.updated_at : item.created_at
   return { sort, at: at.getTime(), id: item.id }
 }
 
+/** @throws {ApiError} `invalid_request` for a malformed cursor, or for one of a list with another order */
 function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | undefined {
   if (cursor === undefined) return undefined
   const place = decodeCursor(ItemPlace, cursor)
@@ -66,7 +70,7 @@ function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | unde
   return place
 }
 
-/** @throws {ApiError} invalid_request for too many words */
+/** @throws {ApiError} `invalid_request` for more than `MAX_SEARCH_WORDS` words */
 function readSearch(search: string | undefined): string | undefined {
   const words = wordsOf(search)
   if (words.length > MAX_SEARCH_WORDS) {
@@ -75,7 +79,11 @@ function readSearch(search: string | undefined): string | undefined {
   return search
 }
 
-/** What the schema lets through and no clock shows, like a leap second, is refused; nothing is older than 1970. */
+/**
+ * Parses a timestamp. One before 1970 counts as 1970.
+ * @throws {ApiError} `invalid_request` for one that the schema accepts and `Date` can't represent, such as a
+ * leap second
+ */
 function readTime(field: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
   const time = Date.parse(text)
@@ -83,7 +91,7 @@ function readTime(field: string, text: string | undefined): Date | undefined {
   return new Date(Math.max(0, time))
 }
 
-/** Items: made, listed, read, changed and archived. */
+/** Routes to create, list, search, export, read, change and archive items. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onSend', writeNumbers)
   const read = { onRequest: app.requireRole('viewer'), config: { responseBytes: ITEM_BYTES } }
@@ -95,14 +103,17 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   const tags = ['items']
   const createItem = itemCreator(() => app.db)
 
-  /** Also for refusals: a cache must not keep one for those who accept something else. */
+  /**
+   * Sets `Vary` before anything can fail: a cache must not use an error for a client that accepts another
+   * type.
+   */
   async function varyByAccept(_request: FastifyRequest, reply: FastifyReply): Promise<void> {
     reply.header('vary', 'accept')
   }
 
   async function sendCsv(reply: FastifyReply, filter: Filter, formulas: Formulas): Promise<FastifyReply> {
     reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="items.csv"')
-    // Fastify would read the whole file for the answer to a HEAD.
+    // For a HEAD, Fastify would read the whole file and discard it.
     if (reply.request.method === 'HEAD') return reply.send(Readable.from([]))
     await app.reserveMemory(reply, EXPORT_BYTES)
     const run = <T>(work: (sql: Sql) => Promise<T>) =>
@@ -117,7 +128,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     '/api/items',
     {
       ...write,
-      // Creates share statements (docs/decisions/0017).
+      // Creates share statements, and so limit their connections themselves (docs/decisions/0017).
       config: { boundsConnections: true },
       schema: {
         tags,
@@ -172,7 +183,8 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         return sendCsv(reply, filter, request.query.formulas)
       }
 
-      // Before the rows: a change between the two comes again as an event, the other way round it would be missed.
+      // Read before the rows: a change between the two is also sent as an event. The other way round it would
+      // be missed.
       const event_cursor = app.sse.head
       const place = readPlace(request.query)
       const { rows, hasNext } = await app.runList(request, (sql) =>

@@ -1,12 +1,13 @@
 /**
- * Longer than the address of any of our pages. It goes into a `Location`, percent-encoded once more, and a proxy takes no more
- * of an answer's head than 4 KiB by default.
+ * Maximum length of a path. It is longer than the path of any page. The path is percent-encoded once more
+ * into a `Location`, and proxies accept 4 KiB of response headers by default.
  */
 const MAX_LENGTH = 1024
 
 /**
- * Where a sign-in leads: the page that was asked for, if it is one of ours. Resolved as a browser would, which knows more
- * ways to write another host than a pattern does (`//host`, `/\host`, a tab between the slashes, `/.//host`).
+ * Returns the path and query of `next` if it is on this service, and `/` otherwise: a redirect after sign-in
+ * must not lead to another host. `next` is resolved as a browser does it, because there are more ways to
+ * write another host than a pattern would catch (`//host`, `/\host`, a tab between the slashes, `/.//host`).
  */
 export function ownPath(next = '/'): string {
   const base = 'http://silo.invalid'

@@ -20,6 +20,10 @@ import { ITEM_BYTES } from './item-bytes.js'
 import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
+/**
+ * Returns the revision number after which the page begins.
+ * @throws {ApiError} `invalid_request` for a malformed cursor
+ */
 function readPlace(cursor: string | undefined): number | undefined {
   if (cursor === undefined) return undefined
   const place = decodeCursor(RevisionPlace, cursor)
@@ -31,7 +35,7 @@ function readPlace(cursor: string | undefined): number | undefined {
   return place.revision_number
 }
 
-/** The revision that has just made an item what it is. */
+/** Returns the newest revision of an item, made of the item that a change has just returned. */
 function newest(item: Item, comment: string): Revision {
   return {
     part_number: item.part_number,
@@ -47,12 +51,12 @@ function newest(item: Item, comment: string): Revision {
   }
 }
 
-/** The revisions of an item, which outlive its archiving. */
+/** Routes to list, read and post the revisions of an item. Those of an archived item can still be read. */
 const revisions: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onSend', writeNumbers)
   const tags = ['revisions']
 
-  /** Whether there is, or was, such an item: each has its first revision. */
+  /** Whether the item exists, archived or not: each item has at least one revision. */
   async function hasRevisions(partNumber: string): Promise<boolean> {
     return (await listRevisions(app.db, partNumber, { before: undefined, limit: 1 })).rows.length > 0
   }

@@ -3,7 +3,7 @@ import { ServerState } from '../schemas/mode.js'
 import { ServerStateChange, ServerStatus } from '../schemas/server.js'
 import { writeMode } from '../store/server.js'
 
-/** The mode that holds on every instance. */
+/** Routes to read the mode of this instance, and to set the mode of all instances. */
 const server: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/server/mode',
@@ -35,7 +35,8 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       await writeMode(app.db, request.principal, request.body.mode)
-      // The first may be a pulse that began before the write; the second can't be.
+      // `pulse` joins one that is in flight, which may have begun before the write. The second one begins
+      // after it.
       await app.pulse()
       await app.pulse()
       return { mode: app.mode.current }

@@ -1,13 +1,13 @@
-/** Lets at most so many callers in at a time, each under its key; what a key holds says nothing about another. */
+/** Counts concurrent holders by key, and limits their number for each key. */
 export class Slots {
   readonly #taken = new Map<string, number>()
 
-  /** @param most how many callers a key lets in at a time */
+  /** @param most maximum number of concurrent holders of a key */
   constructor(readonly most: number) {}
 
   /**
-   * Takes a place.
-   * @returns what gives it back, to be called once; nothing when there is none
+   * Takes a slot of the key.
+   * @returns the function that releases it, to be called once; undefined where no slot is free
    */
   take(key: string): (() => void) | undefined {
     const taken = this.#taken.get(key) ?? 0

@@ -5,10 +5,10 @@ import { NewUser, User, UserChanges, UserList, UserParams } from '../schemas/use
 import { hashPassword } from '../store/passwords.js'
 import { createUser, deleteUser, listUsers, updateUser } from '../store/users.js'
 
-/** What a list of thousands of users comes to, in bytes. */
+/** Estimated size of a list of thousands of users, in bytes. */
 const LIST_BYTES = 1024 * 1024
 
-/** The people who may sign in: admins' business. */
+/** Routes by which admins manage users. */
 const users: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.requireRole('admin'))
 

@@ -7,7 +7,7 @@ import { NotModified } from '../schemas/web.js'
 
 export const HTML = 'text/html'
 
-/** What a browser is sent; a file of another kind is not served. */
+/** The media types by file extension. A file with another extension is not served. */
 export const MEDIA_TYPES: Record<string, string> = {
   '.html': HTML,
   '.css': 'text/css',
@@ -15,18 +15,22 @@ export const MEDIA_TYPES: Record<string, string> = {
   '.svg': 'image/svg+xml',
 }
 
+/** A file of the pages, as it is served. */
 export interface WebFile {
   representation: Representation
   type: string
 }
 
-/** A file as it is sent; nothing when it is of a kind that is not. */
+/** Prepares a file to be served. Returns undefined for an extension that is not in `MEDIA_TYPES`. */
 export function makeWebFile(name: string, content: Buffer): WebFile | undefined {
   const type = MEDIA_TYPES[extname(name)]
   return type === undefined ? undefined : { representation: new Representation(content), type }
 }
 
-/** Sends a file, or says that the one the browser holds is current. */
+/**
+ * Sends a file, or 304 if the browser has the current one.
+ * @throws {ApiError} `not_found` without a file
+ */
 export async function sendWebFile(
   reply: FastifyReply,
   file: WebFile | undefined,
@@ -37,10 +41,10 @@ export async function sendWebFile(
   return reply.sendRepresentation(file.representation)
 }
 
-/** Not as exact as it could be, for all contents of a status are one type to Fastify. */
+/** Typed as any schema: Fastify's types merge all `content` schemas of a status into one. */
 const FileText: TSchema = Type.String()
 
-/** The answers of a route that sends files of these types. */
+/** Response schemas of a route that sends files of these media types. */
 export const found = (...types: string[]) => ({
   200: {
     description: 'A file, with its `ETag`.',
@@ -49,5 +53,5 @@ export const found = (...types: string[]) => ({
   304: NotModified,
 })
 
-/** What all routes for people have in common in the API's description. */
+/** The part of the schema that all routes of pages share. */
 export const page = { tags: ['pages'], security: [] }

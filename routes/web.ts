@@ -11,7 +11,10 @@ const foundOrSignIn = { ...found(HTML), 303: SeeOther }
 
 const readText = (name: string) => readFile(new URL(name, FOLDER), 'utf8')
 
-/** The pages are a few small files: read once, so no address can name any other file. Each page gets the same header. */
+/**
+ * Reads the files of the pages, and puts the shared header into each page. They are read once at startup: a
+ * request is served from this map, so no path can name another file.
+ */
 async function readFiles(): Promise<Map<string, WebFile>> {
   const files = new Map<string, WebFile>()
   const header = await readText('header.html')
@@ -23,15 +26,21 @@ async function readFiles(): Promise<Map<string, WebFile>> {
   return files
 }
 
-/** The pages for people: the sign-in, the Database Activity panel, the items, and a page for each of them. None of them holds data. */
+/**
+ * Serves the pages: the sign-in, the Database Activity panel, the list of items, the page of an item, the API
+ * reference. The pages contain no data; they read it by the API.
+ */
 const web: FastifyPluginAsyncTypebox = async (app) => {
   const files = await readFiles()
   const open = { config: { withoutDatabase: true } }
 
-  /** Not kept by the browser: after signing out, going back must not show what stood there. */
+  /** Forbids the browser to store the page: after a sign-out, the back button must not show it. */
   const sendPage = (reply: FastifyReply, name: string) => sendWebFile(reply, files.get(name), 'no-store')
 
-  /** Where nobody can tell who asks, the page comes, and says itself that the database is away. */
+  /**
+   * Whether the request is known to be unauthenticated. While the database can't be reached, that is not
+   * known of any request: the page is sent, and reports the outage itself.
+   */
   async function isStranger(request: FastifyRequest): Promise<boolean> {
     if (app.mode.databaseLost) return false
     try {
@@ -59,7 +68,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
     '/docs',
     { ...open, schema: { ...page, summary: 'The API reference', response: found(HTML) } },
     async (_request, reply) => {
-      // Swagger UI's own pictures stand in its style sheet, as `data:` addresses.
+      // The style sheet of Swagger UI contains its images as `data:` URLs.
       const policy = String(reply.getHeader('content-security-policy'))
       reply.header('content-security-policy', `${policy};img-src 'self' data:`)
       return sendPage(reply, 'docs.html')

@@ -24,9 +24,9 @@ const messages = Object.fromEntries(
 )
 
 /**
- * The feed as an AsyncAPI 3.0 document: one channel, and a message for each type of event.
- * @param origin where the service is reached
- * @param cookie the name of the session's cookie there
+ * Describes the feed as an AsyncAPI 3.0 document: one channel, and a message for each type of event.
+ * @param origin the public origin of the service, like `https://silo.example`
+ * @param cookie the name of the session cookie at that origin
  */
 export function describeFeed(origin: string, cookie: string) {
   const { host, protocol } = new URL(origin)

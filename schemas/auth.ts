@@ -4,7 +4,7 @@ import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { NullableTimestamp, Timestamp } from './timestamp.js'
 import { UUID, Uuid } from './uuid.js'
 
-/** What a person may do, each role including the ones before it. */
+/** The roles of a user or a token, in ascending order: each includes the rights of those before it. */
 export const ROLES = ['viewer', 'editor', 'admin'] as const
 
 export const Role = Type.Unsafe<(typeof ROLES)[number]>({ type: 'string', enum: [...ROLES] })
@@ -12,7 +12,10 @@ export type Role = Static<typeof Role>
 
 const closed = { additionalProperties: false }
 
-/** Wide on purpose: at a sign-in, a name that nobody can have is only a wrong one. */
+/**
+ * A username and a password. The bounds are wider than those of a user: a sign-in with a name that can't
+ * exist fails like one with a wrong password, not with a validation error.
+ */
 export const Credentials = Type.Object(
   {
     username: Type.String({ minLength: 1, maxLength: 256, format: 'text' }),
@@ -22,12 +25,13 @@ export const Credentials = Type.Object(
 )
 export type Credentials = Static<typeof Credentials>
 
+/** The credentials as the sign-in page's form sends them, with the path to redirect to. */
 export const SignInForm = Type.Object(
   { ...Credentials.properties, next: Type.Optional(Type.String({ maxLength: 2048, format: 'text' })) },
   { ...closed, examples: [{ username: 'admin', password: '…', next: '/' }] },
 )
 
-/** The person who asks, with the role that the credential leaves. */
+/** The authenticated user. `role` is the lower one of the user's role and the token's. */
 export const Account = Type.Object({
   id: Type.String({ format: 'uuid' }),
   username: Type.String(),
@@ -37,6 +41,7 @@ export const Account = Type.Object({
 })
 export type Account = Static<typeof Account>
 
+/** The response of `POST /api/auth/login`. `token` is the JWT of the session. */
 export const SignedIn = Type.Object({
   token: Type.String(),
   token_type: Type.Literal('Bearer'),
@@ -44,6 +49,7 @@ export const SignedIn = Type.Object({
   user: Account,
 })
 
+/** An API token, without its secret. */
 export const Token = Type.Object({
   id: Type.String({ format: 'uuid' }),
   name: Type.String(),
@@ -54,20 +60,23 @@ export const Token = Type.Object({
 })
 export type Token = Static<typeof Token>
 
+/** The response of `GET /api/auth/tokens`. */
 export const TokenList = Type.Object({ tokens: Type.Array(Token), next_cursor: NextCursor })
 
+/** The query of `GET /api/auth/tokens`. */
 export const TokenQuery = Type.Object(
   { limit: PageSize, cursor: Type.Optional(Cursor) },
   { additionalProperties: false },
 )
 
-/** Where a page of tokens ends; the next one begins after it. */
+/** The content of a cursor of the list of tokens: the last token of the page, its time in ms since 1970. */
 export const TokenPlace = Type.Object({
   at: Type.Integer({ minimum: 0, maximum: 253_402_300_799_999 }),
   id: Type.String({ pattern: UUID }),
 })
 export type TokenPlace = Static<typeof TokenPlace>
 
+/** The body of `POST /api/auth/tokens`. */
 export const NewToken = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: BOUNDS.token_name, format: 'text' }),
@@ -89,9 +98,11 @@ export const NewToken = Type.Object(
   { ...closed, examples: [{ name: 'Bridge to the ERP', expires_in_days: 90, role: 'viewer' }] },
 )
 
+/** A new API token, with its secret. */
 export const CreatedToken = Type.Object({
   ...Token.properties,
   token: Type.String({ description: 'The secret, shown this once.' }),
 })
 
+/** The path parameters of `DELETE /api/auth/tokens/:id`. */
 export const TokenParams = Type.Object({ id: Uuid })

@@ -1,6 +1,7 @@
 /**
- * How long texts may be, in characters; the properties of an item, in bytes of JSON without blanks and with numbers as PostgreSQL
- * prints them (`1e300` has 301 digits). The tables have the same bounds (migrations/007-bounds.sql), for writers in SQL.
+ * Maximum lengths of texts, in characters. That of `properties` is in bytes of JSON without whitespace, with
+ * numbers as PostgreSQL prints them (`1e300` has 301 digits). The tables have the same bounds
+ * (migrations/007-bounds.sql), for writes in SQL.
  */
 export const BOUNDS = {
   description: 2000,

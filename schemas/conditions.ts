@@ -1,8 +1,12 @@
 import { Type } from '@sinclair/typebox'
 
-/** The format of a list of entity tags (lib/entity-tags.ts), checked without a pattern: none of them backtracks. */
+/**
+ * The name of the format of a list of entity tags. It is checked by a parser in linear time
+ * (lib/entity-tags.ts), not by a pattern, which could backtrack.
+ */
 export const TAG_LIST_FORMAT = 'entity-tags'
 
+/** The header of a conditional write (RFC 9110 section 13.1.1). */
 export const IfMatch = Type.Object({
   'if-match': Type.Optional(
     Type.String({
@@ -14,6 +18,7 @@ export const IfMatch = Type.Object({
   ),
 })
 
+/** The header of a conditional read (RFC 9110 section 13.1.2). */
 export const IfNoneMatch = Type.Object({
   'if-none-match': Type.Optional(
     Type.String({

@@ -1,18 +1,20 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
-/** Where the next page begins; clients send back what they were given. */
+/** The cursor of a page of a list, as a request sends it. It is opaque to clients. */
 export const Cursor = Type.String({
   pattern: '^[A-Za-z0-9_-]{1,400}$',
   description: 'The `next_cursor` of the page before.',
 })
 
+/** The cursor of the next page, as a response contains it. */
 export const NextCursor = Type.Unsafe<string | null>({
   type: ['string', 'null'],
   description:
     'The `cursor` of the next page; null on the last one, and only there: a page may have fewer entries than `limit`.',
 })
 
+/** Maximum number of entries of a page. */
 export const PageSize = Type.Integer({
   minimum: 1,
   maximum: 500,
@@ -21,10 +23,11 @@ export const PageSize = Type.Integer({
     'At most. A page ends earlier where its texts come to 1 MiB; `next_cursor` continues after it.',
 })
 
+/** Encodes a position in a list as a cursor. */
 export const encodeCursor = (place: unknown): string =>
   Buffer.from(JSON.stringify(place)).toString('base64url')
 
-/** The place that a cursor names; nothing when it is not one of this kind. */
+/** Decodes a cursor to a position in a list. Returns undefined if it does not match the schema `kind`. */
 export function decodeCursor<Place extends TSchema>(kind: Place, cursor: string): Static<Place> | undefined {
   try {
     const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())

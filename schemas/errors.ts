@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 
-/** The one form of every error: the code is the contract, the details name the wrong fields. */
+/** The body of every error response. `error` is the stable code, `details` name the invalid fields. */
 export const ErrorBody = Type.Object({
   error: Type.String(),
   message: Type.String(),

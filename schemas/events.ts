@@ -3,43 +3,53 @@ import { Comment, ItemType, PartNumber } from './items.js'
 import { ServerState } from './mode.js'
 import { Timestamp } from './timestamp.js'
 
-/** What can stand in the log. */
+/** The types of the events in the log. */
 export const EVENT_TYPES = ['item.created', 'item.updated', 'item.deleted', 'revision.created'] as const
 export type EventType = (typeof EVENT_TYPES)[number]
 
 /** A position in the event log: everything up to and including the event `id` has been seen. */
 export interface Position {
-  /** Drawn at commit. Ids ascend, but become visible in another order and may be missing for good. */
+  /** Drawn during the commit. Ids ascend, but may become visible in another order, and some never exist. */
   readonly id: number
-  /** Computed from the event itself, so that an event of another history with the same id is told from it (lib/check.ts). */
+  /**
+   * A checksum of the event (lib/check.ts). It distinguishes the event from another one with the same id,
+   * which the log can have after a restore or a failover (docs/decisions/0019).
+   */
   readonly check: string
 }
 
-/** An event as the log holds it. */
+/** An event as it is stored in the log. */
 export interface LoggedEvent extends Position {
   type: EventType
   part_number: string
-  /** The JSON object that goes out, in UTF-8. */
+  /** The JSON object that clients receive, in UTF-8. */
   data: Uint8Array
 }
 
-/** What the log was at the moment of reading it. */
+/** The state of the log in the snapshot in which it was read. */
 export interface LogState {
-  /** Names the log: cursors of another epoch mean nothing here. */
+  /** Identifies the log. A cursor with another epoch is no position in it. */
   epoch: string
-  /** Retention has deleted everything up to and including this position. */
+  /** Retention has deleted the events up to and including this position. */
   prunedTo: Position
 }
 
 /** Consecutive events of the log. */
 export interface LogPage extends LogState {
-  /** The newest event at or before the place where reading began, or `prunedTo`: a reader that stands elsewhere has read another history. */
+  /**
+   * The newest event at or before the id after which the page begins, or `prunedTo` if there is none. If it
+   * differs from the reader's own position, the log was replaced after the reader's last read.
+   */
   anchor: Position
   events: LoggedEvent[]
-  /** Whether the page ends before the last event that was wanted, because it has reached its bound of bytes. */
+  /**
+   * Whether the page ends before the last event of the requested range, because it reached its limit of
+   * bytes.
+   */
   isCut: boolean
 }
 
+/** A position in the event log, as a string: see feed/cursor.ts. */
 export const Cursor = Type.String({
   description:
     'A position in the event log, `<epoch>-<id>-<check>`: the log, the event, and what tells this event from another one with the same id. ' +
@@ -57,7 +67,10 @@ const by = {
 
 const BY_MARA = { actor: 'mara', at: '2026-11-24T04:12:18.583Z' }
 
-/** The data of every event of the feed, by its type: first what stands in the log, then what only streams say. */
+/**
+ * The schemas of the data of all events of the feed, by type: first the events of the log, then those that
+ * the service adds.
+ */
 export const EVENT_DATA = {
   'item.created': Type.Object(
     { part_number, description: Type.String(), item_type: ItemType, ...by },
@@ -112,14 +125,18 @@ export const EVENT_DATA = {
   ),
 } satisfies Record<EventType | 'server.state' | 'heartbeat' | 'reset', TObject>
 
+/** The types of all events of the feed: those of the log, and those that the service adds. */
 export type FeedEventType = keyof typeof EVENT_DATA
 
-/** How many part numbers and beginnings of them one filter takes. */
+/** Maximum number of part numbers and prefixes in a filter. */
 export const MAX_PATTERNS = 100
-/** How long a JSON page may be held back, in seconds. */
+/** Maximum time that a long poll waits for events, in seconds. */
 export const MAX_WAIT_S = 60
 
-/** Parameters it does not know are left alone: polyfills of EventSource add their own. */
+/**
+ * The query of `GET /api/events`. Unknown parameters are ignored, because polyfills of `EventSource` add
+ * their own.
+ */
 export const EventQuery = Type.Object({
   since: Type.Optional(
     Type.String({
@@ -166,11 +183,12 @@ export const EventQuery = Type.Object({
 })
 export type EventQuery = Static<typeof EventQuery>
 
+/** The header by which a browser's `EventSource` resumes (WHATWG HTML, section 9.2). */
 export const LastEventId = Type.Object({
   'last-event-id': Type.Optional(Type.String({ description: 'As `since`; a browser sends it by itself' })),
 })
 
-/** An event as pages show it. Of what only streams say, a page tells `reset` alone. */
+/** An event of a JSON page: one of the log, or a `reset`. Pages have no `server.state` and no `heartbeat`. */
 const PagedEvent = Type.Unsafe<{ id: string; type: string; data: unknown }>(
   Type.Union(
     ([...EVENT_TYPES, 'reset'] as const).map((type) =>
@@ -179,6 +197,7 @@ const PagedEvent = Type.Unsafe<{ id: string; type: string; data: unknown }>(
   ),
 )
 
+/** The JSON response of `GET /api/events`. */
 export const EventPage = Type.Object(
   {
     events: Type.Array(PagedEvent),

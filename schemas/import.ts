@@ -2,13 +2,19 @@ import { type Static, Type } from '@sinclair/typebox'
 import { ErrorBody } from './errors.js'
 import { Content, PartNumber } from './items.js'
 
-/** The largest body, in bytes, and the most rows of one import; the most wrong rows that its answer names. */
+/** Maximum size of the body of an import, in bytes. */
 export const MAX_BYTES = 64 * 1024 * 1024
+/** Maximum number of rows of an import. */
 export const MAX_ROWS = 200_000
+/** Maximum number of errors in the response. */
 export const MAX_ERRORS = 1000
-/** The most that all rows together come to as JSON, in characters: a CSV file names a property once, each row again. */
+/**
+ * Maximum length of all rows as JSON, in characters. A CSV file can be much shorter: it names a property
+ * once, the JSON in each row.
+ */
 export const MAX_JSON_LENGTH = 128 * 1024 * 1024
 
+/** The query of `POST /api/items/import`. */
 export const ImportQuery = Type.Object(
   {
     dry_run: Type.Boolean({ default: false, description: 'Answers what would happen, and writes nothing.' }),
@@ -24,13 +30,14 @@ export const ImportQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** One item of an import: what a row does not have stays, or is empty in a new item. */
+/** A row of an import. A field that it does not have stays unchanged, or is empty in a new item. */
 export const ImportRow = Type.Object(
   { part_number: PartNumber, ...Content.properties },
   { additionalProperties: false },
 )
 export type ImportRow = Static<typeof ImportRow>
 
+/** An error in a row of an import. */
 export const RowError = Type.Object({
   row: Type.Integer({
     description: '1 is the first row below the header, or the first line; empty lines do not count.',
@@ -40,6 +47,7 @@ export const RowError = Type.Object({
 })
 export type RowError = Static<typeof RowError>
 
+/** The response of an import: the number of rows by outcome, and the errors. */
 export const ImportResult = Type.Object({
   created: Type.Integer(),
   updated: Type.Integer(),
@@ -49,4 +57,5 @@ export const ImportResult = Type.Object({
 })
 export type ImportResult = Static<typeof ImportResult>
 
+/** The body of a refused import: the error, and the result with all counts 0. */
 export const ImportRejected = Type.Composite([ErrorBody, ImportResult])

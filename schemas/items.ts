@@ -4,6 +4,7 @@ import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Properties } from './properties.js'
 import { UUID, Uuid } from './uuid.js'
 
+/** The pattern of a part number. */
 export const PART_NUMBER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 
 export const PartNumber = Type.String({
@@ -31,7 +32,7 @@ export const Comment = Type.Unsafe<string | null>({
   format: 'text',
 })
 
-/** A time from the database, written as RFC 3339 in UTC with milliseconds. */
+/** A `Date` in the program, RFC 3339 in UTC with milliseconds on the wire. */
 export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
 const content = {
@@ -42,7 +43,10 @@ const content = {
   properties: Properties,
 }
 
-/** What can be given of an item's content; what is not given stays, or is empty in a new item. */
+/**
+ * The fields of an item that clients write. A field that is left out stays unchanged, or is empty in a new
+ * item.
+ */
 export const Content = Type.Partial(Type.Object(content), { additionalProperties: false })
 export type Content = Static<typeof Content>
 
@@ -61,6 +65,7 @@ const ITEM = {
   updated_by: 'mara',
 }
 
+/** An item, as responses contain it. */
 export const Item = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
@@ -76,6 +81,7 @@ export const Item = Type.Object(
 )
 export type Item = Static<typeof Item>
 
+/** The body of `POST /api/items`. */
 export const NewItem = Type.Object(
   {
     part_number: Type.Optional(PartNumber),
@@ -99,6 +105,7 @@ export const NewItem = Type.Object(
 )
 export type NewItem = Static<typeof NewItem>
 
+/** The body of `PUT /api/items/:part_number`: the fields to change. */
 export const ItemChange = Type.Object(
   { part_number: Type.Optional(PartNumber), ...Content.properties, comment: Type.Optional(Comment) },
   {
@@ -113,7 +120,9 @@ export const ItemChange = Type.Object(
   },
 )
 
+/** The path parameters of the routes of an item. */
 export const ItemParams = Type.Object({ part_number: PartNumber })
+/** The path parameters of `GET /api/items/by-uuid/:id`. */
 export const ItemIdParams = Type.Object({ id: Uuid })
 
 const SORTS = [
@@ -125,9 +134,10 @@ const SORTS = [
   '-created_at',
 ] as const
 
-/** How many words a search takes: each is looked for in every item where no index helps. */
+/** Maximum number of words in a search: a word that no index serves is compared with every item. */
 export const MAX_SEARCH_WORDS = 8
 
+/** The query parameters that select and order items. */
 export const ItemFilter = Type.Object(
   {
     search: Type.Optional(
@@ -152,7 +162,7 @@ export const ItemFilter = Type.Object(
 )
 export type Sort = Static<typeof ItemFilter>['sort']
 
-/** What a CSV file does with texts that a spreadsheet would take for formulas. */
+/** How a CSV file writes texts that a spreadsheet would interpret as formulas (docs/decisions/0034). */
 const Formulas = Type.Unsafe<'escaped' | 'plain'>({
   type: 'string',
   enum: ['escaped', 'plain'],
@@ -163,12 +173,16 @@ const Formulas = Type.Unsafe<'escaped' | 'plain'>({
 })
 export type Formulas = Static<typeof Formulas>
 
+/** The query of `GET /api/items`. */
 export const ItemQuery = Type.Object(
   { ...ItemFilter.properties, limit: PageSize, cursor: Type.Optional(Cursor), formulas: Formulas },
   { additionalProperties: false },
 )
 
-/** Where a page of items ended, in the order that it was read in. Times are in ms since 1970. */
+/**
+ * The content of a cursor of the list of items: the order of the list, and the sort key of the last item of
+ * the page. Times are in ms since 1970.
+ */
 export const ItemPlace = Type.Union([
   Type.Object({
     sort: Type.Union([Type.Literal('part_number'), Type.Literal('-part_number')]),
@@ -184,6 +198,7 @@ export const ItemPlace = Type.Union([
 ])
 export type ItemPlace = Static<typeof ItemPlace>
 
+/** The JSON response of `GET /api/items`. */
 export const ItemPage = Type.Object({
   items: Type.Array(Item),
   next_cursor: NextCursor,

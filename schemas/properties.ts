@@ -2,25 +2,26 @@ import { Type } from '@sinclair/typebox'
 import { ExactNumber, INEXACT, canBeStored, decimalLength, restoreNumbers } from '../lib/exact-number.js'
 import { BOUNDS } from './bounds.js'
 
-/** What JSON can hold. */
+/** A JSON value. A number that a double would change is an `ExactNumber`. */
 export type Json = string | number | ExactNumber | boolean | null | Json[] | { [name: string]: Json }
 
+/** Maximum nesting of properties. */
 const MAX_DEPTH = 32
 
-/** What a check finds: where (names and indexes from the object down) and why. */
+/** A reason why a value can't be stored, and its path: names and indexes from the outermost object down. */
 export interface Unstorable {
   path: string[]
   reason: string
 }
 
-/** Text that PostgreSQL and JSON can both hold: no NUL and no half of a surrogate pair. */
+/** Whether both PostgreSQL and JSON can represent the text: it has no NUL and no unpaired surrogate. */
 export const isText = (text: string): boolean => text.isWellFormed() && !text.includes('\0')
 
 function findIn(value: unknown, path: string[], depth: number): Unstorable | undefined {
   if (typeof value === 'string') {
     return isText(value) ? undefined : { path, reason: 'must not hold NUL or broken characters' }
   }
-  // Any other is judged where it is known what the item has.
+  // A number that a double would change is accepted only if the item already has it, which the store checks.
   if (value instanceof ExactNumber) return canBeStored(value) ? undefined : { path, reason: INEXACT }
   if (typeof value !== 'object' || value === null) return undefined
   if (depth > MAX_DEPTH) return { path, reason: `must not be nested more than ${MAX_DEPTH} deep` }
@@ -33,7 +34,7 @@ function findIn(value: unknown, path: string[], depth: number): Unstorable | und
   return undefined
 }
 
-/** By how much numbers with an exponent are longer when they are written out. */
+/** Returns how many characters longer the numbers get when they are written without an exponent. */
 function countZeros(value: unknown): number {
   if (typeof value === 'number') return decimalLength(value) - String(value).length
   if (typeof value !== 'object' || value === null || value instanceof ExactNumber) return 0
@@ -46,7 +47,7 @@ function lengthOf(properties: unknown): number {
   return Buffer.byteLength(json) + (/\de[-+]\d/.test(json) ? countZeros(properties) : 0)
 }
 
-/** The first thing that keeps a JSON object from being an item's properties; nothing when there is none. */
+/** Returns the first reason why a JSON object can't be an item's properties; undefined if it can. */
 export function findUnstorable(properties: unknown): Unstorable | undefined {
   const found = findIn(properties, [], 1)
   if (found) return found
@@ -55,7 +56,7 @@ export function findUnstorable(properties: unknown): Unstorable | undefined {
     : undefined
 }
 
-/** The free part of an item. `storable` is a keyword of our own: see `findUnstorable`. */
+/** The properties of an item: free-form JSON. `storable` is a custom keyword, checked by `findUnstorable`. */
 export const Properties = Type.Unsafe<{ [name: string]: Json }>({
   type: 'object',
   additionalProperties: true,

@@ -3,7 +3,7 @@ import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Comment, Content, Item, PartNumber, Timestamp } from './items.js'
 
-/** The whole state of an item after one of its changes. */
+/** A revision: the complete content of an item after one of its changes. */
 export const Revision = Type.Object({
   part_number: PartNumber,
   revision_number: Item.properties.revision,
@@ -18,6 +18,7 @@ export const Revision = Type.Object({
 })
 export type Revision = Static<typeof Revision>
 
+/** The body of `POST /api/items/:part_number/revisions`. */
 export const NewRevision = Type.Object(
   {
     comment: Type.String({ minLength: 1, maxLength: BOUNDS.comment, format: 'text' }),
@@ -26,19 +27,22 @@ export const NewRevision = Type.Object(
   { additionalProperties: false, examples: [{ comment: 'Released for production' }] },
 )
 
+/** The path parameters of `GET /api/items/:part_number/revisions/:revision_number`. */
 export const RevisionParams = Type.Object({
   part_number: PartNumber,
   revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647, examples: [1] }),
 })
 
+/** The query of `GET /api/items/:part_number/revisions`. */
 export const RevisionQuery = Type.Object(
   { limit: PageSize, cursor: Type.Optional(Cursor) },
   { additionalProperties: false },
 )
 
-/** Where a page of revisions ended. */
+/** The content of a cursor of the list of revisions: the last revision of the page. */
 export const RevisionPlace = Type.Object({
   revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
 })
 
+/** The response of `GET /api/items/:part_number/revisions`. */
 export const RevisionPage = Type.Object({ revisions: Type.Array(Revision), next_cursor: NextCursor })

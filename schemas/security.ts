@@ -1,6 +1,6 @@
 /**
- * How a request can say who sends it: the two security schemes of the API's documents.
- * @param cookie the name of the session's cookie, where the service is reached at the address that the documents name
+ * Returns the security schemes of the OpenAPI and AsyncAPI documents: the ways to authenticate a request.
+ * @param cookie the name of the session cookie at the address that the documents name
  */
 export const securitySchemes = (cookie: string) =>
   ({

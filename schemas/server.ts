@@ -2,17 +2,21 @@ import { Type } from '@sinclair/typebox'
 import { Cursor } from './events.js'
 import { Mode, StoredMode } from './mode.js'
 
+/** The response of `GET /api/server/mode`. */
 export const ServerStatus = Type.Object({
   mode: Mode,
   watchers: Type.Integer({ description: 'Streams that are open on all instances' }),
 })
+/** The body of `PUT /api/server/mode`. */
 export const ServerStateChange = Type.Object(
   { mode: StoredMode },
   { additionalProperties: false, examples: [{ mode: 'normal' }] },
 )
 
+/** The response of `GET /health`. */
 export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })
 
+/** The query of `GET /ready`. */
 export const ReadyQuery = Type.Object({
   degraded: Type.Optional(
     Type.Unsafe<'ok'>({
@@ -24,6 +28,7 @@ export const ReadyQuery = Type.Object({
   ),
 })
 
+/** The response of `GET /ready`. */
 export const Readiness = Type.Object({
   status: Type.Unsafe<'ok' | 'unavailable'>({ type: 'string', enum: ['ok', 'unavailable'] }),
   mode: Mode,

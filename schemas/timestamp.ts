@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 
-/** A point in time: a `Date` in the program, RFC 3339 in UTC on the wire. */
+/** A timestamp: a `Date` in the program, RFC 3339 in UTC on the wire. */
 export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
+/** A timestamp or null, in the same form. */
 export const NullableTimestamp = Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time' })

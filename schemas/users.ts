@@ -9,6 +9,7 @@ const Username = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$' })
 const Password = Type.String({ minLength: 8, maxLength: 1024, format: 'text' })
 const DisplayName = Type.String({ minLength: 1, maxLength: BOUNDS.display_name, format: 'text' })
 
+/** A user, without the password. */
 export const User = Type.Object({
   id: Type.String({ format: 'uuid' }),
   username: Username,
@@ -19,8 +20,10 @@ export const User = Type.Object({
 })
 export type User = Static<typeof User>
 
+/** The response of `GET /api/users`. */
 export const UserList = Type.Object({ users: Type.Array(User) })
 
+/** The body of `POST /api/users`. */
 export const NewUser = Type.Object(
   {
     username: Username,
@@ -36,6 +39,7 @@ export const NewUser = Type.Object(
   },
 )
 
+/** The body of `PATCH /api/users/:username`: the fields to change. */
 export const UserChanges = Type.Object(
   {
     role: Type.Optional(Role),
@@ -52,6 +56,10 @@ export const UserChanges = Type.Object(
   { ...closed, examples: [{ display_name: 'Inês Duarte-Keller' }] },
 )
 
+/**
+ * The path parameters of the routes of a user. The name may be longer than a valid one: any unknown name gets
+ * 404, not a validation error.
+ */
 export const UserParams = Type.Object({
   username: Type.String({ maxLength: 256, format: 'text', examples: ['ines'] }),
 })

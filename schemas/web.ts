@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox'
 
-/** An answer that only leads elsewhere. */
+/** The response of a redirect (303). */
 export const SeeOther = Type.Null({ description: 'See `Location`.' })
 
-/** An answer that says: what you hold is current. */
+/** The response to a conditional read of an unchanged representation (304). */
 export const NotModified = Type.Null({ description: 'What the client holds is current.' })
 
 export const PartPageParams = Type.Object({ part_number: Type.String({ examples: ['A01-0001'] }) })

@@ -7,17 +7,20 @@ import { find, make, makeTime, setText } from './page.js'
 import { Rate } from './rate.js'
 import { VirtualList } from './virtual-list.js'
 
-/** Lines that the panel starts with. */
+/** Number of lines that the panel starts with. */
 const FIRST = 50
-/** A line is made of so many events at most. */
+/** Maximum number of events that one line shows (lines.js). */
 const EVENTS_A_LINE = 2
-/** Lines that are kept. */
+/** Maximum number of lines in memory. */
 const KEPT = 10_000
-/** What comes together is shown together, in ms. Not by animation frames: a hidden tab has none. */
+/**
+ * Events that arrive within this time are shown together, in ms. A timer, because a hidden tab gets no
+ * animation frames.
+ */
 const BATCH_MS = 40
-/** For so long a line stands out that has just come. */
+/** How long a new line is highlighted, in ms. */
 const FRESH_MS = 2500
-/** What is new is read out at most so often. */
+/** Minimum interval between announcements to screen readers, in ms. */
 const ANNOUNCE_MS = 15_000
 
 const LABELS = { created: 'Created', changed: 'Changed', archived: 'Archived' }
@@ -27,11 +30,12 @@ const pause = find('pause')
 const above = find('above')
 
 let lines = new Lines()
-/** What came while paused; nothing while not. */
+/** The lines that arrived while the panel is paused; undefined while it is not. */
 let waiting
+/** Events that arrived and are not yet shown. */
 let pending = []
 let batch
-/** Lines that came above what can be seen. */
+/** Number of lines that were added above the visible part of the list. */
 let unseen = 0
 
 const rate = new Rate(find('rate'), find('rate-figure'))
@@ -45,7 +49,7 @@ const descriptions = new Descriptions({
   found: (line) => list.renew(line),
 })
 
-// The filter, as the address has it.
+// The filter, which is in the address.
 
 function filterOf(search) {
   const given = new URLSearchParams(search)
@@ -95,7 +99,7 @@ function receive(event) {
   batch ??= setTimeout(takePending, BATCH_MS)
 }
 
-/** Gives each line that has come its place: in the list, or behind it while that is paused. */
+/** Makes lines of the pending events: adds them to the list, or to `waiting` while the panel is paused. */
 function takePending() {
   batch = undefined
   const now = Date.now()
@@ -151,7 +155,10 @@ function showAbove() {
 let unannounced = 0
 let announcing
 
-/** Says how many are new, at once and then not again for a while: nobody can listen to every one of them. */
+/**
+ * Announces the number of new lines to screen readers, at most once in ANNOUNCE_MS: there are too many to
+ * read each out.
+ */
 function announce(added) {
   unannounced += added
   if (unannounced === 0 || announcing) return
@@ -204,7 +211,7 @@ const feed = new Feed({
   },
 })
 
-// What people do.
+// User input.
 
 function applyForm() {
   const filter = filterOf(new URLSearchParams(new FormData(form)).toString())

@@ -2,8 +2,8 @@ import { parse, stringify } from './json.js'
 import { signInAgain } from './sign-in.js'
 
 /**
- * An answer of the API that is no success; `code` is its `error`, `details` what is wrong with which field, `body` all that it
- * says.
+ * An error response of the API. `code` is the `error` of its body, `details` are the fields that are wrong,
+ * `body` is the whole body.
  */
 export class ApiError extends Error {
   constructor(status, body) {
@@ -17,9 +17,9 @@ export class ApiError extends Error {
 }
 
 /**
- * Sends a request to the API and returns its successful response. Where the session has ended, it asks for the sign-in and
- * sends the request again.
- * @throws {ApiError} for any status but a success; whatever `fetch` throws when there is no answer
+ * Sends a request to the API and returns its response. If the session has ended, it shows the sign-in dialog,
+ * and then sends the request again.
+ * @throws {ApiError} for an error response; rejects as `fetch` does if there is no response
  */
 export async function request(method, path, { headers, body, signal } = {}) {
   const asked = { method, headers: { accept: 'application/json', ...headers }, body, signal }
@@ -32,10 +32,10 @@ export async function request(method, path, { headers, body, signal } = {}) {
   throw new ApiError(answer.status, await answer.json())
 }
 
-/** The JSON of a response, with its numbers as they are written (json.js). */
+/** Parses the body of a response, with numbers exactly as they are written (json.js). */
 export const readJson = async (answer) => parse(await answer.text())
 
-/** The JSON of a response that is an item, with its entity tag as `etag`. */
+/** Parses the body of a response that is an item, and adds its entity tag as `etag`. */
 export const readTagged = async (response) => ({
   ...(await readJson(response)),
   etag: response.headers.get('etag'),
@@ -53,7 +53,7 @@ export function send(method, path, value, headers = {}) {
   return request(method, path, { headers: { ...type, ...headers }, body })
 }
 
-/** Writes JSON to the API and returns the JSON of its response, if there is any. */
+/** Sends JSON to the API and returns the parsed body of its response; undefined for 204. */
 export async function write(method, path, value, headers) {
   const answer = await send(method, path, value, headers)
   return answer.status === 204 ? undefined : readJson(answer)

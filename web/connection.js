@@ -1,32 +1,47 @@
-/** What the log holds; `server.state`, `heartbeat` and `reset` come besides. */
+/** The types of the events in the log. A stream also has `server.state`, `heartbeat` and `reset`. */
 const LOGGED = ['item.created', 'item.updated', 'revision.created', 'item.deleted']
 
-/** Longer than three heartbeats at their default: a stream that says nothing for so long is dead, or the laptop slept. */
+/**
+ * A stream that receives nothing for this long is opened again, in ms: the connection is dead, or the
+ * computer was suspended. More than three heartbeats at their default.
+ */
 const SILENCE_MS = 100_000
-/** From here on, a lost connection is called offline. */
+/** How long after the connection was lost its state becomes `offline`, in ms. */
 const OFFLINE_AFTER_MS = 30_000
 const FIRST_DELAY_MS = 1000
 const LONGEST_DELAY_MS = 30_000
-/** How often the pages are told how things stand, also when nothing has changed: so they know that we are there. */
+/**
+ * How often the status is sent to the pages even if it has not changed, in ms. From its absence, pages detect
+ * that the worker was ended.
+ */
 export const STATUS_MS = 10_000
 
+/** The modes in which the server serves streams. */
 const SERVING = ['normal', 'read-only']
 
 /**
- * A browser's one connection to the feed, for all of its pages: it carries every event, and each page takes what it wants.
- * Runs in a shared worker, or in the page itself where there is none. Each page has a port:
+ * A browser's only connection to the feed, shared by all of its pages (docs/decisions/0008). It receives
+ * every event; each page filters for itself. It runs in a shared worker, or in the page if the browser has
+ * none. Each page has a port.
  *
- * - it sends `join`, `leave`, `retry` (somebody has signed in), `online` and `offline`;
- * - it gets `status` with `{ state, attempt, since, mode, watchers }`, where `state` is `connecting`, `live`,
- *   `reconnecting`, `offline` or `signed-out` and `since` says when the connection was lost;
- *   `at` with the position from which on it gets every `event`; and `reset` with such a position, when what is before it
- *   can't be told as events.
+ * The page sends `join`, `leave`, `retry` (the user has signed in again), `online` and `offline`. It
+ * receives:
+ *
+ * - `status` with `{ state, attempt, since, mode, watchers }`: `state` is `connecting`, `live`,
+ *   `reconnecting`, `offline` or `signed-out`, `since` is when the connection was lost, `watchers` is the
+ *   number of open streams;
+ * - `at` with a `position`: from there on, the page receives every event;
+ * - `event` with an event of the log;
+ * - `reset` with a `position`: as `at`, but the events before it are missing, because the log can't be
+ *   continued from where the connection was.
  */
 export class Connection {
   #ports = new Set()
+  /** The id of the last event that was received: the stream resumes after it. */
   #position
   #source
   #retry
+  /** When the last event was received. */
   #heardAt = Date.now()
   #online = navigator.onLine
   #status = { state: 'connecting', attempt: 0, since: undefined, mode: 'normal', watchers: undefined }
@@ -36,7 +51,7 @@ export class Connection {
     setInterval(() => this.#report(), STATUS_MS)
   }
 
-  /** Takes a page's port. */
+  /** Adds the port of a page. */
   accept(port) {
     port.onmessage = ({ data: { type } }) => {
       if (type === 'join') this.#join(port)
@@ -47,7 +62,8 @@ export class Connection {
   }
 
   #join(port) {
-    // Nobody is left who would miss something: what was meanwhile, a page that comes back reads for itself.
+    // Without pages there was no connection. Each page reads what it missed by itself, so the stream begins
+    // at the head of the log.
     if (this.#ports.size === 0) this.#position = undefined
     this.#ports.add(port)
     if (this.#position) port.postMessage({ type: 'at', position: this.#position })
@@ -104,7 +120,10 @@ export class Connection {
     if (first) this.#tell({ type: 'at', position })
   }
 
-  /** A server that turns us away says so and ends: only one that can serve makes the stream live. */
+  /**
+   * Handles `server.state`. A refused stream reports another mode, and ends: only a mode in which streams are
+   * served makes it live.
+   */
   #greeted(mode) {
     const live = this.#status.state === 'live'
     if (live || !SERVING.includes(mode)) return this.#set({ mode })
@@ -112,13 +131,19 @@ export class Connection {
     this.#report()
   }
 
-  /** The browser comes back by itself after a broken connection. After any status but 200 it never would. */
+  /**
+   * Handles an error of the stream. The browser reconnects after a broken connection, but never after a
+   * status other than 200.
+   */
   #failed(source) {
     this.#lost()
     if (source.readyState === EventSource.CLOSED) this.#later(() => this.#knock())
   }
 
-  /** Whether we are still signed in, EventSource does not say. */
+  /**
+   * Checks whether the session has ended, because `EventSource` does not expose the status. If not, connects
+   * again.
+   */
   async #knock() {
     const answer = await fetch('/api/auth/me').catch(() => undefined)
     if (answer?.status !== 401) return this.#connect()
@@ -136,13 +161,17 @@ export class Connection {
     this.#set({ state, attempt: attempt + 1, since, watchers: undefined })
   }
 
-  /** Growing and jittered: a thousand browsers must not come back in the same second. */
+  /**
+   * Runs `act` after a delay with exponential backoff and jitter, so that browsers don't reconnect all at
+   * once.
+   */
   #later(act) {
     const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#status.attempt, 6))
     clearTimeout(this.#retry)
     this.#retry = setTimeout(act, longest * (0.5 + Math.random() / 2))
   }
 
+  /** Updates the state, and connects again if the stream has received nothing for too long. */
   #look() {
     const { state, since } = this.#status
     if (state === 'reconnecting' && this.#isOffline(since)) this.#set({ state: 'offline' })
@@ -158,7 +187,7 @@ export class Connection {
     if (online) this.#connect()
   }
 
-  /** Says how many watch, as far as the server tells. */
+  /** Sends the status to the pages, with the current number of open streams if it can be read. */
   async #report() {
     if (this.#status.state !== 'live' || this.#ports.size === 0) return this.#set({})
     const answer = await fetch('/api/server/mode', { headers: { accept: 'application/json' } })

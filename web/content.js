@@ -1,6 +1,6 @@
 import { isExact, stringify } from './json.js'
 
-/** What a person calls the fields of an item's content; the properties come besides. */
+/** The labels of the fields of an item's content. The properties are not among them. */
 export const FIELDS = {
   description: 'Description',
   item_type: 'Type',
@@ -11,6 +11,7 @@ export const FIELDS = {
 export const ITEM_TYPES = ['part', 'assembly', 'drawing', 'document', 'tool', 'consumable']
 export const SOURCING_TYPES = ['manufactured', 'purchased']
 
+/** The content of an item with no field set. */
 export const EMPTY = {
   description: '',
   item_type: 'part',
@@ -19,15 +20,18 @@ export const EMPTY = {
   properties: {},
 }
 
+/** Whether two values have the same JSON. The order of an object's names matters. */
 export const sameValue = (one, other) => JSON.stringify(one) === JSON.stringify(other)
 
-/** A value as people read it. Of a property, anything that JSON can hold. */
+/** Returns the text that is shown for the value of a field or a property, which may be any JSON value. */
 export function textOf(value) {
   if (value === undefined || value === null || value === '') return '–'
   return typeof value === 'string' && !isExact(value) ? value : stringify(value)
 }
 
-/** The parts of a content that change one by one, each field and each property, by keys that can't meet. */
+/**
+ * Returns the parts of a content that are compared one by one: each field and each property, by unique keys.
+ */
 function partsOf(content) {
   const fields = Object.entries(FIELDS).map(([name, label]) => [name, { name, label, value: content[name] }])
   const properties = Object.entries(content.properties).map(([name, value]) => [
@@ -37,7 +41,10 @@ function partsOf(content) {
   return new Map([...fields, ...properties])
 }
 
-/** Where two contents differ: each field and property, with its value in both; `undefined` where there is none. */
+/**
+ * Returns the fields and properties in which two contents differ, with the value in each; `undefined` if it
+ * has none.
+ */
 export function differencesOf(one, other) {
   const [ones, others] = [partsOf(one), partsOf(other)]
   return [...new Map([...ones, ...others])]
@@ -45,15 +52,19 @@ export function differencesOf(one, other) {
     .filter(({ one, other }) => !sameValue(one, other))
 }
 
-/** The fields of `content` that differ from `base`: what a change has to name. The properties are one of them. */
+/**
+ * Returns the fields of `content` that differ from `base`, as the body of a change. `properties` is one
+ * field.
+ */
 export function changesTo(base, content) {
   const changed = Object.keys(EMPTY).filter((name) => !sameValue(base[name], content[name]))
   return Object.fromEntries(changed.map((name) => [name, content[name]]))
 }
 
 /**
- * Where what somebody else has saved stands against what is to be saved, both made from `base`. Only where one side alone
- * has changed something it is clear who should have it: `choice` is `theirs`, `mine` or nothing.
+ * Compares two contents that were both made from `base`: `theirs`, which another user has saved, and `mine`,
+ * which is to be saved. If only one side has changed a part, `choice` is that side, to be preselected. If
+ * both have, it is undefined.
  */
 export function conflictsOf(base, theirs, mine) {
   const byThem = new Set(differencesOf(base, theirs).map(({ key }) => key))
@@ -67,7 +78,10 @@ export function conflictsOf(base, theirs, mine) {
   }))
 }
 
-/** `theirs`, but `mine` where `isMine` says so of a key of `conflictsOf`: what is mine and gone is gone. */
+/**
+ * Merges two contents: takes the parts for whose key (of `conflictsOf`) `isMine` returns true from `mine`,
+ * all others from `theirs`. A part that is taken from `mine` and missing there is left out.
+ */
 export function merge(theirs, mine, isMine) {
   const parts = [
     ...[...partsOf(theirs)].filter(([key]) => !isMine(key)),

@@ -15,12 +15,12 @@ function showNumbering() {
   }
 }
 
-/** The dialog that makes an item. What is typed outlives the page until it is saved or dismissed. */
+/** The dialog that creates an item. The input is stored as a draft until it is saved or dismissed. */
 export class Create {
   #draft
   #created
 
-  /** `created` gets the item that was made. */
+  /** @param created callback that receives the new item */
   constructor({ username }, created) {
     this.#draft = new Draft(username, 'a new item')
     this.#created = created
@@ -36,7 +36,7 @@ export class Create {
       this.#draft.forget()
       dialog.close()
     })
-    // Escape, which is pressed by mistake: what was typed is there again when the dialog is.
+    // Escape is often pressed by mistake, so it keeps the draft: the dialog shows it when it is opened again.
     dialog.addEventListener('cancel', () => this.#keep(false))
     if (this.#draft.read()?.open) this.open()
   }

@@ -1,6 +1,6 @@
 import { read } from './api.js'
 
-/** Questions to the API at a time: the browser has six connections for everything. */
+/** Maximum number of concurrent requests: a browser has six connections to a host over HTTP/1.1. */
 const AT_ONCE = 2
 
 async function readDescription({ part_number, revision }) {
@@ -11,8 +11,8 @@ async function readDescription({ part_number, revision }) {
 }
 
 /**
- * Finds the descriptions of lines whose events carry none: that of their revision, or what an archived item had last.
- * Asks only for lines that are `shown`, the newest question first, and tells when one is `found`.
+ * Reads the descriptions of lines whose events contain none: that of the line's revision, or of the newest
+ * revision of an archived item. Only lines that are visible are read, the latest request first.
  */
 export class Descriptions {
   #shown
@@ -20,6 +20,10 @@ export class Descriptions {
   #wanted = []
   #asking = 0
 
+  /**
+   * @param shown returns whether a line is visible
+   * @param found is called with a line once it has its description
+   */
   constructor({ shown, found }) {
     this.#shown = shown
     this.#found = found
@@ -28,7 +32,7 @@ export class Descriptions {
   want(line) {
     if (line.description !== undefined || this.#wanted.includes(line)) return
     this.#wanted.push(line)
-    // Rows are made before they are in the list.
+    // Deferred, because a row is made before it is in the list, and only then its line counts as visible.
     queueMicrotask(() => this.#next())
   }
 
@@ -41,7 +45,8 @@ export class Descriptions {
       line.description = await readDescription(line)
       this.#found(line)
     } catch {
-      // It is asked for again when its row is made again; that the server is away is told by the connection's state.
+      // Read again when the row is made again. The state of the connection shows that the server can't be
+      // reached.
     } finally {
       this.#asking -= 1
     }

@@ -1,20 +1,20 @@
 import { textOf } from './content.js'
 import { make } from './page.js'
 
-/** So many characters are shown on each side of what differs. */
+/** Number of characters that are shown on each side of a difference in a long text. */
 const CONTEXT = 80
 
-/** How many pieces two lists have in common at their beginnings. */
+/** Returns the length of the common prefix of two lists. */
 function countCommon(one, other) {
   let count = 0
   while (count < one.length && count < other.length && one[count] === other[count]) count += 1
   return count
 }
 
-/** Words and numbers like 1.5 are pieces, and so is each mark and space between them. */
+/** Splits a text into words, numbers like 1.5, and the single characters between them. */
 const piecesOf = (text) => text.match(/[\p{L}\p{N}_]+(?:[.,]\p{N}+)*|[^\p{L}\p{N}_]/gu) ?? []
 
-/** What two texts have in common before and after the place where they differ, and what each has there. */
+/** Splits two texts into their common beginning and end (`before`, `after`), and what each has in between. */
 function split(one, other) {
   const [a, b] = [piecesOf(one), piecesOf(other)]
   const before = countCommon(a, b)
@@ -32,18 +32,18 @@ const shortenStart = (text) => (text.length > 2 * CONTEXT ? `… ${text.slice(-C
 const shortenEnd = (text) => (text.length > 2 * CONTEXT ? `${text.slice(0, CONTEXT)} …` : text)
 
 /**
- * Two values as they are read beside each other: what differs is marked, and what is long and the same is left out.
- * @returns the nodes of each
+ * Renders two values for comparison: the difference is marked, and long common text is shortened.
+ * @returns the nodes of each value
  */
 export function nodesOf(one, other) {
   const { before, after, ...middles } = split(textOf(one), textOf(other))
-  // Nothing in common: a mark over all of it would say nothing.
+  // Nothing in common: marking all of it would not help.
   if (!before && !after) return [[textOf(one)], [textOf(other)]]
   const nodes = (middle) => [shortenStart(before), make('mark', {}, middle), shortenEnd(after)]
   return [nodes(middles.one), nodes(middles.other)]
 }
 
-/** A list of differences, each as what was and what is. */
+/** Renders a list of differences, each as old and new value. */
 export function makeDifferences(differences) {
   return make(
     'dl',

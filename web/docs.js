@@ -8,6 +8,6 @@ SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   tryItOutEnabled: true,
-  // The validator is somebody else's site.
+  // The default validator is on another site, which the content security policy forbids.
   validatorUrl: null,
 })

@@ -1,6 +1,6 @@
 import { isSignedOut } from './session.js'
 
-/** What one person has typed and not saved, by this tab, through whatever takes the page away. */
+/** The unsaved input of one user in this tab, stored so that it survives a reload or a navigation. */
 export class Draft {
   #key
 
@@ -13,7 +13,7 @@ export class Draft {
   }
 
   keep(typed) {
-    // The page is still there while the browser signs out, and what it keeps then would stay.
+    // During a sign-out the page is still running. A draft that it stores then would remain in the browser.
     if (isSignedOut()) return
     sessionStorage.setItem(this.#key, JSON.stringify(typed))
   }

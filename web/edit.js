@@ -13,7 +13,7 @@ const problem = conflictForm.querySelector('.problem')
 
 const isEmpty = (changes) => Object.keys(changes).length === 0
 
-/** Who has overtaken us, and why they say they did. */
+/** Describes the newer revision that another user has saved: its author and comment. */
 const sayWho = ({ revision_number, created_by, comment }) =>
   `${created_by} has saved revision ${revision_number} meanwhile${comment ? `: “${comment}”` : ''}.`
 
@@ -43,24 +43,27 @@ function makeChoice({ label, theirs, mine, choice }, index) {
 }
 
 /**
- * The dialog that changes an item. Where somebody else has saved first, it shows theirs against ours, and saves what is
- * chosen of both. What is typed outlives the page until it is saved or dismissed.
+ * The dialog that changes an item. If another user has saved a newer revision, it compares both versions and
+ * saves what the user chooses of each. The input is stored as a draft until it is saved or dismissed.
  */
 export class Edit {
   #on
   #draft
-  /** What is being changed, as it was: an item with its `etag`. */
+  /** The item on which the edit is based, with its `etag`. Undefined while there is no edit. */
   #base
-  /** What somebody else has made of it: an item with its `etag`. */
+  /** The newer version that another user has saved, with its `etag`. */
   #theirs
-  /** What is to be saved instead, and where it differs from theirs. */
+  /** The content that the user wants to save. */
   #mine
+  /** The differences between `#theirs` and `#mine` (`conflictsOf`). */
   #conflicts
 
   /**
-   * - `current()`: the item as it is now, with its `etag` and its newest revision as `newest`.
-   * - `read()`: reads it anew, and returns that.
-   * - `saved(item)`: takes the item as it was saved, with its `etag`, so that the next edit begins with it.
+   * `on` has these callbacks:
+   *
+   * - `current()` returns the current item, with its `etag` and its newest revision as `newest`.
+   * - `read()` reads the item again, and returns it in the same form.
+   * - `saved(item)` receives the saved item, with its `etag`, so that the next edit is based on it.
    */
   constructor({ username }, subject, on) {
     this.#on = on
@@ -78,7 +81,7 @@ export class Edit {
         form.refuse(error)
       }
     })
-    // Escape, which is pressed by mistake: what was typed is there again when the dialog is.
+    // Escape is often pressed by mistake, so it keeps the draft: the dialog shows it when it is opened again.
     dialog.addEventListener('cancel', () => this.#keep(false))
     conflictForm.addEventListener('submit', (event) => {
       event.preventDefault()
@@ -102,7 +105,7 @@ export class Edit {
     dialog.showModal()
   }
 
-  /** Tells whoever is typing that they have been overtaken. */
+  /** Shows a notice if another user has saved a newer revision than the one that is being edited. */
   itemChanged() {
     if (!this.#base) return
     const { revision, newest } = this.#on.current()
@@ -127,7 +130,10 @@ export class Edit {
     element.elements.description.focus()
   }
 
-  /** Saves what `read` gives over `from`, an item; where that has moved on meanwhile, shows both. */
+  /**
+   * Saves the content that `read` returns as a change of the item `from`. If the item has changed since,
+   * compares both versions. `asked` is the submitted form; `refuse` shows an error.
+   */
   async #save(asked, from, read, refuse) {
     const submit = asked.querySelector('.primary')
     submit.disabled = true
@@ -148,7 +154,7 @@ export class Edit {
 
   async #send(from, content) {
     const changes = changesTo(from, content)
-    // All of theirs was chosen: there is nothing left to save.
+    // Only values of the other version were chosen: there is nothing to save.
     if (isEmpty(changes)) return this.#end()
     if (form.comment) changes.comment = form.comment
     const address = `/api/items/${encodeURIComponent(from.part_number)}`
@@ -166,9 +172,9 @@ export class Edit {
     return this.#save(element, this.#base, read, (error) => form.refuse(error))
   }
 
-  // Somebody else saved first.
+  // Conflicts.
 
-  /** Shows `mine`, made from `before`, against what somebody else has made of it. */
+  /** Reads the newest version of the item and compares it with `mine`. Both are made from `before`. */
   async #compare(before, mine) {
     this.#theirs = await this.#on.read()
     this.#mine = mine

@@ -2,11 +2,14 @@ import { read } from './api.js'
 import { Connection, STATUS_MS } from './connection.js'
 import { signedIn, signInAgain } from './sign-in.js'
 
-/** Another worker is taken only for another name: a page must not meet one that speaks differently. */
+/**
+ * The name is the version of the messages between page and worker: pages share a worker only if it has the
+ * same name.
+ */
 const WORKER = { type: 'module', name: 'feed 1' }
-/** A worker that has said nothing for so long was ended by the system. */
+/** A worker that has sent nothing for this long was ended by the browser, in ms. */
 const WORKER_SILENCE_MS = 5 * STATUS_MS
-/** Missed events come in pages of so many. */
+/** Number of events in a page when missed events are read. */
 const PAGE = 1000
 const FIRST_DELAY_MS = 1000
 const LONGEST_DELAY_MS = 30_000
@@ -16,7 +19,7 @@ function placeOf(cursor) {
   return { epoch, id: Number(id) }
 }
 
-/** Whether one position lies before the other, which of different histories none does. */
+/** Whether one position is before the other. Positions of different epochs have no order. */
 function isBefore(one, other) {
   const [a, b] = [placeOf(one), placeOf(other)]
   return a.epoch === b.epoch && a.id < b.id
@@ -24,7 +27,10 @@ function isBefore(one, other) {
 
 const listOf = (query, name) => query.get(name)?.split(',')
 
-/** The API's own filter: `types`, and `part_number` with `A01-*` for all that begin so. */
+/**
+ * Returns the predicate that filters events as the API does: by `types` and by `part_number`, where `A01-*`
+ * is a prefix.
+ */
 function makeFilter(query) {
   const types = listOf(query, 'types')
   const patterns = listOf(query, 'part_number')?.map((pattern) => pattern.trim().toLowerCase())
@@ -37,39 +43,45 @@ function makeFilter(query) {
 }
 
 /**
- * One page's part of the feed, followed through every interruption. The connection is the browser's, shared by its pages
- * (docs/decisions/0008-one-connection-per-browser.md); the filter and the position are the page's own.
+ * Follows the feed for one page, across lost connections. All pages of a browser share one connection
+ * (docs/decisions/0008-one-connection-per-browser.md); each page has its own filter and position. The page
+ * passes these callbacks:
  *
- * - `load(signal)` shows what there is, unless it is aborted, and returns the cursor where the feed goes on, or nothing for where the connection is.
- *   It is called again where the log can't be continued from (`reset`).
- * - `opened()`: the page has caught up; whatever happens from now on comes.
- * - `received({ type, data, id })`: an event of the log.
- * - `changed(status)`: the status of the connection, see `Connection`.
- * - `refused(error)`: the API does not take the filter.
+ * - `load(signal)` reads and shows the current state, unless it is aborted. It resolves with the cursor after
+ *   which events are needed, or with undefined for the current position of the connection. It is called again
+ *   after a `reset`.
+ * - `opened()` (optional) is called when the page has caught up: it receives every event from then on.
+ * - `received({ type, data, id })` receives an event of the log that matches the filter.
+ * - `changed(status)` receives the status of the connection, see `Connection`.
+ * - `refused(error)` is called if the API refuses the filter.
  */
 export class Feed {
   #on
   #port
+  /** Whether the connection is in a shared worker, or else in this page. */
   #shared
+  /** When the last message of the connection was received. */
   #heardAt
   #status = { state: 'connecting' }
 
-  /** Aborted by the next start. */
+  /** The `AbortController` of the current run. The next `start` aborts it. */
   #run
   #query
+  /** The predicate that filters events. */
   #wanted
-  /** The page's position: it has seen all up to here. */
+  /** The page's position: it has all events up to this one. */
   #cursor
+  /** Whether the current run has completed `load`. */
   #loaded = false
-  /** The last position that the connection told of. */
+  /** The latest position that the connection has sent. */
   #seen
-  /** The position from which on `#early` is complete. */
+  /** The position after which `#early` has every event. Undefined until the connection has sent one. */
   #from
-  /** What came while the page was catching up; nothing once it has. */
+  /** The events that arrived while the page was catching up. Undefined once it has. */
   #early = []
   #retry
   #attempt = 0
-  /** The run that is being loaded, or is catching up. */
+  /** The run for which `#load` is in progress. */
   #busy
 
   constructor(on) {
@@ -83,7 +95,7 @@ export class Feed {
     document.addEventListener('visibilitychange', () => this.#visibilityChanged())
   }
 
-  /** Begins, or begins anew with another filter. */
+  /** Starts to follow the feed, or starts again with another filter. */
   async start(query = new URLSearchParams()) {
     this.#run?.abort()
     this.#run = new AbortController()
@@ -104,7 +116,7 @@ export class Feed {
     this.#heardAt = Date.now()
     if (shared) {
       const worker = new SharedWorker('/web/feed-worker.js', WORKER)
-      // A browser that has no shared workers of modules, or could not load ours.
+      // The browser has no shared workers of modules, or could not load this one.
       worker.addEventListener('error', () => this.#open(false))
       this.#port = worker.port
     } else {
@@ -125,13 +137,17 @@ export class Feed {
     this.#send('join')
   }
 
-  /** A connection of the page's own is kept only while somebody looks: so there is one, however many tabs are open. */
+  /**
+   * Closes the page's own connection while the page is hidden, so that a browser has one connection however
+   * many tabs are open.
+   */
   #visibilityChanged() {
     if (this.#shared) return
     if (document.visibilityState === 'visible') this.#join()
     else this.#send('leave')
   }
 
+  /** Starts a new worker if the current one is silent. */
   #look() {
     if (!this.#shared || Date.now() - this.#heardAt < WORKER_SILENCE_MS) return
     this.#send('leave')
@@ -159,15 +175,18 @@ export class Feed {
     if (this.#run && this.#early) this.#load()
   }
 
-  // The page's place.
+  // The position of the page.
 
-  /** From `position` on, events are kept until the page has caught up to there. */
+  /** Collects the events after `position` until the page has caught up to it. */
   #miss(position) {
     this.#from = position
     this.#early = []
   }
 
-  /** Loads what there is, unless that is done, and catches up to the connection. One at a time, and only for this run. */
+  /**
+   * Calls `load` if this run has not yet, then catches up to the connection. Does nothing if that is in
+   * progress for this run.
+   */
   async #load() {
     const run = this.#run
     if (this.#busy === run) return
@@ -190,28 +209,36 @@ export class Feed {
     }
   }
 
-  /** Growing and jittered: a thousand pages must not ask in the same second. */
+  /**
+   * Loads again after a delay with exponential backoff and jitter, so that pages don't send their requests
+   * all at once.
+   */
   #later() {
     const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#attempt++, 6))
     this.#retry = setTimeout(() => this.#load(), longest * (0.5 + Math.random() / 2))
   }
 
-  /** Reads what lies between the page and the connection, then takes what has come meanwhile. */
+  /**
+   * Reads the events between the page's position and `#from`, then processes those that arrived meanwhile.
+   */
   async #catchUp(signal) {
     let wait = 0
     while (this.#from) {
       this.#cursor ??= this.#from
       if (this.#cursor === this.#from) return this.#caughtUp()
-      // Also where the page is ahead: it can be so in a log that was restored to an earlier point since.
+      // The log is read even if the page is ahead of the connection: it may have been restored to an earlier
+      // state since, which this request detects.
       const isBehind = isBefore(this.#cursor, this.#from)
       const { events, next } = await this.#readPage(wait, signal)
       if (signal.aborted) return
       if (events[0]?.type === 'reset') return this.start(this.#query)
       for (const event of events) this.#on.received(event)
-      // An instance that is behind the one we are connected to.
+      // An empty page: this instance has not read the event yet that the connection's instance has sent. Wait
+      // for it.
       wait = next === this.#cursor ? 1 : 0
       this.#cursor = next
-      // Ahead of the connection, or in a newer log that it will be reset to.
+      // The page is ahead of the connection, or in a newer epoch, of which the connection will receive a
+      // `reset`.
       if (!isBehind) return this.#caughtUp()
     }
   }

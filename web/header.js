@@ -20,7 +20,9 @@ const STATES = {
   'signed-out': () => 'signed out',
 }
 
-/** Shows the state of the connection, always, and as a banner what keeps the server or us from working. */
+/**
+ * Shows the state of the connection, and a banner while the server can't be reached or is not in normal mode.
+ */
 export function showStatus(status) {
   const { state, mode, since } = status
   find('state').dataset.state = state
@@ -35,18 +37,18 @@ export function showStatus(status) {
   setText(banner, text ?? '')
 }
 
-/** Who is signed in, as soon as the server says so. */
+/** Reads the account of the signed-in user. Repeats the request until it succeeds. */
 async function readAccount() {
   try {
     return await read('/api/auth/me')
   } catch {
-    // That the server is away is told by the connection's state.
+    // The state of the connection shows that the server can't be reached.
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     return readAccount()
   }
 }
 
-/** Shows who is signed in, and returns what the API says of them: `username`, `display_name`, `role`. */
+/** Shows the signed-in user, and returns the account: `username`, `display_name`, `role`. */
 export async function showAccount() {
   const account = await readAccount()
   find('account').textContent = account.display_name

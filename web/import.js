@@ -11,7 +11,7 @@ const number = new Intl.NumberFormat('en')
 
 const mediaTypeOf = ({ name }) => MEDIA_TYPES[name.split('.').at(-1).toLowerCase()]
 
-/** `3 created, 1 unchanged`: what is not there is not said. */
+/** Formats the counts of an import, like `3 created, 1 unchanged`, without those that are 0. */
 function countsOf({ created, updated, skipped, unchanged }) {
   const counts = Object.entries({ created, updated, skipped, unchanged }).filter(([, count]) => count > 0)
   return counts.map(([what, count]) => `${number.format(count)} ${what}`).join(', ') || 'no rows'
@@ -27,7 +27,7 @@ function showErrors(errors) {
   )
 }
 
-/** What the last check found holds no longer: of another file, or under another choice. */
+/** Clears the result of the last check: it does not apply to another file, or to other options. */
 function forgetCheck() {
   problem.textContent = ''
   find('outcome').textContent = ''
@@ -35,7 +35,7 @@ function forgetCheck() {
   importNow.disabled = true
 }
 
-/** What is being asked of the server: aborted when the dialog is closed. */
+/** The `AbortController` of the current request. Closing the dialog aborts it. */
 let asking
 
 /** Sends the file; `dryRun` writes nothing. */
@@ -54,7 +54,7 @@ function showFailure(error) {
     const { errors } = error.body
     showErrors(errors)
     problem.textContent = `Nothing was imported: ${errors.length === 1 ? 'one error' : `${number.format(errors.length)} errors`}. Mend the file, and choose it again.`
-    // A file that has changed on the disk can't be read any more: it must be chosen anew.
+    // Once the user has edited the file, the browser can't read it until it is chosen again.
     form.elements.file.value = ''
   } else {
     problem.textContent =
@@ -91,7 +91,10 @@ const check = () =>
     importNow.disabled = result.created + result.updated === 0
   })
 
-/** Lets `imported` know, in words, what was imported. */
+/**
+ * Connects the dialog's controls.
+ * @param imported is called after an import, with a text that describes its result
+ */
 export function prepareImport(imported) {
   form.addEventListener('change', forgetCheck)
   form.addEventListener('submit', (event) => {
@@ -108,6 +111,7 @@ export function prepareImport(imported) {
   dialog.addEventListener('close', () => asking?.abort())
 }
 
+/** Opens the dialog without a file. */
 export function openImport() {
   form.reset()
   find('check').disabled = false

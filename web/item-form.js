@@ -7,14 +7,17 @@ const KINDS = { text: 'Text', number: 'Number', json: 'JSON' }
 const kindOf = (value) =>
   typeof value === 'number' || isExact(value) ? 'number' : typeof value === 'string' ? 'text' : 'json'
 
-/** As a text area gives it back, which knows one kind of line break. */
+/** Returns the text of a value in a text area, which normalizes all line breaks to `\n`. */
 const shownAs = (value) => (kindOf(value) === 'text' ? value : stringify(value)).replaceAll(/\r\n?/g, '\n')
 
-/** What an input makes of a name: one line. */
+/**
+ * Returns the name in an input. An input removes line breaks, so an unchanged name is taken from its default
+ * value.
+ */
 const nameOf = ({ value, defaultValue }) =>
   value === defaultValue.replaceAll(/[\r\n]/g, '') ? defaultValue : value
 
-/** A number as JSON writes it: the API says which of them it takes. */
+/** The syntax of a number in JSON. The API checks whether it can store the number. */
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$/
 
 function readAs(kind, text) {
@@ -30,7 +33,10 @@ function readAs(kind, text) {
   }
 }
 
-/** What the form itself refuses, in the form of the API's own refusals; a detail may name its control. */
+/**
+ * Invalid input that the form itself detects. It has `details` like an `ApiError`; each may have the
+ * `control` that is wrong.
+ */
 class InvalidInput extends Error {
   constructor(details) {
     super(details.map(({ field, message }) => `${field} ${message}`).join('; '))
@@ -60,8 +66,9 @@ function makeControls() {
 const unseen = (text) => make('span', { className: 'unseen' }, text)
 
 /**
- * The form of an item's content, with a comment and whatever else its page puts into it: built into the `.fields` of
- * `form`, errors shown in its `.problem`. What nobody touches is given back as it was, to the last line break.
+ * The form for an item's content and a comment. Its controls are appended to the `.fields` of `form`, which
+ * may have others; errors are shown in its `.problem`. A value that the user does not change is returned
+ * exactly as it was, line breaks included.
  */
 export class ItemForm {
   #form
@@ -88,7 +95,7 @@ export class ItemForm {
     })
   }
 
-  /** Begins with `content`, and puts over it what was `typed` before, if anything. */
+  /** Shows `content`, overlaid with the input of a draft (`typed`), if there is one. */
   show(content, typed) {
     this.#base = content
     this.#form.reset()
@@ -105,7 +112,7 @@ export class ItemForm {
     for (const row of typed?.properties ?? rows) this.#addRow(...row)
   }
 
-  /** What has been typed, whether or not it can be read: for `show`. */
+  /** The current input, valid or not, for a draft: `show` restores it. */
   get typed() {
     return {
       fields: Object.fromEntries(new FormData(this.#form)),
@@ -117,7 +124,10 @@ export class ItemForm {
     return this.#form.elements.comment.value.trim()
   }
 
-  /** @throws {InvalidInput} where something can't be read; `refuse` shows it */
+  /**
+   * Returns the content.
+   * @throws {InvalidInput} if the input is not valid; `refuse` shows it
+   */
   read() {
     const fields = Object.entries(this.#controls).map(([name, { value }]) => [
       name,
@@ -139,7 +149,7 @@ export class ItemForm {
       const name = nameOf(input)
       const refuse = (control, message) => details.push({ field: name || 'a property', message, control })
       if (name === '' && !Object.hasOwn(this.#base.properties, '')) {
-        // A row that was added and left empty.
+        // A row that was added and left empty is ignored.
         if (text.value === '') continue
         refuse(input, 'needs a name')
       }
@@ -162,7 +172,10 @@ export class ItemForm {
     return readAs(kind, text)
   }
 
-  /** Shows why what was typed can't be taken, the form's own reasons or the API's, and leads to the first. */
+  /**
+   * Shows an error of the form or of the API, marks the controls that it names, and moves the focus to the
+   * first.
+   */
   refuse(error) {
     this.#problem.textContent = error.message
     const controls = (error.details ?? []).map(({ field, control }) => control ?? this.#controlOf(field))
@@ -219,7 +232,7 @@ export class ItemForm {
       const focus = next?.querySelector('.remove') ?? this.#rows.nextElementSibling
       row.remove()
       focus.focus()
-      // As if it were typed: whoever keeps what is typed must know.
+      // Removing a row is input, too: the event makes the dialog store the draft.
       this.#rows.dispatchEvent(new Event('input', { bubbles: true }))
     })
     this.#rows.append(row)

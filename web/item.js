@@ -9,26 +9,28 @@ import { showPermission, showWritable } from './permission.js'
 import { onDemand } from './refresh.js'
 
 const PAGE = 50
-/** The item is read again at most about so often, however much happens to it, in ms. */
+/** Average minimum interval between reads of the item, in ms, however many events arrive. */
 const SPACING_MS = 300
 
 const partNumber = decodeURIComponent(location.pathname.split('/')[2])
 const address = `/api/items/${encodeURIComponent(partNumber)}`
 
-/** The newest first, without a gap; they never change. */
+/** The revisions that were read: the newest first, without a gap. A revision never changes. */
 let revisions = []
 let nextCursor = null
-/** The item as it is, with its `etag` and its `newest` revision; nothing when it is archived, or not read yet. */
+/**
+ * The current item, with its `etag` and its `newest` revision; undefined if it is archived, or not read yet.
+ */
 let current
 let account
 let edit
 
-// What is shown.
+// Rendering.
 
 const row = (name, ...values) =>
   make('div', {}, make('dt', {}, name || '(no name)'), make('dd', {}, ...values))
 
-/** Shows facts, and for a moment which of them are new. */
+/** Replaces the entries of a list, and highlights the new ones for a moment. */
 function showFacts(list, facts) {
   const before = new Set([...list.children].map(({ textContent }) => textContent))
   list.replaceChildren(...facts)
@@ -51,7 +53,8 @@ function makeRevision(revision, before) {
 }
 
 function showRevisions(newSince) {
-  // What the oldest one that was read has changed can't be told before the one before it is read.
+  // The oldest revision that was read is not shown yet if there are older ones: its changes are relative to
+  // the one before it.
   const shown = nextCursor === null ? revisions : revisions.slice(0, -1)
   find('revisions').replaceChildren(
     ...shown.map((revision, index) => {
@@ -103,7 +106,10 @@ function readRevisions(cursor) {
   return read(`${address}/revisions?${query}`)
 }
 
-/** Keeps the older revisions that were read before, where they join the newest ones. */
+/**
+ * Takes a page of the newest revisions. Retains the older ones that were read before, if there is no gap
+ * between the two.
+ */
 function takeNewest(page) {
   const oldest = page.revisions.at(-1).revision_number
   if (revisions.some(({ revision_number }) => revision_number === oldest)) {
@@ -114,10 +120,11 @@ function takeNewest(page) {
   }
 }
 
-/** Reads and shows the item. Where it is archived, its newest revision is what it was. */
+/** Reads and shows the item. If it is archived, shows its newest revision. */
 async function show() {
   const newSince = revisions[0]?.revision_number ?? Infinity
-  // The item first: what the revisions know beyond it comes as an event, and is read again.
+  // The item is read first: if the revisions are newer, an event of that change arrives, and both are read
+  // again.
   const item = await readItem()
   const page = await readRevisions()
   takeNewest(page)
@@ -133,7 +140,7 @@ const refresh = onDemand(async () => {
     await prepareEditing()
   } catch (error) {
     find('problem').textContent = error instanceof TypeError ? 'The server can’t be reached.' : error.message
-    // Should there be such an item one day, an event will say so.
+    // If the item does not exist, there is nothing to retry: an event arrives when it is created.
     if (error.code !== 'item_not_found') throw error
   }
 }, SPACING_MS)
@@ -149,9 +156,9 @@ find('older').addEventListener('click', async () => {
   }
 })
 
-// Changing.
+// Editing.
 
-/** An item that is there can be changed by those who may. */
+/** Enables editing, if the item is not archived and the user has the right to it. */
 async function prepareEditing() {
   account ??= await showAccount()
   showPermission(account)

@@ -8,10 +8,11 @@ import { showPermission, showWritable } from './permission.js'
 import { onDemand } from './refresh.js'
 
 const PAGE = 50
-/** The list is read again at most about so often, however much happens, in ms. */
+/** Average minimum interval between reads of the list, in ms, however many events arrive. */
 const SPACING_MS = 700
+/** The search starts when the input has not changed for this long, in ms. */
 const TYPING_MS = 250
-/** By then the browser has taken what it saves. */
+/** How long the URL of an export is valid, in ms: by then the browser has read the file. */
 const REVOKE_MS = 60_000
 
 const form = find('filter')
@@ -20,7 +21,7 @@ const body = find('rows')
 
 const SORTS = [...form.elements.sort.options].map(({ value }) => value)
 
-/** What the address asks for: the search, and where the page of it begins. */
+/** Parses the query of an address: the search, and the cursor of the page. */
 function wishOf(search) {
   const given = new URLSearchParams(search)
   const sort = given.get('sort')
@@ -32,7 +33,7 @@ function wishOf(search) {
   }
 }
 
-/** The same as a query, for the API as for our own address: what is as usual is left out. */
+/** The inverse of `wishOf`, for the address and for the API. Defaults are left out. */
 function queryOf({ search, types, sort, cursor }) {
   const query = new URLSearchParams()
   if (search) query.set('search', search)
@@ -51,7 +52,7 @@ const wish = () => wishOf(location.search)
 
 // The rows.
 
-/** The rows by the ids of their items. */
+/** The rows by item id. */
 let rows = new Map()
 
 function makeRow() {
@@ -75,7 +76,10 @@ function fillRow({ link, cells }, item) {
   cells.updated_at.replaceChildren(makeTime(new Date(item.updated_at)))
 }
 
-/** Puts the rows of these items in their order. One that stays keeps its element, and so what is focused in it. */
+/**
+ * Shows these items in order. An item that was shown before retains its element, so that the focus in it is
+ * not lost.
+ */
 function showRows(items, { fresh }) {
   const before = rows
   rows = new Map(items.map((item) => [item.id, before.get(item.id) ?? makeRow()]))
@@ -103,14 +107,14 @@ function countOf(count, { cursor }, hasMore) {
   return cursor ? `${items} on this page` : `the first ${items}`
 }
 
-/** Where the pages before this one begin, as far as we came through them. */
+/** The cursors of the pages through which the user came to this one. */
 const pagesBefore = () => history.state?.before ?? []
 
 function showPaging({ cursor, ...search }, { items, next_cursor }) {
   const before = pagesBefore()
   const [previous, next] = [find('previous'), find('next')]
   previous.hidden = !cursor
-  // Whoever comes by the address of a later page knows only where the list begins.
+  // Without such cursors, for example after opening a link to a later page, only the first page is known.
   previous.textContent = before.length > 0 ? 'Previous' : 'First page'
   previous.href = addressOf({ ...search, cursor: before.at(-1) ?? '' })
   next.hidden = next_cursor === null
@@ -126,10 +130,13 @@ body.addEventListener('animationend', ({ target }) => target.classList.remove('f
 
 // Reading.
 
-/** Of the list that is shown: aborted when another one is wanted. */
+/** The signal of the current list. It is aborted when another list is loaded. */
 let shown
 
-/** The order, the words and the types are the server's to judge: it is asked for the page as it is now. */
+/**
+ * Reads and shows the current page. It is not patched from events, because only the server can search and
+ * sort it (docs/decisions/0010).
+ */
 async function readPage(signal, fresh) {
   const query = queryOf(wish())
   query.set('limit', PAGE)
@@ -166,7 +173,10 @@ const feed = new Feed({
   },
 })
 
-/** Shows what the address asks for. Of an item's change, `revision.created` would only say the same once more. */
+/**
+ * Shows the list that the address names. `revision.created` is not needed, because each comes with an
+ * `item.updated`.
+ */
 function start() {
   table.setAttribute('aria-busy', 'true')
   feed.start(new URLSearchParams({ types: 'item.created,item.updated,item.deleted' }))
@@ -204,7 +214,7 @@ addEventListener('popstate', () => {
 })
 
 function turnPage(event, before) {
-  // With a key held, the browser opens the page elsewhere.
+  // With a modifier key, the browser opens the page in another tab or window.
   if (event.ctrlKey || event.metaKey || event.shiftKey) return
   event.preventDefault()
   history.pushState({ before }, '', event.target.href)
@@ -216,7 +226,7 @@ function turnPage(event, before) {
 find('next').addEventListener('click', (event) => turnPage(event, [...pagesBefore(), wish().cursor]))
 find('previous').addEventListener('click', (event) => turnPage(event, pagesBefore().slice(0, -1)))
 
-// What can be done.
+// Export, import and creation.
 
 find('export').addEventListener('click', async () => {
   const button = find('export')

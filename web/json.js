@@ -1,13 +1,19 @@
-/** Begins the text that stands for a number which a double would change. No text of an item holds NUL. */
+/**
+ * Prefix of a string that represents a number which JavaScript would write differently. No text of an item
+ * contains NUL.
+ */
 const MARK = '\0'
 
-/** A text, or a number, of JSON. */
+/** A string or a number in a JSON text. */
 const TOKEN = /"(?:[^"\\]|\\[^])*"?|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?/g
 
-/** Whether the value stands for a number. */
+/** Whether the value represents a number that JavaScript would write differently. */
 export const isExact = (value) => typeof value === 'string' && value.startsWith(MARK)
 
-/** Parses JSON. A number that JavaScript would write otherwise is a text that begins with NUL (see `isExact`). */
+/**
+ * Parses JSON. A number that JavaScript would write differently becomes a string that begins with NUL (see
+ * `isExact`).
+ */
 export const parse = (text) =>
   JSON.parse(
     text.replace(TOKEN, (token) =>
@@ -15,5 +21,5 @@ export const parse = (text) =>
     ),
   )
 
-/** Writes what `parse` has read as JSON, each number as it was. */
+/** Writes a value of `parse` as JSON, with each number exactly as it was. */
 export const stringify = (value) => JSON.stringify(value).replace(/"\\u0000([-+.\deE]+)"/g, '$1')

@@ -1,4 +1,4 @@
-/** The kinds of lines, and the events that each is made of. */
+/** The kinds of lines, with the types of the events that each is made of. */
 export const KINDS = {
   created: ['item.created'],
   changed: ['item.updated', 'revision.created'],
@@ -8,8 +8,8 @@ export const KINDS = {
 const kindOf = (type) => Object.keys(KINDS).find((kind) => KINDS[kind].includes(type))
 
 /**
- * What one event says as a line of the panel. `key` is the same for events that tell of one change: a revision comes as
- * `item.updated` and as `revision.created`.
+ * Converts an event to a line of the panel. The two events of one change, `item.updated` and
+ * `revision.created`, have the same `key`.
  */
 export function lineOf({ id, type, data }) {
   const { part_number, actor, description, comment } = data
@@ -19,11 +19,11 @@ export function lineOf({ id, type, data }) {
   return { key, kind, part_number, revision, description, comment, actor, at: new Date(data.at) }
 }
 
-/** The lines of the panel, the oldest first. What a line adds to one that is there goes into that. */
+/** The lines of the panel, the oldest first. Lines with the same key are merged. */
 export class Lines {
   #byKey = new Map()
   #ordered = []
-  /** How many there were ever, also those that are forgotten. */
+  /** Number of lines ever added, including removed ones. */
   #count = 0
 
   get size() {
@@ -34,7 +34,7 @@ export class Lines {
     return this.#count
   }
 
-  /** Adds a line, or joins it to the one with the same key; returns the line that stands. */
+  /** Adds a line, or merges it into the one with the same key. Returns the line that is in the list. */
   add(line) {
     const known = this.#byKey.get(line.key)
     if (known) {
@@ -47,17 +47,17 @@ export class Lines {
     return line
   }
 
-  /** Whether the line would join one that is there. */
+  /** Whether there is a line with the same key. */
   knows({ key }) {
     return this.#byKey.has(key)
   }
 
-  /** The line with so many newer ones. */
+  /** Returns the line at `index`, counted from the newest. */
   newest(index) {
     return this.#ordered[this.#ordered.length - 1 - index]
   }
 
-  /** Forgets the oldest, so that this many are left. */
+  /** Removes the oldest lines until at most `most` are left. */
   trim(most) {
     for (const line of this.#ordered.splice(0, Math.max(0, this.#ordered.length - most))) {
       this.#byKey.delete(line.key)

@@ -1,14 +1,14 @@
-/** The element with this id. */
+/** Returns the element with this id. */
 export const find = (id) => document.getElementById(id)
 
-/** Makes an element. Children that are strings become text, never markup; empty ones are left out. */
+/** Creates an element. Children that are strings become text, never markup; empty ones are left out. */
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties)
   element.append(...children.filter(Boolean))
   return element
 }
 
-/** Writes a text only when it changes: a screen reader would read it again. */
+/** Sets an element's text if it differs: setting it again would make a screen reader repeat it. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text
 }
@@ -22,7 +22,9 @@ const UNITS = [
   ['minute', 60],
 ]
 
-/** How long ago `at` is, in words. Where the clocks differ, nothing comes from the future. */
+/**
+ * Describes how long ago `at` was. A time in the future, which clocks that differ can cause, counts as now.
+ */
 function ago(at) {
   const seconds = Math.max(0, (Date.now() - at) / 1000)
   for (const [unit, length] of UNITS) {
@@ -31,7 +33,9 @@ function ago(at) {
   return seconds < 10 ? 'just now' : `${Math.floor(seconds)} sec. ago`
 }
 
-/** A time, relative and kept so; exact on hover. */
+/**
+ * Creates an element that shows a time relative to now, kept up to date, with the exact time as its title.
+ */
 export function makeTime(at) {
   return make('time', { dateTime: at.toISOString(), title: exact.format(at) }, ago(at))
 }

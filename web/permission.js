@@ -8,14 +8,12 @@ const REASONS = {
 
 const OFFLINE = 'The server can’t be reached: nothing can be saved at the moment.'
 
-/**
- * Shows what only editors may do (`[data-writes]`, groups of buttons) to them; while nobody can write, it is disabled and
- * `.why-not` says why.
- */
+/** Shows the groups of buttons that write (`[data-writes]`) to editors and admins only. */
 export function showPermission({ role }) {
   for (const group of document.querySelectorAll('[data-writes]')) group.hidden = role === 'viewer'
 }
 
+/** Disables those groups while writes are not possible, and shows the reason in `.why-not`. */
 export function showWritable({ state, mode }) {
   const reason = state === 'offline' ? OFFLINE : REASONS[mode]
   for (const group of document.querySelectorAll('[data-writes]')) group.disabled = reason !== undefined

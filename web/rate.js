@@ -1,11 +1,12 @@
+/** Resolution of the counts, in ms. */
 const SLOT_MS = 10_000
 const SLOTS_A_MINUTE = 6
-/** How much of the past is drawn. */
+/** Period that is drawn, in minutes. */
 const MINUTES = 30
 const POINTS = MINUTES * SLOTS_A_MINUTE
 const SIZE = { width: 120, height: 24, margin: 2 }
 
-/** Counts events by time, and draws how many a minute there were. */
+/** Counts events by time, and draws their rate per minute. */
 export class Rate {
   #slots = new Map()
   #since = Date.now()
@@ -14,8 +15,8 @@ export class Rate {
   #drawing
 
   /**
-   * @param drawing an SVG element; it gets its line and its label
-   * @param figure an element for the number of the last minute
+   * @param drawing an SVG element with a `polyline`; its points and its label are set
+   * @param figure the element that shows the rate of the last minute
    */
   constructor(drawing, figure) {
     this.#drawing = drawing
@@ -24,7 +25,7 @@ export class Rate {
     setInterval(() => this.draw(), SLOT_MS / 2)
   }
 
-  /** Begins anew: events are known from this time on. */
+  /** Removes all counts. `since` is the time after which no event is missing from the new counts. */
   reset(since) {
     this.#slots.clear()
     this.#since = Math.min(since, Date.now())
@@ -39,7 +40,7 @@ export class Rate {
     const now = Math.floor(Date.now() / SLOT_MS)
     for (const slot of this.#slots.keys()) if (slot <= now - POINTS - SLOTS_A_MINUTE) this.#slots.delete(slot)
     const rates = Array.from({ length: POINTS }, (_, index) => this.#minuteUpTo(now - POINTS + 1 + index))
-    // Nothing is drawn for the time of which nothing is known.
+    // Nothing is drawn for the time before that.
     const known = Math.ceil((now * SLOT_MS - this.#since) / SLOT_MS) + 1
     const shown = rates.slice(-Math.max(2, known))
     this.#line.setAttribute('points', pointsOf(shown))
@@ -58,7 +59,7 @@ export class Rate {
   }
 }
 
-/** The rates as points of a line that ends at the right edge, the highest at the top. */
+/** Returns the points of a line that ends at the right edge and has its maximum at the top. */
 function pointsOf(rates) {
   const { width, height, margin } = SIZE
   const highest = Math.max(1, ...rates)

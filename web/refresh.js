@@ -3,9 +3,9 @@ const RETRY_MS = 3000
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /**
- * Makes of `act` what can be asked for at any time: it runs once for all that ask while it waits or runs and, where it
- * fails, again after a while. Runs are `spacing` ms apart, give or take a half: a thousand pages that see the same event
- * must not all ask in the same moment.
+ * Returns a function that requests a run of `act`. Requests during a run, or during the pause after it, are
+ * combined into one further run. A run that fails is repeated. The pause is `spacing` ms on average, with a
+ * jitter of a half, so that pages that receive the same event don't send their requests all at once.
  */
 export function onDemand(act, spacing) {
   let asked = false

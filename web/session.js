@@ -1,22 +1,28 @@
-/** What the tabs of this browser tell each other: `{ type: 'signed-out' }`, or `{ type: 'signed-in', username }`. */
+/**
+ * Messages between the tabs of this browser: `{ type: 'signed-out' }` and `{ type: 'signed-in', username }`.
+ */
 const tabs = new BroadcastChannel('session')
 
+/** Prefix of the keys of drafts (draft.js). */
 const DRAFT = 'draft of '
 
 let signedOut = false
-/** Who is signed in, as far as this page knows. */
+/** The username for which this page was shown; undefined until it is known. */
 let known
 
-/** Whether this browser has signed out while the page was open: nothing may be kept any more. */
+/** Whether this browser has signed out while the page was open: then nothing may be stored any more. */
 export const isSignedOut = () => signedOut
 
-/** Takes away what this tab keeps. `Clear-Site-Data` does so where the browser obeys it, which none does for each kind of storage. */
+/**
+ * Deletes what this tab has stored. `Clear-Site-Data` is not enough: no browser honours it for each kind of
+ * storage.
+ */
 function forgetAll() {
   signedOut = true
   sessionStorage.clear()
 }
 
-/** Leaves a page that shows what only somebody signed in may see, also for the way back. */
+/** Leaves a page that requires a session. It is hidden first, so that the back button does not show it. */
 function leave() {
   forgetAll()
   if (location.pathname === '/login') return
@@ -24,7 +30,10 @@ function leave() {
   location.replace('/login')
 }
 
-/** Notes who is signed in. What another person left in this tab goes, and the other tabs show the page as this one sees it. */
+/**
+ * Records the signed-in user. Deletes the drafts of other users in this tab. Notifies the other tabs, which
+ * reload if they were shown for another user.
+ */
 export function isNowSignedIn(username) {
   known = username
   for (const key of Object.keys(sessionStorage)) {
@@ -43,7 +52,10 @@ document.querySelector('form[action="/logout"]')?.addEventListener('submit', () 
   tabs.postMessage({ type: 'signed-out' })
 })
 
-/** A page that the browser kept whole and shows again: it is shown once the server says that the same person is signed in. */
+/**
+ * Handles a page that the browser restores from its back/forward cache: hidden until the server confirms that
+ * the same user is signed in.
+ */
 async function checkAgain() {
   document.documentElement.hidden = true
   const answer = await fetch('/api/auth/me').catch(() => undefined)

@@ -1,6 +1,6 @@
 import { find, make } from './page.js'
 
-/** What the sign-in says when it refuses, by the API's codes. */
+/** The texts for a refused sign-in, by the error code of the API. */
 const REFUSALS = {
   invalid_credentials: 'The username or the password is wrong.',
   invalid_request: 'Please give both a username and a password.',
@@ -10,6 +10,7 @@ const REFUSALS = {
   rate_limited: 'Too many attempts. Wait a minute, then try again.',
 }
 
+/** Returns the text for an error code. */
 export const refusalOf = (code) =>
   (Object.hasOwn(REFUSALS, code) && REFUSALS[code]) || 'The sign-in did not work. Please try again.'
 
@@ -45,7 +46,7 @@ function makeDialog() {
   return dialog
 }
 
-/** Tries these credentials; returns the code of the refusal, or nothing when they were good. */
+/** Signs in. Returns the error code, or undefined after a success. */
 async function tryCredentials({ username, password }) {
   const answer = await fetch('/api/auth/login', {
     method: 'POST',
@@ -54,15 +55,16 @@ async function tryCredentials({ username, password }) {
   })
   const body = await answer.json()
   if (!answer.ok) return body.error
-  // Somebody else may do other things, and sees the page anew.
+  // Another user may have other rights, so the page is loaded again.
   const known = find('account')?.dataset.username
   if (known !== undefined && known !== body.user.username) location.reload()
   return undefined
 }
 
-/** The question that stands: its promise, and how to end it. */
+/** The open dialog, with its promise and the promise's `resolve`; undefined if there is none. */
 let question
 
+/** Opens the dialog. */
 function ask() {
   const dialog = makeDialog()
   const form = dialog.firstChild
@@ -81,7 +83,7 @@ function ask() {
       button.disabled = false
     }
   })
-  // Escape closes a dialog; without a session the page could do nothing.
+  // Escape closes a dialog. It is opened again, because the page can't do anything without a session.
   dialog.addEventListener('close', () => question?.dialog === dialog && dialog.showModal())
   document.body.append(dialog)
   dialog.showModal()
@@ -94,13 +96,13 @@ function withResolvers() {
   return { promise, resolve }
 }
 
-/** Asks for the sign-in on top of the page, which stays as it is; resolves when somebody is signed in. */
+/** Shows the sign-in dialog over the page, whose state is retained. Resolves when the user has signed in. */
 export function signInAgain() {
   question ??= ask()
   return question.promise
 }
 
-/** Somebody is signed in, here or in another tab: whatever waits for that goes on. */
+/** Closes the dialog and resolves its promise, after a sign-in here or in another tab. */
 export function signedIn() {
   if (!question) return
   const { dialog, resolve } = question

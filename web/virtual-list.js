@@ -1,11 +1,15 @@
-/** Rows above and below the visible ones that are in the document too, so that the next one can be tabbed to. */
+/**
+ * Number of rows above and below the visible ones that are also in the document, so that they can be reached
+ * with the Tab key.
+ */
 const MARGIN = 8
 
 /**
- * A list of any length in the scroll of the page: only rows that can be seen are in the document. All rows are equally high,
- * as high as the style sheet makes them.
+ * A list of any length that scrolls with the page: only the rows near the visible part are in the document.
+ * All rows must have the same height, which is measured.
  *
- * - `count()` and `at(index)` say what there is, `makeRow(entry)` makes an element of it.
+ * `source` has `count()`, the number of entries, `at(index)`, which returns an entry, and `makeRow(entry)`,
+ * which creates its element.
  */
 export class VirtualList {
   #list
@@ -37,12 +41,12 @@ export class VirtualList {
     this.draw()
   }
 
-  /** Whether the entry can be seen, or nearly. */
+  /** Whether the entry has a row in the document: it is visible, or within MARGIN of it. */
   shows(entry) {
     return this.#rows.has(entry)
   }
 
-  /** Makes the entry's row anew. */
+  /** Creates the entry's row again, after a change of the entry. */
   renew(entry) {
     const row = this.#rows.get(entry)
     if (!row) return
@@ -53,20 +57,24 @@ export class VirtualList {
     if (focused) fresh.querySelector('a')?.focus({ preventScroll: true })
   }
 
-  /** Forgets every row. */
+  /** Removes all rows. */
   clear() {
     for (const row of this.#rows.values()) row.remove()
     this.#rows.clear()
   }
 
-  /** Brings the document up to date. `added` entries are new at the top: whoever reads further down keeps their place. */
+  /**
+   * Updates the document.
+   * @param added number of new entries at the top; if the user has scrolled down, the scroll position is
+   * moved by their height
+   */
   draw(added = 0) {
     const count = this.#source.count()
     this.#measure()
     for (const row of this.#rows.values()) row.dataset.index = Number(row.dataset.index) + added
     this.#list.style.height = `${count * this.#height}px`
     if (added > 0 && this.isLeft) scrollBy(0, added * this.#height)
-    // What nobody sees is drawn when somebody looks.
+    // A hidden page is drawn when it becomes visible.
     if (document.visibilityState === 'hidden') return
 
     const wanted = this.#choose(count)
@@ -85,12 +93,15 @@ export class VirtualList {
     }
   }
 
-  /** Whether the newest entry is above what can be seen. */
+  /** Whether the top of the list is above the visible part of the page. */
   get isLeft() {
     return this.#list.getBoundingClientRect().top < 0
   }
 
-  /** What should be in the document, by its index, in order: what can be seen, and the row that has the focus. */
+  /**
+   * Returns the entries that need a row, with their indexes, in order: those near the visible part, and the
+   * one with the focus.
+   */
   #choose(count) {
     const { top } = this.#list.getBoundingClientRect()
     const first = Math.max(0, Math.floor(-top / this.#height) - MARGIN)
@@ -102,6 +113,7 @@ export class VirtualList {
     return new Map(indices.map((index) => [this.#source.at(index), index]))
   }
 
+  /** Measures the height of a row, with one that is removed again. */
   #measure() {
     if (this.#height > 0 || this.#source.count() === 0) return
     const probe = this.#source.makeRow(this.#source.at(0))

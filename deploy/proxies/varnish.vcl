@@ -1,11 +1,12 @@
-# Varnish in front of two instances. It needs 6.0 or newer.
-# TRUST_PROXY of the instances must name the address of this Varnish.
+# Varnish in front of two instances. Requires Varnish 6.0 or newer.
+# TRUST_PROXY of the instances must contain the address of this Varnish.
 vcl 4.1;
 
 import directors;
 import std;
 
-# An instance that has lost the database keeps its streams: it is taken out only while it starts or ends.
+# An instance that can't reach its database keeps its streams. It is unhealthy only during startup and
+# shutdown.
 probe ready {
   .url = "/ready?degraded=ok";
   .interval = 1s;
@@ -15,7 +16,7 @@ probe ready {
   .initial = 1;
 }
 
-# A stream carries a heartbeat every 30 s (HEARTBEAT_MS): only a dead one is silent for 90 s.
+# A stream has a heartbeat every 30 s (HEARTBEAT_MS): one that is silent for 90 s is dead.
 backend silo_1 {
   .host = "silo-1";
   .port = "8080";
@@ -41,7 +42,8 @@ sub vcl_init {
 
 sub vcl_recv {
   set req.backend_hint = silo.backend();
-  # Set, not appended to: what a client claims is not passed on. With TLS ended in front by hitch, client.ip is its client's (PROXY).
+  # These headers replace those of the client, so that it can't forge them. Behind hitch, which terminates
+  # TLS, client.ip is the address of hitch's client (PROXY protocol).
   set req.http.X-Forwarded-For = client.ip;
   set req.http.X-Forwarded-Host = req.http.Host;
   if (std.port(local.ip) == 443) {
@@ -49,7 +51,7 @@ sub vcl_recv {
   } else {
     set req.http.X-Forwarded-Proto = "http";
   }
-  # Nothing is kept: every response says "no-store".
+  # Nothing is cached: every response has "no-store".
   return (pass);
 }
 
@@ -60,12 +62,13 @@ sub vcl_backend_response {
 }
 
 sub vcl_backend_error {
-  # A read is sent to the other instance. A write is not: nothing tells here whether it has arrived.
+  # A read is sent to the other instance. A write is not, because it is not known here whether it has arrived.
   if (bereq.retries == 0 && (bereq.method == "GET" || bereq.method == "HEAD")) {
     return (retry);
   }
-  # During an outage: any status but 200 stops a browser's EventSource for good. "retry:" shares its block with an event, for
-  # clients that ignore a block without one. Varnish can't hold the response back.
+  # While no instance can be reached, a stream gets status 200, because a browser's EventSource never
+  # reconnects after any other status. "retry:" shares its block with an event, for clients that ignore a
+  # block without one. Varnish can't delay the response.
   if (bereq.url ~ "^/api/events(\?|$)" && (bereq.http.Accept ~ "(?i)text/event-stream" ||
       !(bereq.http.Accept ~ "(?i)application/json" || bereq.url ~ "[?&](last|limit|wait)="))) {
     set beresp.status = 200;
