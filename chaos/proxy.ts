@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type Server, type Socket, connect, createServer } from 'node:net'
 import { freePort } from './ports.js'
 
-/** A small TCP proxy that does to connections what networks do. */
+/** A TCP proxy that resets connections, or silently stops forwarding, as networks do. */
 export class Proxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -42,12 +42,12 @@ export class Proxy {
     return proxy
   }
 
-  /** Ends every connection, wherever in a frame it is. */
+  /** Resets every connection, possibly in the middle of a frame. */
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy()
   }
 
-  /** Keeps every connection and passes nothing on, until it is healed; what hung is then cut. */
+  /** Keeps every connection open and forwards nothing until `heal`, which resets them. */
   swallow(): void {
     this.#swallowing = true
     for (const socket of this.#sockets) socket.pause()
