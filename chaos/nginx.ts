@@ -13,7 +13,7 @@ const CONFIGURATION = new URL('nginx.conf', import.meta.resolve('#root'))
 export const readShippedParameters = async (): Promise<string> =>
   /server silo-1:8080 ?([^;]*);/.exec(await readFile(CONFIGURATION, 'utf8'))?.[1] ?? ''
 
-/** Compresses every response that the client accepts compressed, event streams too. Entity tags become weak. */
+/** Compresses every response if the client accepts that, event streams too. Entity tags then become weak. */
 const COMPRESSING = `
 events {}
 http {

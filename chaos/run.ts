@@ -284,7 +284,11 @@ export async function runChaos(options: Options): Promise<Report> {
   }
 }
 
-/** Starts nginx. Returns undefined if it is not installed, except under CI, where it throws. */
+/**
+ * Starts nginx. Returns undefined if it is not installed; then no stream goes through it, and the report says
+ * so.
+ * @throws {Error} when nginx does not start, and under CI also when it is not installed
+ */
 async function unlessMissing(
   start: () => Promise<Nginx>,
   log: (line: string) => void,

@@ -31,7 +31,7 @@ const harmlessCsv = fc
   .array(fc.tuple(numbers, storableText, fc.constantFrom('part', 'assembly', 'tool')), { maxLength: 8 })
   .map((rows) => stringify([['Part Number', 'Name', 'Type'], ...rows]))
 
-/** Ways to break a file, each applied to a whole one. */
+/** Ways to break a valid CSV file. */
 const BREAKS: ((csv: string) => Body)[] = [
   (csv) => utf8(`\uFEFF${csv}`),
   (csv) => utf8(`\uFEFF\uFEFF${csv}`),
@@ -63,7 +63,7 @@ const BREAKS: ((csv: string) => Body)[] = [
   () => utf8('"Part Number'),
 ]
 
-/** 10 MB in one cell. Rare: it is sent whole. */
+/** 10 MB in one cell. Rare, since every byte is sent. */
 const huge = fc
   .constantFrom('x', '""', '\n', '🚀')
   .map((each) =>

@@ -1,4 +1,4 @@
-/** Preloaded with `node --import`: replaces modules by the mutants that the `mutant` parameters of its URL name. */
+/** Preloaded with `node --import`. Its URL names the mutants to apply, in `mutant` parameters. */
 import { register } from 'node:module'
 import { MUTANTS, swapsOf } from './mutants.js'
 
