@@ -52,7 +52,7 @@ export interface Operation {
   parameters: Parameter[]
   /** The schemas of the request body, by content type. */
   body: Record<string, JsonSchema>
-  /** The schemas of the response, by status or range like `4XX`, then by content type; none without a body. */
+  /** The schemas of the response, by status or range (`4XX`) and by content type; none without a body. */
   responses: Record<string, Record<string, JsonSchema>>
 }
 
