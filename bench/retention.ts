@@ -50,7 +50,7 @@ async function sizeOf({ superuserUrl }: Database): Promise<{ bytes: number; even
   return row
 }
 
-/** Writes as many events as were pruned. Returns the ratio of the log's size then to that before the pruning. */
+/** Writes as many events as were pruned. Returns the size of the log then, divided by `before`. */
 async function refill(database: Database, before: number, events: number): Promise<number> {
   const sql = postgres(database.superuserUrl, { max: 1, onnotice: () => undefined })
   await sql.unsafe(insertUpdates(10_000), [events, 0])

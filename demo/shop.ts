@@ -1,4 +1,6 @@
-/** The made-up machine shop: it builds a bench-top filament winder, and a small router to cut its plates. */
+/**
+ * A fictitious machine shop, which builds a bench-top filament winder, and a small router to cut its plates.
+ */
 
 interface ShopItem {
   part_number: string
@@ -91,7 +93,7 @@ export const SHOP: ShopItem[] = [
   other('consumable', 'C01-0002', 'Grease, lithium, 400 g'),
 ]
 
-/** What is designed while the demo runs: the category gives each its number. */
+/** Parts that are created while the demo runs. The category determines their numbers. */
 export const NEW_PARTS: { category: string; description: string; comment: string }[] = [
   { category: 'F01', description: 'Drip tray', comment: 'Water ran into the control box at Huber’s' },
   { category: 'M01', description: 'Stiffening rib, base plate', comment: 'The plate hums at 140 rpm' },

@@ -26,7 +26,7 @@ const MAX_PAUSE_MS = 500
 
 const MODE = '/api/server/mode'
 
-/** Relative frequency of operations. Hashing a password is slow, and a change of mode fails other requests. */
+/** Relative frequency of operations. Hashing a password is slow, and a mode makes other requests fail. */
 const WEIGHTS: Record<string, number> = {
   'POST /api/auth/login': 0.2,
   'POST /login': 0.2,

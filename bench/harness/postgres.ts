@@ -17,13 +17,15 @@ export interface Database {
 }
 
 export interface DatabaseServer {
-  /** Creates a database that is dropped when `scope` ends: a copy of `template`, or an empty one. */
+  /**
+   * Creates a database that is dropped when `scope` ends: a copy of `template`, or an empty one. The service
+   * migrates it when it starts.
+   */
   createDatabase(scope: Scope, template?: Database): Promise<Database>
 }
 
 /**
- * Starts the embedded PostgreSQL in a fresh folder, as durable as in production. It is stopped when `scope`
- * ends.
+ * Starts the embedded PostgreSQL in a fresh folder, as durable as in production. It ends with `scope`.
  * @param settings settings of the server, by their names
  */
 export async function startPostgres(
