@@ -37,11 +37,13 @@ export class Access {
     return performance.now() - this.#revokedAt > SHUT_OUT_AFTER_MS
   }
 
+  /** Revokes the token in the database. */
   async revoke(sql: Sql): Promise<void> {
     await sql`update tokens set revoked_at = now() where name = ${this.name}`
     this.#revokedAt = performance.now()
   }
 
+  /** Makes the token valid again. */
   async restore(sql: Sql): Promise<void> {
     this.#revokedAt = Infinity
     await sql`update tokens set revoked_at = null where name = ${this.name}`

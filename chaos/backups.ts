@@ -34,6 +34,7 @@ export class Backups {
     return join(this.postgres.folder, 'dump')
   }
 
+  /** Takes a dump, which replaces the last one. */
   async take(): Promise<void> {
     this.#timeline = await this.#readTimeline()
     this.#ids = await this.postgres.dump(this.#file)

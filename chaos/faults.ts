@@ -37,8 +37,10 @@ export interface Target {
   problems: string[]
 }
 
+/** A kind of fault that a run can make. */
 export interface Fault {
   name: string
+  /** How likely it is, compared with the other faults, once each of them has been made. */
   weight: number
   /** What must be installed for this fault, if that is not the case everywhere. */
   needs?: 'nginx' | 'all programs of PostgreSQL'
@@ -79,6 +81,7 @@ export async function killBackends(sql: Sql, which: 'all' | 'listening'): Promis
   `
 }
 
+/** All faults. */
 export const FAULTS: readonly Fault[] = [
   {
     name: 'instance killed (SIGKILL)',

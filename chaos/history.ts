@@ -1,5 +1,6 @@
 import type { LogVersion, Place, Truth, TruthEvent } from './truth.js'
 
+/** An event as a client received it. */
 export interface Seen {
   id: string
   type: string
@@ -54,14 +55,17 @@ export class History {
     readonly wants: (event: TruthEvent) => boolean,
   ) {}
 
+  /** The last position of the client; its id is -1 before the first one. */
   get position(): Place {
     return this.#segments.at(-1)?.end ?? { id: -1, check: '' }
   }
 
+  /** How many resets the client received. */
   get resets(): number {
     return this.#segments.filter(({ reset }) => reset).length
   }
 
+  /** How many log events the client received. */
   get deliveries(): number {
     return this.#segments.reduce((sum, { ids }) => sum + ids.length, 0)
   }

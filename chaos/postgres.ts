@@ -53,6 +53,7 @@ export class Postgres {
     this.#spare = { data: join(folder, 'two'), port: ports[1] }
   }
 
+  /** Starts a server in a fresh folder. */
   static async start(): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), 'silo-chaos-'))
     const all = findAllPrograms()

@@ -35,6 +35,7 @@ export class Proxy {
     })
   }
 
+  /** Opens a proxy to a port of 127.0.0.1. `targetPort` is called for each connection. */
   static async open(targetPort: () => number): Promise<Proxy> {
     const proxy = new Proxy(await freePort(), targetPort)
     proxy.#server.listen(proxy.port, '127.0.0.1')

@@ -21,6 +21,7 @@ import { keepTruth, readNewestId, readTruth } from './truth.js'
 import { EVERYTHING, type Filter, PageWatcher, type Route, StreamWatcher } from './watchers.js'
 import { ApiWriter, ConditionalWriter, HOT_ITEMS, SqlWriter, type Write } from './writers.js'
 
+/** The options of a run. */
 export interface Options {
   seed: number
   seconds: number
@@ -48,6 +49,7 @@ export interface Options {
   log?: (line: string) => void
 }
 
+/** What a run measured of one kind of fault. */
 export interface FaultFigures {
   /** How often the fault was made. */
   times: number
@@ -55,11 +57,14 @@ export interface FaultFigures {
   longestMs: number
 }
 
+/** The result of a run, with its figures. */
 export interface Report extends Verdict {
   seed: number
   seconds: number
   faults: Record<string, FaultFigures>
+  /** The longest time that a directly connected subscriber received nothing on an open stream, in ms. */
   longestSilenceMs: number
+  /** Whether streams also went through nginx. */
   withNginx: boolean
   /** Promotions after which no client may be reset, because no id was missing in the log. */
   wholePromotions: number

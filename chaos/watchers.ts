@@ -19,11 +19,13 @@ export interface Route {
   direct?: Instance
 }
 
+/** A filter of the feed: its query string, and the events that it lets through. */
 export interface Filter {
   query: string
   wants: (event: TruthEvent) => boolean
 }
 
+/** No filter. */
 export const EVERYTHING: Filter = { query: '', wants: () => true }
 
 /** How a client reads. */
@@ -42,8 +44,10 @@ export interface Manner {
 /** A subscriber that always reconnects, as a browser or the FreeCAD panel does. */
 export class StreamWatcher {
   readonly history: History
+  /** The longest time without a byte on an open stream, in ms. */
   longestSilenceMs = 0
   connections = 0
+  /** How many streams an instance cut off at its shutdown. */
   cutAtShutdown = 0
   #response: IncomingMessage | undefined
   #body: Readable | undefined

@@ -10,6 +10,7 @@ export const HOT_ITEMS = Array.from({ length: 8 }, (_, i) => `HOT-${i}`)
 const SQL_DEADLINE_MS = 10_000
 const SQL_ITEMS = Array.from({ length: 8 }, (_, i) => `SQL-${i}`)
 
+/** A write, with what its writer knows about it. */
 export interface Write {
   /** The outcome as far as the writer knows it. */
   outcome: 'acknowledged' | 'refused' | 'unknown'
@@ -52,6 +53,7 @@ abstract class Writer {
     await this.#done
   }
 
+  /** Makes one write. Its events are marked with `mark`, which is unique. */
   protected abstract write(mark: string): Promise<Omit<Write, 'began' | 'ended'>>
 
   async #live(): Promise<void> {

@@ -15,6 +15,7 @@ export const checks: readonly Check[] = [
   ...closingChecks,
 ]
 
+/** The result of one check. */
 export interface Result {
   id: string
   title: string

@@ -11,6 +11,7 @@ import type { Readable } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { type Dispatched, StreamReader } from './grammar.js'
 
+/** A request for a stream. */
 export interface StreamRequest {
   url: URL
   method: string

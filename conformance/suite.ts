@@ -7,6 +7,7 @@ import type { Target } from './target.js'
 /** How many triggers run concurrently. */
 const WRITERS = 16
 
+/** What a check changes in the request for a stream. */
 export interface Ask {
   lastEventId?: string | undefined
   query?: Record<string, string>
@@ -34,6 +35,7 @@ export class Suite {
     return this.#reference
   }
 
+  /** Opens the stream that stays open and with which all others are compared. */
   async openReference(): Promise<EventStream> {
     this.#reference = await this.open()
     return this.#reference
@@ -168,8 +170,10 @@ export function idOf(event: Dispatched | undefined): string {
   return event.id
 }
 
+/** Returns the type and the id of an event, for messages. */
 export const describe = ({ id, type }: Dispatched): string => `${type} (id ${id ?? 'missing'})`
 
+/** Whether two events have the same id, type and data. */
 export function isSame(a: Dispatched | undefined, b: Dispatched | undefined): boolean {
   return a?.id === b?.id && a?.type === b?.type && a?.data === b?.data
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Item, nextPause, nextTask } from './work.js'
 
+/** The account of a user of the demo. */
 export interface Account {
   username: string
   password: string

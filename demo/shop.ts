@@ -46,6 +46,7 @@ const other = (
   description: string,
 ): ShopItem => ({ part_number, description, item_type, sourcing_type: null, properties: {} })
 
+/** The items of the shop, which the demo imports when it starts. */
 export const SHOP: ShopItem[] = [
   assembly('A01-0001', 'Filament winder FW-2, complete', ['A01-0002', 'A01-0003', 'A01-0004', 'A01-0005']),
   assembly('A01-0002', 'Winding unit', ['M01-0001', 'M01-0004', 'P01-0003', 'H01-0001']),

@@ -1,5 +1,6 @@
 import { NEW_PARTS, SHOP } from './shop.js'
 
+/** An item as the API returns it, as far as the demo reads it. */
 export interface Item {
   part_number: string
   item_type: string

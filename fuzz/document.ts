@@ -22,6 +22,7 @@ const Schema = Type.Recursive((This) =>
     }),
   ),
 )
+/** A schema of a parameter or a body. */
 export type JsonSchema = Static<typeof Schema>
 
 const Content = Type.Record(Type.String(), Type.Object({ schema: Schema }))
@@ -41,6 +42,7 @@ const Described = Type.Object({
 })
 const Document = Type.Object({ paths: Type.Record(Type.String(), Type.Record(Type.String(), Described)) })
 
+/** A parameter of an operation. */
 export type Parameter = NonNullable<Static<typeof Described>['parameters']>[number]
 
 /** One method of one path, as the document describes it. */

@@ -70,6 +70,7 @@ const huge = fc
     utf8(`Part Number,Name\nA-1,"${each.repeat((10 * 1024 * 1024) / Buffer.byteLength(each))}"\n`),
   )
 
+/** Generates CSV files: harmless, with hostile cells, broken, and rarely a huge one. */
 export const csv: fc.Arbitrary<Body> = fc.oneof(
   { weight: 100, arbitrary: harmlessCsv.map(utf8) },
   { weight: 50, arbitrary: wholeCsv.map(utf8) },
@@ -94,6 +95,7 @@ const row = fieldsOf({
 
 const line = fc.oneof({ weight: 6, arbitrary: row }, { weight: 1, arbitrary: value })
 
+/** Generates NDJSON files: valid, with hostile lines, wrongly encoded, and rarely a huge one. */
 export const ndjson: fc.Arbitrary<Body> = fc.oneof(
   { weight: 100, arbitrary: fc.array(row, { maxLength: 8 }).map((lines) => utf8(lines.join('\n'))) },
   {

@@ -138,6 +138,7 @@ const VALUES = [
   '',
 ]
 
+/** Generates hostile texts in the place of a JSON value. */
 export const value: fc.Arbitrary<string> = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(...VALUES) },
   { weight: 3, arbitrary: text(5).map((each) => JSON.stringify(each)) },
@@ -145,6 +146,7 @@ export const value: fc.Arbitrary<string> = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(...VALUES).map((each) => `{"a":[${each}]}`) },
 )
 
+/** Generates names of fields that a body should not have. */
 export const fieldName: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom('__proto__', 'constructor', 'id', 'revision', 'role', 'active', ''),
   text(1),
@@ -325,8 +327,10 @@ export const pace: fc.Arbitrary<Pace> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Pace>('endless') },
 )
 
+/** Generates unusual and invalid methods. */
 export const method = fc.constantFrom('HEAD', 'OPTIONS', 'PATCH', 'TRACE', 'PROPFIND', 'get', 'G ET', 'X', '')
 
+/** Generates unusual and invalid request targets. */
 export const target = fc.constantFrom(
   '*',
   '/',

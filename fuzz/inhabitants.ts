@@ -45,6 +45,7 @@ export async function giveTokens(sql: Sql, { tokenId }: Inhabitant, count: numbe
   return tokens.map(({ id }) => id)
 }
 
+/** Creates the user that signs in with a password. */
 export async function settleGuest(sql: Sql): Promise<void> {
   const password_hash = await hashPassword(GUEST.password)
   await addUser(sql, { username: GUEST.username, display_name: 'Guest', role: 'viewer', password_hash })

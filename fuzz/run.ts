@@ -40,6 +40,7 @@ const WEIGHTS: Record<string, number> = {
   'GET /api/events': 2,
 }
 
+/** The options of a run. */
 export interface Options {
   cases: number
   seed: number
@@ -53,6 +54,7 @@ export interface Options {
   interrupted: AbortSignal
 }
 
+/** The result of a run, with its figures. */
 export interface Report extends Found {
   seed: number
   seconds: number

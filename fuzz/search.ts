@@ -18,6 +18,7 @@ const SHARE_MS = 300_000
 /** The memory is measured each time that this many shares are done. */
 const SHARES_PER_MEASUREMENT = 8
 
+/** A request with which something was wrong. */
 export interface Finding {
   operation: string
   what: string
@@ -26,6 +27,7 @@ export interface Finding {
   counterexample: Request | undefined
 }
 
+/** The result of a search. */
 export interface Found {
   cases: number
   byOperation: Record<string, { cases: number; accepted: number }>
@@ -37,6 +39,7 @@ export interface Found {
   peakRss: number
 }
 
+/** The options of a search. */
 export interface Search {
   port: number
   operations: readonly Operation[]

@@ -23,12 +23,14 @@ const MOST_REPEATED = 5
 /** Maximum number of requests that are sent alone to confirm pauses. */
 const MOST_SUSPECTS = 24
 
+/** A request that was sent, with the operation and the seed that it was generated from. */
 export interface Case {
   operation: string
   seed: number
   request: Request
 }
 
+/** A request that was confirmed to block the event loop or to make memory grow. */
 export interface Guilt extends Case {
   what: string
 }

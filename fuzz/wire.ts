@@ -28,11 +28,13 @@ export interface Request {
  */
 export type Pace = 'held' | 'bytes' | 'abandoned' | 'endless' | 'shorter' | 'longer'
 
+/** A request body. */
 export interface Body {
   text: string
   encoding: 'utf8' | 'latin1' | 'utf16le'
 }
 
+/** A response. */
 export interface Answer {
   status: number
   headers: Map<string, string>

@@ -20,4 +20,5 @@ export class Findings {
   }
 }
 
+/** Measures one kind of overload, and adds figures and failed bounds to `findings`. */
 export type Experiment = (scope: Scope, findings: Findings) => Promise<void>

@@ -1,6 +1,7 @@
 import postgres from 'postgres'
 import type { Database } from './postgres.js'
 
+/** The size of a catalogue. */
 export interface Size {
   items: number
   /** Revisions of each item, the first one included. */
@@ -10,6 +11,7 @@ export interface Size {
 
 /** The kinds of items of a catalogue. One item in five is of each kind. */
 const KINDS = ['hex bolt', 'socket head cap screw', 'plain washer', 'dowel pin', 'deep groove ball bearing']
+/** A word in the description of one item in five. */
 export const COMMON = 'washer'
 /** A word in the description of one item in a thousand, whatever the size. */
 export const RARE = 'titanium'

@@ -20,6 +20,7 @@ export async function commitTimes({ url }: Database, table: 'events' | 'bench_lo
   }
 }
 
+/** The metrics that `latencies` returns. */
 export const QUANTILES: readonly Metric[] = ['p50', 'p99', 'p99.9'].map((name) => ({
   name,
   unit: 'ms',

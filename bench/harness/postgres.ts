@@ -9,6 +9,7 @@ import type { Scope } from './scope.js'
 
 const Secrets = Type.Object({ postgres_password: Type.String() })
 
+/** A database of a benchmark. */
 export interface Database {
   /** Its connection URL for the service, whose role owns it and is no superuser. */
   url: string
@@ -16,6 +17,7 @@ export interface Database {
   superuserUrl: string
 }
 
+/** A running PostgreSQL server. */
 export interface DatabaseServer {
   /**
    * Creates a database that is dropped when `scope` ends: a copy of `template`, or an empty one. The service

@@ -97,6 +97,7 @@ export class Program {
     return this.#output
   }
 
+  /** Writes to the standard input of the program. */
   write(text: string): void {
     this.#child.stdin?.write(text)
   }

@@ -3,6 +3,7 @@ import type { Scope } from './scope.js'
 /** The result of one measurement: the value of each metric, by its name. */
 export type Figures = Readonly<Record<string, number>>
 
+/** A figure that a benchmark measures. */
 export interface Metric {
   name: string
   unit: string

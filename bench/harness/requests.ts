@@ -84,6 +84,9 @@ async function measure(scope: Scope, origin: string, asked: Asked, status: numbe
   return { requests: figures.rate, p50: figures.p50, p99: figures.p99 }
 }
 
+/**
+ * Returns a benchmark that compares the rate of a request with that of a bare peer, both measured with wrk.
+ */
 export function requestsQuestion({ title, method, asked, status, ratio }: Subject): Question {
   const wanted: Asked = { ...asked, numbers: asked.body === undefined ? ITEMS : NUMBERS }
   return {

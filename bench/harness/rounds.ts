@@ -15,6 +15,7 @@ export class Outcome {
   constructor(readonly side: string) {}
 }
 
+/** The result of a benchmark. */
 export interface Answer {
   question: Question
   outcomes: Outcome[]

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
+/** The settings of a run. */
 export interface Settings {
   /** Whether to use small numbers, to see that everything works. */
   quick: boolean

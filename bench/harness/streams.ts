@@ -40,9 +40,11 @@ export const dataOf = (serial: number): string => {
 const requestFor = (path: string, port: number, headers = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAccept: text/event-stream\r\n${headers}\r\n`
 
+/** Returns the HTTP request that opens a stream of Silo, with the query string `query`. */
 export const siloRequest = ({ port, authorization }: Silo, query = ''): string =>
   requestFor(`/api/events${query}`, port, `Authorization: ${authorization}\r\n`)
 
+/** The service, with a way to publish events and its database. */
 export interface SiloStream extends StreamServer, Silo {
   database: Database
 }

@@ -5,6 +5,7 @@ export type Swaps = ReadonlyMap<string, string>
 
 let swaps: Swaps = new Map()
 
+/** Receives the replacements from `load.ts`. */
 export const initialize: InitializeHook<Swaps> = (given) => {
   swaps = given
 }

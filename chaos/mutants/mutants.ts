@@ -100,6 +100,7 @@ export const REPORTED: readonly Mutant[] = [
   },
 ]
 
+/** All mutants. */
 export const MUTANTS: readonly Mutant[] = [POLL_OFF, ...REPORTED]
 
 const ROOT = new URL('../../', import.meta.url)
