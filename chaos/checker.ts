@@ -3,9 +3,7 @@ import type { History } from './history.js'
 import type { Truth, TruthEvent } from './truth.js'
 import { type Write, markOf } from './writers.js'
 
-/**
- * The result of a run. It has passed if nothing is lost, repeated or out of order and there are no problems.
- */
+/** The result of a run. It passes if nothing is lost, repeated or out of order and there are no problems. */
 export interface Verdict {
   events: number
   deliveries: number

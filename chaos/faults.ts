@@ -81,7 +81,7 @@ export async function killBackends(sql: Sql, which: 'all' | 'listening'): Promis
   `
 }
 
-/** All faults. */
+/** All kinds of faults. A run can select some of them by name. */
 export const FAULTS: readonly Fault[] = [
   {
     name: 'instance killed (SIGKILL)',

@@ -137,8 +137,7 @@ export class Suite {
   }
 
   /**
-   * Demands that the log entries on `stream`, from its first one on, are exactly `due`. Waits for the last of
-   * them.
+   * Demands that the log entries on `stream`, from its first one on, are exactly `due`. Waits for them.
    * @param when what the client had done, for the message of a violation
    * @throws {Violation} when the entries are others
    */

@@ -10,9 +10,7 @@ export interface Metric {
   better: 'higher' | 'lower'
 }
 
-/**
- * One of the sides of a comparison: the service, a peer, or the limit of what is possible on this machine.
- */
+/** One side of a comparison: the service, a peer, or the limit of what is possible on this machine. */
 export interface Side {
   name: string
   /**

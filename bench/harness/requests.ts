@@ -52,8 +52,8 @@ async function startPeer(scope: Scope, file: string, args: string[], database?: 
 }
 
 /**
- * Sends one request and returns the body of its response. `{n}` is a number that exists, or one that wrk does
- * not reach if the request creates.
+ * Sends one request and returns the body of its response. `{n}` is the number of an existing item, or one
+ * that wrk does not reach if the request creates an item.
  * @throws {Error} when the response has another status
  */
 async function askOnce(

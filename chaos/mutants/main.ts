@@ -15,7 +15,10 @@ const RUNS = 5
 const AT_A_TIME = 2
 /** Instances of the service in a run: the fewest that can differ from each other. */
 const INSTANCES = 2
-/** How long a run waits for its subscribers to reach the end of the log, in ms. Some never do. */
+/**
+ * How long a run waits for its subscribers to reach the end of the log, in ms. Subscribers that lost an event
+ * for good never reach it.
+ */
 const SETTLE_MS = 10_000
 
 function readArguments(): {

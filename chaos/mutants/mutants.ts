@@ -100,7 +100,7 @@ export const REPORTED: readonly Mutant[] = [
   },
 ]
 
-/** All mutants. */
+/** All mutants, the one without the poll of the log included. */
 export const MUTANTS: readonly Mutant[] = [POLL_OFF, ...REPORTED]
 
 const ROOT = new URL('../../', import.meta.url)
