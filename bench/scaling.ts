@@ -65,7 +65,7 @@ async function measure(
   const [first] = silos
   const last = silos.at(-1)
   if (!first || !last) throw new RangeError('no instances')
-  // The instances open all their database connections before the measurement.
+  // The subscriber connects before the measurement, so that opening its stream is not part of the figures.
   const create = createItem(scope, first)
   const count = scope.size(20, 4) * PER_SECOND
   const watchers = await Watchers.open(scope, {
