@@ -13,15 +13,16 @@ import {
 } from './harness/streams.js'
 import { Watchers } from './harness/watchers.js'
 
-/** Deliveries before a clock starts, for the compilers of Node and the growth of buffers. */
+/** Deliveries before a measurement begins: Node compiles its hot code, and buffers grow. */
 const WARM_UP = 100_000
 const MEASURED = 400_000
-/** Deliveries of events that come one at a time: for seconds, because what else the machine does changes within one. */
+/** Deliveries of events published one at a time. They take seconds, as the load of the machine varies. */
 const SINGLE = 300_000
 
 /**
- * First publishes the next event as soon as the first watcher has the last one: this is the rate that counts. Then, for the
- * work of one write, as soon as the last watcher has it, when no two can share one.
+ * Measures the deliveries of one server. At first the next event is published as soon as the first subscriber
+ * has the last one. Later it is published as soon as the last subscriber has it, so that no two events share
+ * a write.
  */
 async function measure(
   scope: Scope,
@@ -31,7 +32,7 @@ async function measure(
 ): Promise<Figures> {
   const warm = Math.ceil(scope.size(WARM_UP, 20_000) / connections)
   const busy = warm + Math.ceil(scope.size(MEASURED, 50_000) / connections)
-  // Who shared writes until now has done few of them, and is not warm yet.
+  // A server that shared writes until now has made few of them, and needs another warm-up.
   const single = busy + warm
   const events = single + Math.ceil(scope.size(SINGLE, 50_000) / connections)
   const { port, request } = server

@@ -7,7 +7,7 @@ import { Watchers } from './harness/watchers.js'
 
 const connections = 1000
 const FILTERS = 100
-/** How many imports come one after the other: a burst is over in a second, and one differs from the next by half. */
+/** Number of sequential imports. A burst is short, and its figure varies much from one to the next. */
 const IMPORTS = 7
 
 const filters: Question = {

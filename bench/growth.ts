@@ -12,23 +12,23 @@ import { type Asked, askWithWrk } from './harness/wrk.js'
 
 const FEW: Size = { items: 10_000, revisions: 5, events: 100_000 }
 const MANY: Size = { items: 1_000_000, revisions: 5, events: 10_000_000 }
-/** How many events a client that comes back has missed. */
+/** How many events a client that reconnects has missed. */
 const MISSED = 500
 const REPEATS = 40
 
-/** What a plan may not hold: the reading of one of the tables that grow, from its beginning to its end. */
+/** Matches a plan that scans one of the growing tables as a whole. No plan may do so. */
 const WHOLE = /Seq Scan on (?:items|past_revisions|events)\b/
 
 interface Operation {
   name: string
-  /** In which of the server's statements its own is to be found. */
+  /** Matches the statement of the operation among those in the server's log. */
   statement: RegExp
   asked: (items: number, first: number) => Asked
 }
 
 const json = { 'content-type': 'application/json' }
 
-/** The writes first: what they leave behind is there when the rest is asked. */
+/** The measured operations. Writes come first, so that the reads find the rows that they leave behind. */
 const OPERATIONS: readonly Operation[] = [
   {
     name: 'create',
@@ -79,7 +79,7 @@ const OPERATIONS: readonly Operation[] = [
   },
 ]
 
-/** Opens a stream that has missed events and gives back how long the last of them took, in ms. */
+/** Opens a stream that has missed events. Returns the time until the last of them arrives, in ms. */
 async function reconnect({ origin, authorization }: Silo, { from, to }: Missed): Promise<number> {
   const began = performance.now()
   const { body } = await request(`${origin}/api/events`, {
@@ -95,7 +95,7 @@ async function reconnect({ origin, authorization }: Silo, { from, to }: Missed):
   return ms
 }
 
-/** Creates an item, and gives back how long it took from the request to the event at a client that watches, in ms. */
+/** Creates items one by one. Returns the time from each request to its event at a subscriber, in ms. */
 async function follow({ origin, authorization }: Silo, serial: string): Promise<number[]> {
   const { body } = await request(`${origin}/api/events`, { headers: { authorization } })
   const times: number[] = []
@@ -134,7 +134,7 @@ async function missNewest({ origin, authorization }: Silo): Promise<Missed> {
   return { from: first.id, to: head }
 }
 
-/** The plans that the server wrote down while `work` was done, each with its statement. */
+/** Returns the plans that the server logged while `work` ran, each with its statement. */
 async function plansOf({ superuserUrl }: Database, work: () => Promise<unknown>): Promise<string[]> {
   const sql = postgres(superuserUrl, { max: 1, onnotice: () => undefined })
   try {
@@ -153,11 +153,14 @@ async function plansOf({ superuserUrl }: Database, work: () => Promise<unknown>)
 
 const withoutPrefix = (entry: string): string => entry.slice(entry.indexOf('Query Text:')).trimEnd()
 
-/** Does everything once on a service whose statements are explained, and notes their plans. */
+/**
+ * Performs each operation once on a service whose statements are explained, and adds the plans to the report.
+ * @throws {Error} when a plan is missing or scans a growing table as a whole
+ */
 async function explain(scope: Scope, database: Database, { items }: Size): Promise<void> {
   const sql = postgres(database.superuserUrl, { max: 1, onnotice: () => undefined })
   await sql.unsafe('alter role silo set auto_explain.log_min_duration = 0')
-  // Sessions come as they are needed, so it holds until the last of them has gone.
+  // The service opens connections at any time, so the setting is reset after the service has ended.
   scope.defer(async () => {
     await sql.unsafe('alter role silo reset auto_explain.log_min_duration')
     await sql.end()
@@ -172,7 +175,7 @@ async function explain(scope: Scope, database: Database, { items }: Size): Promi
     ...asked,
     headers: { ...asked.headers, authorization: silo.authorization },
   })
-  // Before anything is written: what is written then comes from memory.
+  // Before anything is written: new events would be served from memory.
   const missed = await missNewest(silo)
   await find('reconnect', /from events\s+where id >/, () => reconnect(silo, missed))
   for (const { name, statement, asked } of OPERATIONS) {

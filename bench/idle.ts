@@ -33,7 +33,7 @@ const idle: Question = {
         const pids = await familyOf(pid)
         const before = await memoryOf(pids)
         await Watchers.open(inner, { program, port, requests: [request], connections, events: 0 })
-        // The greetings are not idleness, nor is the collection of what they left.
+        // The start of the streams, and the garbage collection after it, are not part of the idle time.
         await delay(quietMs)
         const busyBefore = await processorTime(pids)
         await delay(quietMs)

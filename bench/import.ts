@@ -11,7 +11,7 @@ import { startSilo } from './harness/silo.js'
 
 const COLUMNS = 'part_number,item_type,description,long_description,sourcing_type'
 
-/** A catalogue as CSV. */
+/** Returns a catalogue of `rows` items as CSV. */
 const fileOf = (rows: number): string =>
   [
     COLUMNS,

@@ -67,7 +67,7 @@ const latency: Question = {
   },
 }
 
-/** When the bare server had read each of what it was sent. */
+/** Returns when the bare server had read each of its `POST` requests, by the time of day in ms. */
 async function publishTimes({ port }: StreamServer): Promise<number[]> {
   const response = await fetch(`http://127.0.0.1:${port}/times`)
   return (await response.json()) as number[]

@@ -25,7 +25,7 @@ import scaling from './scaling.js'
 import search from './search.js'
 import start from './start.js'
 
-/** Every question by its name, in the order of the report. The name is its file's. */
+/** The benchmarks by their names, in the order of the report. The name is that of the file. */
 const QUESTIONS: Record<string, Question | readonly Question[]> = {
   deliveries,
   'import-burst': importBurst,

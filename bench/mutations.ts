@@ -11,7 +11,7 @@ const ITEMS = 10_000
 
 const nameOf = (writers: number): string => `${writers} ${writers === 1 ? 'writer' : 'writers'}`
 
-/** An editor, and the id of a credential of theirs: the statements check it. */
+/** Creates an editor with an API token. Returns the id of the token, which the statements check. */
 async function createEditor(sql: Sql): Promise<string> {
   const [row] = await sql<{ id: string }[]>`
     with person as (

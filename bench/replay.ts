@@ -9,10 +9,10 @@ import { startSilo } from './harness/silo.js'
 import { openPool, siloRequest } from './harness/streams.js'
 import { Watchers, clock } from './harness/watchers.js'
 
-/** What the ring holds of its newest events at least. */
+/** Number of events that the ring holds at least. */
 const RING = 16_000
 
-/** Writes so many events, an item each. */
+/** Writes `events` events by creating as many items. */
 async function fillLog({ url }: Database, events: number): Promise<void> {
   const sql = connect(url, 1)
   await sql`
@@ -23,7 +23,7 @@ async function fillLog({ url }: Database, events: number): Promise<void> {
   await sql.end()
 }
 
-/** The processor time that the service's sessions of the database have used. */
+/** Returns the processor time that the service's database connections have used, in ms. */
 async function databaseTime({ superuserUrl }: Database): Promise<number> {
   const sql = connect(superuserUrl, 1)
   const sessions = await sql<{ pid: number }[]>`

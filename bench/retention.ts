@@ -14,7 +14,7 @@ import { clock } from './harness/watchers.js'
 const PER_SECOND = 100
 const WARM_UP = 200
 
-/** Creates items at an even pace and gives back how long each took, in ms. */
+/** Creates items at an even pace. Returns how long each took after the warm-up, in ms. */
 async function writeTimes(
   scope: Scope,
   silo: Parameters<typeof createItem>[1],
@@ -34,11 +34,11 @@ async function writeTimes(
   return times.slice(WARM_UP)
 }
 
-/** What the log takes on the disk, its index included, and how many events it holds. */
+/** Vacuums the log. Returns its size on the disk, index included, and the number of its events. */
 async function sizeOf({ superuserUrl }: Database): Promise<{ bytes: number; events: number }> {
   const sql = postgres(superuserUrl, { max: 1, onnotice: () => undefined })
-  // The first empties pages of the index; the next gives them away once a later transaction has begun, for somebody may
-  // have been on the way to them.
+  // The first vacuum empties pages of the index. The second one frees them, which is allowed once a later
+  // transaction has begun, since a scan may have been on its way to these pages.
   await sql.unsafe('vacuum events')
   await sql`select pg_current_xact_id()`
   await sql.unsafe('vacuum events')
@@ -50,7 +50,7 @@ async function sizeOf({ superuserUrl }: Database): Promise<{ bytes: number; even
   return row
 }
 
-/** Writes so many events as were pruned, and gives back what the log takes then, as a part of what it took before. */
+/** Writes as many events as were pruned. Returns the size of the log then, divided by `before`. */
 async function refill(database: Database, before: number, events: number): Promise<number> {
   const sql = postgres(database.superuserUrl, { max: 1, onnotice: () => undefined })
   await sql.unsafe(insertUpdates(10_000), [events, 0])
@@ -99,7 +99,7 @@ const retention: Question = {
     }
     return [
       { name: 'keeping', measure: (inner) => measure(inner, 876_000) },
-      // So short that the service looks for old events every second.
+      // So short that the service searches for old events every second.
       { name: 'pruning', measure: (inner) => measure(inner, 0.002) },
     ]
   },

@@ -15,7 +15,7 @@ const INSTANCES = [1, 2, 4, 8]
 const PER_SECOND = 50
 const IDLE_MS = 10_000
 
-/** What all instances together have cost the database so far. */
+/** What all instances together have cost the database until now. */
 interface Cost {
   at: number
   sessions: number
@@ -65,7 +65,7 @@ async function measure(
   const [first] = silos
   const last = silos.at(-1)
   if (!first || !last) throw new RangeError('no instances')
-  // All sessions that an instance opens are open before it is measured.
+  // The subscriber connects before the measurement, so that opening its stream is not part of the figures.
   const create = createItem(scope, first)
   const count = scope.size(20, 4) * PER_SECOND
   const watchers = await Watchers.open(scope, {

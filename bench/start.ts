@@ -5,7 +5,7 @@ import { Program } from './harness/program.js'
 import type { Question } from './harness/question.js'
 import type { Scope } from './harness/scope.js'
 
-/** Starts the service on `folder` and gives back how long it took until it answered a request, in ms. */
+/** Starts the service on `folder`. Returns the time until it has responded to a request, in ms. */
 async function startOn(scope: Scope, folder: string): Promise<{ ms: number; service: Program }> {
   const began = performance.now()
   const service = await Program.node(scope, 'dist/server.js', [], { PORT: '0', SILO_DATA_DIR: folder })

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Sql } from '../store/connect.js'
 
-/** How long the service may take until a credential that was revoked opens nothing any more, in ms (SPECIFICATION, 5). */
+/** How long a revoked credential may still be accepted, in ms (docs/SPECIFICATION.md, section 5). */
 const SHUT_OUT_AFTER_MS = 5000
 
-/** An API token, and what its holder may see at the moment. */
+/** An API token of a run, which a fault can revoke and restore. */
 export class Access {
   #revokedAt = Infinity
 
@@ -13,7 +13,9 @@ export class Access {
     readonly token: string,
   ) {}
 
-  /** Makes a user of this name, with a token that lasts longer than any clock jumps. */
+  /**
+   * Creates a user with this name and an API token that lasts longer than any jump of an instance's clock.
+   */
   static async create(sql: Sql, name: string): Promise<Access> {
     const secret = `silo_${randomBytes(32).toString('base64url')}`
     const hash = createHash('sha256').update(secret).digest()
@@ -30,16 +32,18 @@ export class Access {
     return new Access(name, secret)
   }
 
-  /** Whether the service has had all the time it takes to shut the holder out. */
+  /** True once the token has been revoked for so long that no event may arrive with it any more. */
   get mustBeShutOut(): boolean {
     return performance.now() - this.#revokedAt > SHUT_OUT_AFTER_MS
   }
 
+  /** Revokes the token in the database. */
   async revoke(sql: Sql): Promise<void> {
     await sql`update tokens set revoked_at = now() where name = ${this.name}`
     this.#revokedAt = performance.now()
   }
 
+  /** Makes the token valid again. */
   async restore(sql: Sql): Promise<void> {
     this.#revokedAt = Infinity
     await sql`update tokens set revoked_at = null where name = ${this.name}`

@@ -1,6 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Waits for what a query says; the server may be away meanwhile. */
+/**
+ * Polls `query` until its row is `done`. Errors are retried, because the server may be down meanwhile.
+ * @throws {Error} after `ms`, with the last error of `query` as its cause
+ */
 export async function awaitTruth(
   ms: number,
   what: string,

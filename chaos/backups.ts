@@ -5,22 +5,22 @@ import type { Postgres } from './postgres.js'
 import { type Restore, readRelation } from './truth.js'
 import { awaitTruth } from './await-truth.js'
 
-/** How long a standby may take to show what it was sent, in ms. */
+/** How long a standby may take to replay the WAL that it has received, in ms. */
 const REPLAY_MS = 10_000
 
-/** A restore and a writer can wait for each other; PostgreSQL then cancels one of them. */
+/** Attempts of a restore: a restore and a writer can deadlock, and PostgreSQL then cancels one of them. */
 const TRIES = 10
 
-/** The dumps of a run, and what was restored of them. */
+/** Takes and restores the dumps of a run, and records what the checker has to know about them. */
 export class Backups {
-  /** Each restore, in order. */
+  /** Every restore so far, in order. */
   readonly restores: Restore[] = []
   /**
-   * Whether the log had to get another epoch: a server was promoted while ids were missing in the log, or a log
-   * was restored that had never been on the server's timeline.
+   * Whether the log may have got another epoch: a standby was promoted while ids were missing in its log, or
+   * a dump was restored that was taken on another timeline.
    */
   mayChangeEpoch = false
-  /** Promotions that must not cause a reset. */
+  /** Promotions of standbys whose log had no missing ids. They must not cause a reset. */
   wholePromotions = 0
   #ids = new Set<number>()
   #timeline = 0
@@ -34,12 +34,13 @@ export class Backups {
     return join(this.postgres.folder, 'dump')
   }
 
+  /** Takes a dump, which replaces the last one. */
   async take(): Promise<void> {
     this.#timeline = await this.#readTimeline()
     this.#ids = await this.postgres.dump(this.#file)
   }
 
-  /** Loads the last dump into the place of what is there. */
+  /** Replaces the content of the database with the last dump. */
   async restore(): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -54,7 +55,10 @@ export class Backups {
     if ((await this.#readTimeline()) !== this.#timeline) this.mayChangeEpoch = true
   }
 
-  /** Inspects a standby that has everything and whose server has ended: where ids are missing, its promotion resets every client. */
+  /**
+   * Inspects a standby that has received everything and whose primary has ended. If ids are missing in its
+   * log, its promotion changes the epoch and resets every client.
+   */
   async inspectStandby(url: string): Promise<void> {
     const standby = connect(url, 1)
     try {

@@ -3,7 +3,7 @@ import type { History } from './history.js'
 import type { Truth, TruthEvent } from './truth.js'
 import { type Write, markOf } from './writers.js'
 
-/** What the run found. Anything but zeros and an empty list of problems is a failure. */
+/** The result of a run. It passes if nothing is lost, repeated or out of order and there are no problems. */
 export interface Verdict {
   events: number
   deliveries: number
@@ -16,7 +16,7 @@ export interface Verdict {
   problems: string[]
 }
 
-/** What clients of one kind saw, all together. */
+/** Totals over all clients of one kind. */
 export interface KindFigures {
   clients: number
   deliveries: number
@@ -26,7 +26,10 @@ export interface KindFigures {
   outOfOrder: number
 }
 
-/** Judges what clients saw by what was committed: what is found holds whatever comes after. */
+/**
+ * Compares what the clients have received with what was committed. It can be called during a run: a problem
+ * that it finds stays one, whatever is committed later.
+ */
 export function judgeHistories(
   truth: Truth,
   histories: readonly History[],
@@ -56,7 +59,9 @@ export function judgeHistories(
   return { problems, kinds }
 }
 
-/** Judges what every client saw and what every writer was told, by what the database knows. */
+/**
+ * Compares what every client has received, and the outcome of every write, with the content of the database.
+ */
 export async function judge(
   sql: Sql,
   truth: Truth,
@@ -107,7 +112,10 @@ function judgeRevisions(truth: readonly TruthEvent[]): string[] {
   })
 }
 
-/** The log must explain the items: each was created once, and stands at the last revision that the log tells of. */
+/**
+ * Checks that the log explains the items: each was created once, has the last revision that is in the log,
+ * and is archived if the log says so.
+ */
 async function judgeItems(sql: Sql, truth: readonly TruthEvent[]): Promise<string[]> {
   const items = await sql<{ part_number: string; revision: number; archived: boolean }[]>`
     select part_number, revision, archived_at is not null as archived from items
@@ -129,7 +137,7 @@ async function judgeItems(sql: Sql, truth: readonly TruthEvent[]): Promise<strin
   })
 }
 
-/** Whether each write is in the log as often as its writer was told. */
+/** Checks that each write is in the log as often as its outcome allows: once, never, or either if unknown. */
 export function judgeWrites(truth: readonly TruthEvent[], writes: readonly Write[]): string[] {
   const found = new Map<string, number>()
   for (const event of truth) {
@@ -144,9 +152,9 @@ export function judgeWrites(truth: readonly TruthEvent[], writes: readonly Write
   )
 }
 
-/** What was acknowledged before something else began comes before it, whoever wrote either. */
+/** Checks that a write comes after all writes, of any writer, that were acknowledged before it began. */
 function judgeOrder(truth: readonly TruthEvent[], writes: readonly Write[]): string[] {
-  // Not by its id: a restore sets those back.
+  // The order is that of `truth` and not of the ids: a restore sets the ids back.
   const rankOf = new Map<string, number>()
   for (const [rank, event] of truth.entries()) {
     const mark = markOf(event)

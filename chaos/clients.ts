@@ -16,18 +16,19 @@ import { EVERYTHING, type Route } from './watchers.js'
 
 const FOLLOW = fileURLToPath(new URL('examples/follow.py', import.meta.resolve('#root')))
 
-/** How long a client is left alone after its library gave up, before the application opens it again, in ms. */
+/** How long the application waits before it opens a client again whose library has stopped, in ms. */
 const REOPEN_MS = 200
 
-// What fetch-event-source needs of a browser.
+// The browser globals that fetch-event-source uses.
 Object.assign(globalThis, {
   window: globalThis,
   document: { hidden: false, addEventListener: () => undefined, removeEventListener: () => undefined },
 })
 
 /**
- * A client of the feed that others wrote, used as its documentation says. It keeps to one address, reads events, and reconnects by
- * its own rules; where its library stops, it is opened again with the last id that the application has.
+ * A third-party client of the feed, used as its documentation says. It keeps to one address, reads events and
+ * reconnects by its own rules. When its library stops, it is opened again with the last id that the
+ * application has.
  */
 abstract class OthersClient {
   readonly history: History
@@ -53,10 +54,10 @@ abstract class OthersClient {
     await this.#done
   }
 
-  /** Follows the feed until the library gives up, or the signal comes. */
+  /** Follows the feed until the library stops or `signal` aborts. */
   protected abstract follow(signal: AbortSignal): Promise<void>
 
-  /** The address, with the position of the application where it has one. */
+  /** The address of the feed, with the cursor of the application as `since` if it has one. */
   protected get url(): string {
     const { cursor } = this.history
     return `${this.route.origin()}/api/events${cursor === undefined ? '' : `?since=${cursor}`}`
@@ -67,7 +68,7 @@ abstract class OthersClient {
   }
 
   protected saw(id: string, type: string, data: string): void {
-    // A client that is turned away is told the mode, without a position.
+    // The event of a refused stream has no id (docs/decisions/0022).
     if (id !== '') this.history.saw({ id, type, data: JSON.parse(data) as Record<string, unknown> })
   }
 
@@ -83,7 +84,7 @@ abstract class OthersClient {
   async #live(): Promise<void> {
     const { signal } = this.#stopped
     while (!signal.aborted) {
-      // It begins as an application does: with a page, whose end stands in the address from then on.
+      // Begins as an application does: reads a page, and has the end of the page in its address from then on.
       if (this.history.cursor === undefined) await this.#readHead().catch(() => undefined)
       else await this.follow(signal).catch(() => undefined)
       await delay(REOPEN_MS)
@@ -91,7 +92,7 @@ abstract class OthersClient {
   }
 }
 
-/** `eventsource`, which follows the browsers' own. */
+/** `eventsource`, which behaves as the EventSource of browsers. */
 class EventSourceClient extends OthersClient {
   protected async follow(signal: AbortSignal): Promise<void> {
     const source = new EventSource(this.url, {
@@ -112,8 +113,9 @@ class EventSourceClient extends OthersClient {
 }
 
 /**
- * `@microsoft/fetch-event-source`, whose `onclose` throws so that it reconnects after a clean end, with the last id that the
- * application has (docs/clients.md): the library takes an id before its event is complete.
+ * `@microsoft/fetch-event-source`. Its `onclose` throws, so that it reconnects after a clean end of the
+ * stream. It reconnects with the last id that the application has (docs/clients.md): the library stores an id
+ * before the event is complete.
  */
 class FetchEventSourceClient extends OthersClient {
   protected follow(signal: AbortSignal): Promise<void> {
@@ -126,7 +128,7 @@ class FetchEventSourceClient extends OthersClient {
         const { cursor } = this.history
         const headers = new Headers(init?.headers)
         headers.delete('last-event-id')
-        // The first request begins at the address, as an application's does.
+        // The first request has its cursor in the address only, as an application's would.
         if (cursor !== undefined && cursor !== first) headers.set('last-event-id', cursor)
         return fetch(input, { ...init, headers })
       },
@@ -138,7 +140,7 @@ class FetchEventSourceClient extends OthersClient {
   }
 }
 
-/** `eventsource-parser` on a body that `fetch` gave, with the reconnection that its reader writes. */
+/** `eventsource-parser` on the body of a `fetch`. The application reconnects. */
 class ParserStreamClient extends OthersClient {
   protected async follow(signal: AbortSignal): Promise<void> {
     const { cursor } = this.history
@@ -158,7 +160,7 @@ class ParserStreamClient extends OthersClient {
   }
 }
 
-/** Python's urllib, line by line, as the panel in FreeCAD reads: `examples/follow.py`. */
+/** Python's urllib, which reads line by line as the panel in FreeCAD does: `examples/follow.py`. */
 class PythonClient extends OthersClient {
   protected async follow(signal: AbortSignal): Promise<void> {
     const folder = await mkdtemp(join(tmpdir(), 'silo-follow-'))
@@ -186,7 +188,7 @@ const PYTHON = "python's urllib"
 
 type Kind = new (kind: string, name: string, route: Route, access: Access) => OthersClient
 
-/** The clients that others wrote, by the names that the command takes. */
+/** The third-party clients, by the names that the command line accepts. */
 export const OTHERS: Readonly<Record<string, Kind>> = {
   eventsource: EventSourceClient,
   'fetch-event-source': FetchEventSourceClient,
@@ -194,14 +196,20 @@ export const OTHERS: Readonly<Record<string, Kind>> = {
   [PYTHON]: PythonClient,
 }
 
-/** The kinds that can run here. @throws {Error} under CI, which installs what they need */
+/**
+ * Returns the kinds of clients that can run on this machine.
+ * @throws {Error} under CI if Python is missing, since CI installs it
+ */
 export function availableKinds(): string[] {
   const hasPython = spawnSync('python3', ['--version']).status === 0
   if (!hasPython && process.env.CI !== undefined) throw new Error('no python3; .ci/run must install it')
   return Object.keys(OTHERS).filter((kind) => hasPython || kind !== PYTHON)
 }
 
-/** One client of each kind at each of these routes. */
+/**
+ * Opens one client of each kind at each route.
+ * @throws {Error} for an unknown kind
+ */
 export function openOthers(
   kinds: readonly string[],
   routes: readonly Route[],

@@ -1,6 +1,7 @@
 /**
- * Loaded into an instance before anything else: each SIGWINCH makes its clock jump by up to an hour, either way, as a machine's
- * does when it is set or wakes up. Time that only ever goes on (`performance.now`, timers) is not touched, nor is it in life.
+ * Preloaded into an instance: each SIGWINCH makes its clock jump by up to an hour in either direction, as the
+ * clock of a machine does when it is set or the machine wakes up. Monotonic time (`performance.now`, timers)
+ * is not changed, as on a real machine.
  */
 const read = Date.now
 let offset = 0

@@ -9,37 +9,42 @@ import type { Postgres } from './postgres.js'
 import type { Proxy } from './proxy.js'
 import type { Random } from './random.js'
 
-/** How long the service may take until it says what the database takes: two seconds, and as many for a busy machine. In ms. */
+/**
+ * How long the service may take to report whether the database takes writes, in ms. The service needs half of
+ * it; the rest is for a busy machine.
+ */
 const NOTICE_MS = 4000
-/** How long a standby may take until it has everything, in ms. */
+/** How long a standby may take to catch up, and then to be promoted, in ms. */
 const FOLLOW_MS = 20_000
-/** How long the service may take until it works with another server of the database, in ms. */
+/** How long the service may take to work normally again after a failover of the database, in ms. */
 const MOVE_MS = 15_000
 
-/** What can be broken. */
+/** What the faults act on. */
 export interface Target {
   instances: readonly Instance[]
   postgres: Postgres
-  /** For queries to the database that no fault is meant for. */
+  /** The run's own database connection, which no fault is aimed at. */
   sql: Sql
   nginx: Nginx | undefined
-  /** Compresses everything that goes through it. */
+  /** An nginx that compresses every response. */
   compressor: Nginx | undefined
   proxies: readonly Proxy[]
-  /** What some of the watchers sign in with. */
+  /** The token of some of the subscribers, which a fault revokes. */
   guest: Access
   backups: Backups
-  /** Whether the server may be killed while transactions commit. */
+  /** Whether the primary may be killed while transactions commit, which leaves ids missing in the log. */
   leavesHoles: boolean
   problems: string[]
 }
 
+/** A kind of fault that a run can make. */
 export interface Fault {
   name: string
+  /** How likely it is, compared with the other faults, once each of them has been made. */
   weight: number
-  /** What the run must have for it, where that isn't everywhere. */
+  /** What must be installed for this fault, if that is not the case everywhere. */
   needs?: 'nginx' | 'all programs of PostgreSQL'
-  /** Breaks something and repairs it. What the service did wrong meanwhile goes to `target.problems`. */
+  /** Breaks something and repairs it. Adds to `target.problems` what the service does wrong meanwhile. */
   run(target: Target, random: Random): Promise<unknown>
 }
 
@@ -50,7 +55,7 @@ async function restartInstance(instance: Instance, signal: 'SIGTERM' | 'SIGKILL'
   await instance.start()
 }
 
-/** Every instance must get to this mode in time. */
+/** Waits until every instance reports this mode. Adds a problem for each that does not within `ms`. */
 async function demandMode({ instances, problems }: Target, mode: string, ms: number): Promise<void> {
   const demand = async (instance: Instance) => {
     const until = performance.now() + ms
@@ -65,7 +70,7 @@ async function demandMode({ instances, problems }: Target, mode: string, ms: num
   await Promise.all(instances.map(demand))
 }
 
-/** Ends sessions of the service, all of them or those that listen. The one that asks lives. */
+/** Terminates the connections named `silo`, all of them or those that listen, except the one of `sql`. */
 export async function killBackends(sql: Sql, which: 'all' | 'listening'): Promise<void> {
   await sql`
     select pg_terminate_backend(pid)
@@ -76,6 +81,7 @@ export async function killBackends(sql: Sql, which: 'all' | 'listening'): Promis
   `
 }
 
+/** All kinds of faults. A run can select some of them by name. */
 export const FAULTS: readonly Fault[] = [
   {
     name: 'instance killed (SIGKILL)',
@@ -152,7 +158,7 @@ export const FAULTS: readonly Fault[] = [
     weight: 2,
     needs: 'all programs of PostgreSQL',
     run: async ({ backups }, random) => {
-      // An old one, or one of a moment ago.
+      // Restores an older dump, or one that is taken now.
       if (random.chance(0.5)) await backups.take()
       await delay(random.between(200, 2000))
       await backups.restore()
@@ -165,7 +171,7 @@ export const FAULTS: readonly Fault[] = [
     run: async (target) => {
       const { postgres, sql, backups } = target
       await postgres.startStandby()
-      // From here on nothing is acknowledged, or seen by anybody, that the standby does not have.
+      // From here on nothing is acknowledged or visible that the standby does not have.
       await sql`alter system set synchronous_standby_names = '*'`
       await sql`select pg_reload_conf()`
       await awaitTruth(
@@ -175,7 +181,7 @@ export const FAULTS: readonly Fault[] = [
         select sync_state = 'sync' and replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication
       `,
       )
-      // Waits for those that have drawn an id, and keeps others from it.
+      // Waits for the transactions that have drawn an id, and keeps others from drawing one.
       if (!target.leavesHoles) await sql.unsafe('begin; lock table events in exclusive mode')
       await postgres.failOver((standby) => backups.inspectStandby(standby))
       await awaitTruth(
@@ -191,8 +197,9 @@ export const FAULTS: readonly Fault[] = [
 ]
 
 /**
- * The faults of a run, without end: each once, in an order that the dice decide, and then by their weights. So a short run has as many
- * kinds as it has time for, and over all seeds each is as likely.
+ * Yields the faults of a run, without end: first each of them once in random order, then at random by their
+ * weights. So a short run has as many kinds of faults as it has time for, and over all seeds each kind is
+ * equally likely.
  */
 export function* planFaults(
   random: Random,

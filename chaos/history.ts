@@ -1,5 +1,6 @@
 import type { LogVersion, Place, Truth, TruthEvent } from './truth.js'
 
+/** An event as a client received it. */
 export interface Seen {
   id: string
   type: string
@@ -15,55 +16,61 @@ const parse = (cursor: string): Cursor => {
   return { epoch, id: Number(id), check }
 }
 
-/** What a client saw without a `reset` in between. */
+/** What a client received without a `reset` in between. */
 interface Segment {
   begin: Cursor
   end: Cursor
-  /** The `reset` that it begins with, as far as it begins with one. */
+  /** The `reset` that the segment begins with, if it begins with one. */
   reset?: { reason: string; oldest: number }
-  /** The log's events, in ascending order, by their ids and checks. Lists of both, because an hour has millions. */
+  /**
+   * The ids of the log events, in ascending order. Plain numbers, because a long run has millions of events.
+   */
   ids: number[]
+  /** The check of the event at the same index of `ids`, as a number. */
   checks: number[]
 }
 
 const numberOf = (check: string): number => parseInt(check, 16)
 const checkOf = (number: number | undefined): string => (number ?? NaN).toString(16).padStart(8, '0')
 
-/** What the truth says of what one client saw. */
+/** The differences between what one client received and what was committed. */
 export interface Findings {
   lost: TruthEvent[]
   problems: string[]
 }
 
-/** The whole life of one client over all its connections. */
+/** Everything that one client received, over all its connections. */
 export class History {
   readonly problems: string[] = []
   repeated = 0
   outOfOrder = 0
-  /** The cursor to come back with. */
+  /** The cursor to reconnect with. */
   cursor: string | undefined
   readonly #segments: Segment[] = []
 
   constructor(
     readonly name: string,
-    /** What kind of client it is of. */
+    /** The kind of the client, by which the report sums up. */
     readonly kind: string,
     readonly wants: (event: TruthEvent) => boolean,
   ) {}
 
+  /** The last position of the client; its id is -1 before the first one. */
   get position(): Place {
     return this.#segments.at(-1)?.end ?? { id: -1, check: '' }
   }
 
+  /** How many resets the client received. */
   get resets(): number {
     return this.#segments.filter(({ reset }) => reset).length
   }
 
+  /** How many log events the client received. */
   get deliveries(): number {
     return this.#segments.reduce((sum, { ids }) => sum + ids.length, 0)
   }
 
-  /** One event as it came off the wire. */
+  /** Records an event as it was received. */
   saw({ id: cursor, type, data }: Seen): void {
     const at = parse(cursor)
     if (!Number.isInteger(at.id)) return void this.problems.push(`${type} with the id "${cursor}"`)
@@ -76,7 +83,7 @@ export class History {
     if (at.id >= segment.end.id) segment.end = at
   }
 
-  /** A position that came without an event: where a page ends. */
+  /** Records a position that was received without an event: the end of a page. */
   moved(cursor: string): void {
     const at = parse(cursor)
     const segment = this.#segmentAt(at)
@@ -85,7 +92,7 @@ export class History {
     this.cursor = cursor
   }
 
-  /** The segment that this position continues; a first segment begins with it. */
+  /** Returns the segment that this position continues. The first position begins the first segment. */
   #segmentAt(at: Cursor): Segment {
     let segment = this.#segments.at(-1)
     if (!segment) {
@@ -116,8 +123,8 @@ export class History {
   }
 
   /**
-   * Compares what came with what was committed.
-   * @param mayChangeEpoch whether something in the run gave the log another epoch
+   * Compares what was received with what was committed.
+   * @param mayChangeEpoch whether something in the run may have given the log another epoch
    */
   judge({ versions }: Truth, mayChangeEpoch: boolean): Findings {
     const findings: Findings = { lost: [], problems: [] }
@@ -130,7 +137,8 @@ export class History {
       segment.ids.forEach((id, i) => {
         const check = segment.checks[i] ?? NaN
         const before = seen.get(id) ?? []
-        // An instance that was behind before a restore resets to its own head: what the backup holds beyond that comes again, harmlessly.
+        // An instance that was behind before a restore resets its clients to its own head. Events of the
+        // backup beyond that head are then delivered again, which is harmless.
         if (before.includes(check) && segment.reset?.reason !== 'unknown')
           findings.problems.push(`event ${id} came again after a reset`)
         seen.set(id, [...before, check])
@@ -140,7 +148,11 @@ export class History {
     return findings
   }
 
-  /** @returns the version of the log that the segment ends in */
+  /**
+   * Compares a segment with the version of the log that it fits best.
+   * @param least the index of the earliest version that it can end in
+   * @returns the index of the version that it ends in
+   */
   #judgeSegment(
     segment: Segment,
     versions: readonly LogVersion[],
@@ -157,7 +169,8 @@ export class History {
           this.wants(event) &&
           seen.get(event.id) !== numberOf(event.check),
       )
-    // A position before the first restore is one in several versions: what it saw fits one of them.
+    // A position can exist in several versions, since a restore leaves older events in the log. The segment
+    // is of the version from which it lacks the fewest events.
     const fitting = versions
       .map((version, index) => ({ version, index }))
       .filter(({ version, index }) => index >= least && version.has(end))
@@ -193,7 +206,7 @@ export class History {
   ): void {
     if (!reset) return
     const isExpired = end.id < reset.oldest
-    // It is on another version of the log when one that has the new position has not the old one.
+    // A restore has undone the old position if a version has the new position but not the old one.
     const isUndone = versions.some((version) => version.has(begin) && !version.has(end))
     const isOtherEpoch = before.epoch !== begin.epoch
     if (isOtherEpoch && !mayChangeEpoch)

@@ -5,15 +5,15 @@ import { freePort } from './ports.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
-/** One process of the service, started again by whoever killed it. */
+/** One instance of the service. A caller that ends its process can start it again. */
 export class Instance {
   #process: ChildProcess | undefined
   #log = ''
   #told = false
-  /** When it was last asked to end, on the run's clock in ms: streams that it ends then must end whole. */
+  /** When SIGTERM was last sent, by `performance.now()`. Streams must end with a whole frame after it. */
   askedToEndAt = -Infinity
   killedAt = -Infinity
-  /** How often the process ended without having been told to. */
+  /** How often the process ended without a call of `end`. */
   crashes = 0
 
   private constructor(
@@ -23,7 +23,7 @@ export class Instance {
     readonly preloads: readonly string[],
   ) {}
 
-  /** Starts the built service, which loads these modules first. */
+  /** Starts the built service, which imports the modules `preloads` first. */
   static async start(name: string, env: Record<string, string>, ...preloads: string[]): Promise<Instance> {
     const instance = new Instance(name, await freePort(), env, preloads)
     await instance.start()
@@ -34,7 +34,7 @@ export class Instance {
     return `http://127.0.0.1:${this.port}`
   }
 
-  /** What the process wrote at last, for when something is wrong with it. */
+  /** The newest output of the process, for error reports. */
   get log(): string {
     return this.#log
   }
@@ -68,7 +68,7 @@ export class Instance {
     await listening
   }
 
-  /** The process, as far as it was started. */
+  /** The process; undefined before the first start. */
   get process(): ChildProcess | undefined {
     return this.#process
   }
@@ -77,7 +77,7 @@ export class Instance {
     return this.#process?.exitCode === null && this.#process.signalCode === null
   }
 
-  /** The mode that the instance says it is in; why not, where it doesn't. */
+  /** Returns the mode that the instance reports, or the reason why it could not be read. */
   async readMode(): Promise<string> {
     try {
       const response = await fetch(`${this.origin}/health`, { signal: AbortSignal.timeout(2000) })
@@ -88,7 +88,9 @@ export class Instance {
     }
   }
 
-  /** Ends the process by `signal`; gives back its exit code, null when it was killed. */
+  /**
+   * Sends `signal` and waits for the end of the process. Returns its exit code, or null if a signal ended it.
+   */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     const child = this.#process
     if (!child || !this.isRunning) return child?.exitCode ?? null
@@ -100,7 +102,7 @@ export class Instance {
     return child.exitCode
   }
 
-  /** Makes the process's clock jump, forwards or back. */
+  /** Makes the clock of the process jump, forwards or backwards. */
   jumpClock(): void {
     this.#process?.kill('SIGWINCH')
   }

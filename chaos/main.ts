@@ -5,7 +5,7 @@ const USAGE = `usage: npm run chaos -- [--seconds 60] [--seed N] [--quiet] [--fa
 
 const WIDTH = 40
 
-/** The report as a person reads it. */
+/** Prints the report as text. */
 export function print(report: Report): void {
   const { problems, faults, writes, kinds } = report
   const table = Object.entries({

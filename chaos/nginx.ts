@@ -9,11 +9,11 @@ import { freePort } from './ports.js'
 
 const CONFIGURATION = new URL('nginx.conf', import.meta.resolve('#root'))
 
-/** What the configuration says of each upstream server. */
+/** Returns the parameters of an upstream server in the project's nginx.conf. */
 export const readShippedParameters = async (): Promise<string> =>
   /server silo-1:8080 ?([^;]*);/.exec(await readFile(CONFIGURATION, 'utf8'))?.[1] ?? ''
 
-/** Compresses everything, event streams too, for every client that takes it: then its entity tags are weak ones. */
+/** Compresses every response if the client accepts that, event streams too. Entity tags then become weak. */
 const COMPRESSING = `
 events {}
 http {
@@ -41,7 +41,7 @@ http {
 }
 `
 
-/** A real nginx; only its ports and paths are this run's. */
+/** A real nginx, of whose configuration only the ports and paths are replaced. */
 export class Nginx {
   #process: ChildProcess | undefined
 
@@ -52,9 +52,9 @@ export class Nginx {
 
   /**
    * Starts nginx with the project's own configuration.
-   * @param tlsProxy the address of a proxy in front that ends TLS, entered where the configuration says
-   * @param parameters of each upstream server; the shipped ones are those of `readShippedParameters`
-   * @param edit what an operator makes of the configuration
+   * @param tlsProxy the address of a TLS-terminating proxy in front, entered where the configuration says
+   * @param parameters those of each upstream server; `readShippedParameters` returns the shipped ones
+   * @param edit makes the changes of an operator to the configuration
    * @throws {Error} when nginx is not installed or does not start
    */
   static async start(
@@ -110,7 +110,7 @@ export class Nginx {
     const { folder } = this
     const globals = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;`
     const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', globals], {
-      // Debian installs it where not every user's path leads.
+      // Debian installs nginx in /usr/sbin, which is not in the PATH of every user.
       env: { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
@@ -129,7 +129,7 @@ export class Nginx {
     this.#process?.kill('SIGHUP')
   }
 
-  /** Ends nginx, and every connection through it, and starts it again. */
+  /** Stops nginx, which ends every connection through it, and starts it again. */
   async restart(): Promise<void> {
     await this.#end()
     await this.#spawn()

@@ -10,10 +10,13 @@ import { freePort } from './ports.js'
 
 const execute = promisify(execFile)
 
-/** Where Debian keeps the programs of PostgreSQL, a folder for each major version. */
+/** Where Debian installs the programs of PostgreSQL, in one folder for each major version. */
 const DEBIAN = '/usr/lib/postgresql'
 
-/** The folder with all programs of the newest PostgreSQL that the system has. npm's package has no dumps and no base backups. */
+/**
+ * Returns the folder with the programs of the newest PostgreSQL that the system has; undefined if it has
+ * none. The package from npm has no programs for dumps and base backups.
+ */
 function findAllPrograms(): string | undefined {
   try {
     const [newest] = readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a))
@@ -23,7 +26,7 @@ function findAllPrograms(): string | undefined {
   }
 }
 
-/** Where a server of the run is: the one that is used, or the one that takes over from it. */
+/** Data folder and port of a database server: the primary, or the standby that can take over. */
 interface Site {
   data: string
   port: number
@@ -32,14 +35,14 @@ interface Site {
 const addressOf = (sites: readonly Site[]): string =>
   `postgres://silo@${sites.map(({ port }) => `127.0.0.1:${port}`).join(',')}/postgres`
 
-/** A PostgreSQL of this run's own, and what can be done to it. */
+/** A PostgreSQL server of the run, with the ways to break, dump, restore and replace it. */
 export class Postgres {
   #used: Site
   #spare: Site
 
   private constructor(
     readonly folder: string,
-    /** Whether the programs are there with which it is dumped, restored and replaced by a standby. */
+    /** Whether the programs for dumps, restores and standbys are installed. */
     readonly hasAllPrograms: boolean,
     readonly programs: string,
     readonly account: Account | undefined,
@@ -50,6 +53,7 @@ export class Postgres {
     this.#spare = { data: join(folder, 'two'), port: ports[1] }
   }
 
+  /** Starts a server in a fresh folder. */
   static async start(): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), 'silo-chaos-'))
     const all = findAllPrograms()
@@ -65,28 +69,28 @@ export class Postgres {
     return postgres
   }
 
-  /** The port of the server that is used now. */
+  /** The port of the current primary. */
   get port(): number {
     return this.#used.port
   }
 
-  /** The address of the server that is used now. */
+  /** The connection URL of the current primary. */
   get url(): string {
     return addressOf([this.#used])
   }
 
-  /** The address that names both the server and the one that may take over from it. */
+  /** The connection URL that names both the primary and the standby that may take over. */
   get hostsUrl(): string {
     return addressOf([this.#used, this.#spare])
   }
 
-  /** Runs one of PostgreSQL's programs, as the account that owns the data; gives what it printed. */
+  /** Runs one of PostgreSQL's programs as the account that owns the data. Returns its output. */
   run(program: string, ...args: string[]): Promise<string> {
     return this.execute(join(this.programs, program), args)
   }
 
   async #start({ data, port }: Site): Promise<void> {
-    // Crashes here are of the server, not of the machine; what it wrote is in the page cache and survives them.
+    // No fsync: only the server crashes here, not the machine, so its writes survive in the page cache.
     const settings = {
       port,
       listen_addresses: '127.0.0.1',
@@ -102,14 +106,14 @@ export class Postgres {
     return this.run('pg_ctl', 'stop', '-w', '-m', mode, '-D', data)
   }
 
-  /** Restarts the server; it stays away for `awayMs`. */
+  /** Stops the primary and starts it again after `awayMs`. */
   async restart(mode: 'fast' | 'immediate', awayMs = 0): Promise<void> {
     await this.#stop(this.#used, mode)
     await delay(awayMs)
     await this.#start(this.#used)
   }
 
-  /** Stops every process of the server in its tracks for `ms`, as a machine that swaps or a hypervisor that pauses. */
+  /** Suspends every process of the primary for `ms`, as a swapping machine or a hypervisor can. */
   async freeze(ms: number): Promise<void> {
     const processes = await this.#processes()
     for (const pid of processes) signal(pid, 'SIGSTOP')
@@ -117,7 +121,7 @@ export class Postgres {
     for (const pid of processes) signal(pid, 'SIGCONT')
   }
 
-  /** Starts a standby of the server on the other host, from a base backup. */
+  /** Starts a standby of the primary from a base backup. */
   async startStandby(): Promise<void> {
     const { data } = this.#spare
     await rm(data, { recursive: true, force: true })
@@ -126,7 +130,7 @@ export class Postgres {
     await this.#start(this.#spare)
   }
 
-  /** Kills the server, has its standby inspected, and promotes that: it is the server from then on. */
+  /** Kills the primary, calls `inspect` with the URL of the standby, and promotes the standby to primary. */
   async failOver(inspect: (standbyUrl: string) => Promise<void>): Promise<void> {
     await this.#stop(this.#used, 'immediate')
     await inspect(addressOf([this.#spare]))
@@ -134,7 +138,7 @@ export class Postgres {
     ;[this.#used, this.#spare] = [this.#spare, this.#used]
   }
 
-  /** Writes a dump of the database without the schema `chaos`; gives the ids of its events. */
+  /** Writes a dump of the database without the schema `chaos`. Returns the ids of the events in it. */
   async dump(file: string): Promise<Set<number>> {
     await this.run('pg_dump', '--format=custom', '--exclude-schema=chaos', `--file=${file}`, this.url)
     const text = `${file}.events`
@@ -152,7 +156,7 @@ export class Postgres {
     return new Set(ids)
   }
 
-  /** Loads a dump in the place of what is there, in one transaction. */
+  /** Replaces the content of the database with a dump, in one transaction. */
   async restore(file: string): Promise<void> {
     const how = ['--clean', '--if-exists', '--single-transaction', `--dbname=${this.url}`]
     await this.run('pg_restore', ...how, file)

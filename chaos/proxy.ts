@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type Server, type Socket, connect, createServer } from 'node:net'
 import { freePort } from './ports.js'
 
-/** A small TCP proxy that does to connections what networks do. */
+/** A TCP proxy that resets connections, or silently stops forwarding, as networks do. */
 export class Proxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -35,6 +35,7 @@ export class Proxy {
     })
   }
 
+  /** Opens a proxy to a port of 127.0.0.1. `targetPort` is called for each connection. */
   static async open(targetPort: () => number): Promise<Proxy> {
     const proxy = new Proxy(await freePort(), targetPort)
     proxy.#server.listen(proxy.port, '127.0.0.1')
@@ -42,12 +43,12 @@ export class Proxy {
     return proxy
   }
 
-  /** Ends every connection, wherever in a frame it is. */
+  /** Resets every connection, possibly in the middle of a frame. */
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy()
   }
 
-  /** Keeps every connection and passes nothing on, until it is healed; what hung is then cut. */
+  /** Keeps every connection open and forwards nothing until `heal`, which resets them. */
   swallow(): void {
     this.#swallowing = true
     for (const socket of this.#sockets) socket.pause()

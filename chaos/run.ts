@@ -1,6 +1,7 @@
 /**
- * Breaks everything that can be broken on one machine while clients write and watch, and then asks the database whether
- * anybody saw anything but the truth. The same seed makes the same plan; the machine's timing is its own.
+ * Breaks everything that can be broken on one machine while clients write and subscribe, and then compares
+ * what the clients received with what the database committed. The same seed makes the same plan of faults;
+ * the timing differs.
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -20,44 +21,52 @@ import { keepTruth, readNewestId, readTruth } from './truth.js'
 import { EVERYTHING, type Filter, PageWatcher, type Route, StreamWatcher } from './watchers.js'
 import { ApiWriter, ConditionalWriter, HOT_ITEMS, SqlWriter, type Write } from './writers.js'
 
+/** The options of a run. */
 export interface Options {
   seed: number
   seconds: number
-  /** How many instances of the service there are; 3 by default. */
+  /** Number of instances of the service, 1 to 3; 3 by default. */
   instances?: number
-  /** Only these faults, by their names; all by default. */
+  /** Names of the faults to make; all by default. */
   faults?: readonly string[]
-  /** Only these kinds of the clients that others wrote; all by default. */
+  /** Kinds of third-party clients to run; all that can run here by default. */
   clients?: readonly string[]
   /**
-   * Whether ids are lost in the log: by transactions that are rolled back after they have drawn theirs, and by a server that is killed
-   * while others commit. By the seed, if not given.
+   * Whether the run leaves ids missing in the log, by transactions that roll back after they have drawn an id
+   * and by a primary that is killed while transactions commit. The seed decides if not given.
    */
   leavesHoles?: boolean
-  /** How long the subscribers may take to reach the head once everything works again, in ms. 30,000 by default. */
+  /**
+   * How long the clients may take to reach the end of the log after the last write, in ms; 30,000 by default.
+   */
   settleMs?: number
-  /** Ends the run as soon as something is wrong. */
+  /** Ends the run at the first problem. */
   stopsAtFirst?: boolean
-  /** A module that each instance loads first, to make the service wrong on purpose. */
+  /** A module that each instance imports first, to make the service faulty on purpose. */
   preload?: string
-  /** Changes the database after the migrations, for the same reason. */
+  /** Changes the database after the migrations, for the same purpose. */
   sabotage?: (sql: Sql) => Promise<unknown>
   log?: (line: string) => void
 }
 
-/** How often a fault was made, and how long it took from break to repair, in ms. */
+/** What a run measured of one kind of fault. */
 export interface FaultFigures {
+  /** How often the fault was made. */
   times: number
+  /** The longest time from break to repair, in ms. */
   longestMs: number
 }
 
+/** The result of a run, with its figures. */
 export interface Report extends Verdict {
   seed: number
   seconds: number
   faults: Record<string, FaultFigures>
+  /** The longest time that a directly connected subscriber received nothing on an open stream, in ms. */
   longestSilenceMs: number
+  /** Whether streams also went through nginx. */
   withNginx: boolean
-  /** Promotions after which no client may be reset, because no id was missing. */
+  /** Promotions after which no client may be reset, because no id was missing in the log. */
   wholePromotions: number
 }
 
@@ -137,18 +146,19 @@ function openWatchers(
   }
 }
 
-/** How long the service may take until it takes a write after the last fault, in ms. */
+/** How long the service may take to accept a write after the last fault, in ms. */
 const LAST_WORD_MS = 30_000
 
-/** One run. It starts everything it needs, and ends everything it started. */
+/** Runs chaos once. Starts everything that it needs and ends everything that it started. */
 export async function runChaos(options: Options): Promise<Report> {
   const log = options.log ?? (() => undefined)
-  // The plan has dice of its own: what clients throw depends on the machine's timing.
+  // The plan has its own generator: how often clients draw from theirs depends on the timing of the machine.
   const plan = new Random(options.seed)
   const random = new Random(options.seed + 1)
   const { leavesHoles = plan.chance(0.5) } = options
   const postgres = await Postgres.start()
-  // The run's own connections go where the server is, and write also while the database is read-only by default.
+  // The run's own connections reach the current primary through this proxy. Those of `sql` can write even
+  // while the database is read-only by default.
   const way = await Proxy.open(() => postgres.port)
   const url = `postgres://silo@127.0.0.1:${way.port}/postgres`
   const sql = connect(url, 1, { settings: { default_transaction_read_only: 'off' } })
@@ -279,7 +289,11 @@ export async function runChaos(options: Options): Promise<Report> {
   }
 }
 
-/** Undefined where nginx is not installed; then no stream goes through it, and the report says so. */
+/**
+ * Starts nginx. Returns undefined if it is not installed; then no stream goes through it, and the report says
+ * so.
+ * @throws {Error} when nginx does not start, and under CI also when it is not installed
+ */
 async function unlessMissing(
   start: () => Promise<Nginx>,
   log: (line: string) => void,
@@ -294,7 +308,7 @@ async function unlessMissing(
   }
 }
 
-/** What is wrong already, during the run. */
+/** Returns the problems that can be found during the run. */
 async function findProblems(
   { sql, backups }: Target,
   histories: readonly History[],
@@ -306,12 +320,15 @@ async function findProblems(
     const { problems } = judgeHistories(truth, histories, backups.mayChangeEpoch)
     return [...problems, ...judgeWrites(truth.committed, told)]
   } catch {
-    // The database is away, and the end of the run will say it.
+    // The database is down at the moment. If it stays down, the end of the run fails.
     return []
   }
 }
 
-/** The faults of a run. @throws {Error} for a name that none has, and under CI for one that can't be made here */
+/**
+ * Returns the faults of a run that can be made on this machine.
+ * @throws {Error} for an unknown name, and under CI for a fault that can't be made here
+ */
 function selectFaults(
   { faults }: Options,
   { nginx, postgres }: Target,
@@ -357,8 +374,8 @@ async function breakThings(
 }
 
 /**
- * The last write is made while the other instances can't hear of it. Nothing is written after it, so only their own looking
- * again, when they listen again, can bring it to their watchers.
+ * Makes the last write while the other instances do not listen. Nothing is written after it, so their
+ * subscribers receive it only if these instances read the log when they listen again.
  */
 async function sayLastWord(sql: Sql, [first]: readonly Instance[], token: string): Promise<void> {
   const until = performance.now() + LAST_WORD_MS
@@ -372,7 +389,11 @@ async function sayLastWord(sql: Sql, [first]: readonly Instance[], token: string
   }
 }
 
-/** @returns why it failed. The checker doesn't judge this write, and the subscribers only need the event that came last. */
+/**
+ * Makes the last write. It may be repeated after an unknown outcome: the checker does not judge it, and the
+ * subscribers only have to reach the newest event.
+ * @returns why it failed; undefined if it did not
+ */
 async function writeLastWord(origin: string, token: string): Promise<string | undefined> {
   try {
     const response = await fetch(`${origin}/api/items/${HOT_ITEMS[0] ?? ''}/revisions`, {
@@ -388,14 +409,14 @@ async function writeLastWord(origin: string, token: string): Promise<string | un
   }
 }
 
-/** What an instance says of itself, for when something is wrong. */
+/** Returns the `/ready` response and the newest log lines of an instance, for error reports. */
 async function describe({ name, origin, log }: Instance): Promise<string> {
   const response = await fetch(`${origin}/ready`).catch((err: unknown) => err)
   const ready = response instanceof Response ? await response.text() : String(response)
   return `${name}: ${ready}\n${log.split('\n').slice(-15).join('\n')}`
 }
 
-/** Waits until every watcher stands at the end of the log. */
+/** Waits until every client has reached the end of the log. Returns a sentence for each that has not. */
 async function settle(sql: Sql, histories: readonly History[], settleMs: number): Promise<string[]> {
   const head = await readNewestId(sql)
   const until = performance.now() + settleMs

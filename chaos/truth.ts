@@ -10,21 +10,21 @@ export interface TruthEvent {
   data: Record<string, unknown>
 }
 
-/** A position in the log, with the check of the event there. */
+/** A position in the log, with the check of the event at it. */
 export interface Place {
   id: number
   check: string
 }
 
-/** A restore that took place under the running service. */
+/** A restore of a dump while the service was running. */
 export interface Restore {
-  /** The object id of the table `events` after it: a restore makes a new table. */
+  /** The object id of the table `events` after the restore, which creates a new table. */
   relation: number
-  /** The ids that the backup holds. */
+  /** The ids of the events in the dump. */
   ids: ReadonlySet<number>
 }
 
-/** The log as it was between two restores, with everything that it ever held. */
+/** The log between two restores, with every event that it ever held. */
 export class LogVersion {
   readonly #byId: ReadonlyMap<number, TruthEvent>
 
@@ -35,13 +35,13 @@ export class LogVersion {
     this.#byId = new Map(events.map((event) => [event.id, event]))
   }
 
-  /** The event that stands at a position. */
+  /** Returns the event at a position; undefined if this version has no event with this id and check. */
   find({ id, check }: Place): TruthEvent | undefined {
     const event = this.#byId.get(id)
     return event?.check === check ? event : undefined
   }
 
-  /** Whether a position is one of this log. */
+  /** Whether this version has the position. Every version has the position 0, the beginning. */
   has(place: Place): boolean {
     return place.id === 0 || this.find(place) !== undefined
   }
@@ -55,8 +55,8 @@ export interface Truth {
 }
 
 /**
- * Keeps every event that is ever committed, also those that retention deletes from the log, and those that a restore undoes.
- * The schema stays out of the dumps.
+ * Makes the database copy every committed event into the schema `chaos`, which dumps leave out. So the events
+ * that retention deletes and those that a restore undoes remain known.
  */
 export async function keepTruth(sql: Sql): Promise<void> {
   await sql.unsafe(`
@@ -71,14 +71,14 @@ export async function keepTruth(sql: Sql): Promise<void> {
   `)
 }
 
-/** The object id of the table that the log is in now. */
+/** Returns the object id of the current table `events`. */
 export async function readRelation(sql: Sql): Promise<number> {
   const [row] = await sql<{ relation: number }[]>`select 'events'::regclass::oid::bigint as relation`
   if (!row) throw new Error('a select returned no row')
   return row.relation
 }
 
-/** The newest id that was committed to the log as it is now; 0 where there is none. */
+/** Returns the newest id that was committed to the current table `events`; 0 if there is none. */
 export async function readNewestId(sql: Sql): Promise<number> {
   const [newest] = await sql<{ id: number | null }[]>`
     select max(id) as id
@@ -88,7 +88,10 @@ export async function readNewestId(sql: Sql): Promise<number> {
   return newest?.id ?? 0
 }
 
-/** @param restores that took place until now, in order */
+/**
+ * Reads everything that was committed until now.
+ * @param restores the restores until now, in order
+ */
 export async function readTruth(sql: Sql, restores: readonly Restore[]): Promise<Truth> {
   const rows = await sql<(Omit<TruthEvent, 'data' | 'check'> & { data: string; relation: number })[]>`
     select id, type, part_number, data, relation::bigint as relation

@@ -9,41 +9,45 @@ import type { Instance } from './instance.js'
 import type { Random } from './random.js'
 import type { TruthEvent } from './truth.js'
 
-/** A client that hears nothing for this long, with a heartbeat due every second, believes its connection dead. In ms. */
+/** A client closes its connection after this long without a byte, in ms. Heartbeats are sent every second. */
 const DEAF_MS = 5000
 
-/** A way to the service: straight to an instance, or by way of something that can break in between. */
+/** A way to the service: directly to an instance, or through a proxy that can break. */
 export interface Route {
   origin: () => string
-  /** The instance at its end, where there is nothing in between. */
+  /** The instance, if there is no proxy in between. */
   direct?: Instance
 }
 
+/** A filter of the feed: its query string, and the events that it lets through. */
 export interface Filter {
   query: string
   wants: (event: TruthEvent) => boolean
 }
 
+/** No filter. */
 export const EVERYTHING: Filter = { query: '', wants: () => true }
 
-/** How a reader reads. */
+/** How a client reads. */
 export interface Manner {
   name: string
-  /** Between two reads it rests for this long, in ms. */
+  /** How long the client pauses after a read, in ms. */
   restMs?: () => number
-  /** It leaves by itself after this long, in ms. */
+  /** How long the client stays until it closes the connection itself, in ms. */
   stayMs?: () => number
-  /** It takes a compressed stream. */
+  /** Whether the client accepts a compressed stream. */
   takesGzip?: boolean
-  /** Slow readers may be cut when an instance ends before they have read. */
+  /** Whether the stream may be cut off when an instance ends, since a slow reader has not read it all. */
   mayBeCut?: boolean
 }
 
-/** One client of the feed that reconnects for ever, as a browser or the FreeCAD panel does. */
+/** A subscriber that always reconnects, as a browser or the FreeCAD panel does. */
 export class StreamWatcher {
   readonly history: History
+  /** The longest time without a byte on an open stream, in ms. */
   longestSilenceMs = 0
   connections = 0
+  /** How many streams an instance cut off at its shutdown. */
   cutAtShutdown = 0
   #response: IncomingMessage | undefined
   #body: Readable | undefined
@@ -63,7 +67,7 @@ export class StreamWatcher {
     this.#done = this.#live()
   }
 
-  /** From now on it reads as fast as it can. */
+  /** Makes the client read without pauses from now on. */
   hurry(): void {
     this.#hurries = true
     this.#body?.resume()
@@ -97,13 +101,13 @@ export class StreamWatcher {
     this.#judgeEnd(route, whole, response.complete)
   }
 
-  /** Reads to the end; true when what came ended with a whole frame. */
+  /** Reads the stream to its end. Returns whether it ended with a whole frame. */
   async #read(response: IncomingMessage, body: Readable): Promise<boolean> {
     this.#body = body
     const parser = createParser({
       onEvent: ({ id = '', event: type = 'message', data }) => {
         const seen: Seen = { id, type, data: JSON.parse(data) as Record<string, unknown> }
-        // Those who are turned away are told the mode, as /health tells everybody, without a position.
+        // The event of a refused stream has no id (docs/decisions/0022). It is sent without access, too.
         if (id === '') return
         this.history.saw(seen)
         if (this.access.mustBeShutOut)
@@ -137,7 +141,7 @@ export class StreamWatcher {
     return tail === '\n\n'
   }
 
-  /** A stream that an instance ends on purpose must end whole. */
+  /** Checks that a stream that an instance ends on purpose has ended completely, with a whole frame. */
   #judgeEnd({ direct }: Route, whole: boolean, complete: boolean): void {
     if (complete && !whole) this.history.problems.push('a complete end in the middle of a frame')
     if (!direct || this.manner.mayBeCut || this.manner.stayMs || this.#stopped || complete) return
@@ -147,7 +151,7 @@ export class StreamWatcher {
   }
 }
 
-/** A client that reads JSON pages and waits for the next. */
+/** A client that reads the log in JSON pages, with long polling. */
 export class PageWatcher {
   readonly history: History
   pages = 0
@@ -193,7 +197,7 @@ export class PageWatcher {
   }
 }
 
-/** The body as it was before something compressed it. Each piece is given as soon as it is there. */
+/** Returns the decompressed body. Each piece is passed on as soon as it arrives. */
 function decode(response: IncomingMessage): Readable {
   if (response.headers['content-encoding'] !== 'gzip') return response
   const gunzip = createGunzip({ flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH })
@@ -204,7 +208,9 @@ function decode(response: IncomingMessage): Readable {
   return response.pipe(gunzip)
 }
 
-/** The answer to a GET once its head is there, if it is a 200. */
+/**
+ * Sends a GET. Resolves with the response once its head has arrived, or with undefined if it is not a 200.
+ */
 function open(
   url: string,
   token: string,

@@ -4,28 +4,34 @@ import type { Sql } from '../store/connect.js'
 import type { Random } from './random.js'
 import type { TruthEvent } from './truth.js'
 
-/** Items that everybody edits at once. */
+/** Items that all API writers edit concurrently. */
 export const HOT_ITEMS = Array.from({ length: 8 }, (_, i) => `HOT-${i}`)
-/** A session that was killed may never answer; whoever writes in psql would have given up by now. In ms. */
+/** How long a transaction may take, in ms. A query on a terminated connection may never return. */
 const SQL_DEADLINE_MS = 10_000
 const SQL_ITEMS = Array.from({ length: 8 }, (_, i) => `SQL-${i}`)
 
-/** A write, what became of it as far as its writer knows, and how its events are recognised. */
+/** A write, with what its writer knows about it. */
 export interface Write {
+  /** The outcome as far as the writer knows it. */
   outcome: 'acknowledged' | 'refused' | 'unknown'
+  /** When the writer sent it, by `performance.now()`. */
   began: number
+  /** When the writer knew its outcome, by `performance.now()`. */
   ended: number
-  /** Each must be in the log exactly once when the write was acknowledged. */
+  /** Identify the events of the write. Each must be in the log exactly once if the write was acknowledged. */
   marks: string[]
 }
 
-/** What an event is recognised by: comments are unique to a write, and so are the numbers of created and deleted items. */
+/**
+ * Returns the mark that identifies the write of an event; undefined for events without one. Comments are
+ * unique to a write, and so are the numbers of created and of deleted items.
+ */
 export function markOf({ type, part_number, data }: TruthEvent): string | undefined {
   if (type === 'revision.created') return typeof data.comment === 'string' ? data.comment : undefined
   return type === 'item.updated' ? undefined : `${type} ${part_number}`
 }
 
-/** Something that writes, one write after the other, until it is stopped, and keeps account. */
+/** Makes one write after another until it is stopped, and records the outcomes. */
 abstract class Writer {
   readonly writes: Write[] = []
   #stopped = false
@@ -47,6 +53,7 @@ abstract class Writer {
     await this.#done
   }
 
+  /** Makes one write. Its events are marked with `mark`, which is unique. */
   protected abstract write(mark: string): Promise<Omit<Write, 'began' | 'ended'>>
 
   async #live(): Promise<void> {
@@ -59,7 +66,7 @@ abstract class Writer {
   }
 }
 
-/** Writes through the API, by whichever instance. */
+/** Writes through the API, at the origin that `origin` returns for each request. */
 export class ApiWriter extends Writer {
   readonly #own: string[] = []
 
@@ -134,7 +141,7 @@ export class ApiWriter extends Writer {
   }
 }
 
-/** Edits an item of its own through a proxy that compresses, by the entity tags that come out of it. */
+/** Edits its own item through a proxy that compresses, with the entity tags that the proxy returns. */
 export class ConditionalWriter extends Writer {
   readonly problems: string[] = []
   #isThere = false
@@ -163,7 +170,7 @@ export class ConditionalWriter extends Writer {
     }
     const item = `/api/items/${this.name}`
     const read = await this.#send('GET', item)
-    // A restore undid its creation.
+    // A restore has undone the creation.
     if (read.status === 404) this.#isThere = false
     const { etag } = read
     if (read.status !== 200 || etag === null) return { outcome: 'refused', marks: [mark] }
@@ -177,7 +184,7 @@ export class ConditionalWriter extends Writer {
     return { outcome: outcomeOf(status), marks: [mark] }
   }
 
-  /** Nobody else edits the item, so a tag that still is its own holds. */
+  /** Records a problem if the item still has the refused tag: no other client edits this item. */
   async #judgeRefusal(etag: string): Promise<void> {
     const again = await this.#send('GET', `/api/items/${this.name}`)
     if (again.etag === etag)
@@ -200,19 +207,21 @@ export class ConditionalWriter extends Writer {
   }
 }
 
-/** A gateway's or an interrupted server's 5xx says nothing about whether the write was committed. */
+/**
+ * Returns the outcome for a status. A 5xx, also of a gateway, does not say whether the write was committed.
+ */
 function outcomeOf(status: number): Write['outcome'] {
   if (status < 300) return 'acknowledged'
   return status < 500 ? 'refused' : 'unknown'
 }
 
-/** Writes as somebody in psql does: transactions that are slow, rolled back, or idle with their ids already drawn. */
+/** Writes as a user of psql does: in transactions that are slow, rolled back, or idle after drawing ids. */
 export class SqlWriter extends Writer {
   constructor(
     name: string,
     random: Random,
     readonly sql: Sql,
-    /** Whether it rolls back with its ids already drawn, so that they are missing in the log for good. */
+    /** Whether it also rolls back after drawing ids, which are then missing in the log for good. */
     readonly leavesHoles: boolean,
   ) {
     super(name, random)
@@ -223,7 +232,8 @@ export class SqlWriter extends Writer {
     const drawEarly = this.random.chance(0.3) && (this.leavesHoles || !rollBack)
     const idleSeconds = this.random.chance(0.02) ? 2 : this.random.next() * 0.2
     const number = this.random.pick(SQL_ITEMS)
-    // One message, not `sql.begin`: the driver dies of a query on a pinned session that was killed (porsager/postgres#1208).
+    // One simple query instead of `sql.begin`: the driver crashes on a query over a reserved connection that
+    // was terminated (porsager/postgres#1208).
     const transaction = `
       begin;
       select set_config('silo.comment', '${mark}', true);

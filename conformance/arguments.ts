@@ -31,7 +31,7 @@ The defaults are those of a Silo at that address.
   --help                    prints this
 `
 
-/** The command line is wrong; the message says how. */
+/** The command line is wrong. The message says how. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
@@ -117,8 +117,8 @@ function readTarget(origin: URL, options: Options): Target {
 
 /**
  * Reads the command line.
- * @returns what to check and whether to answer in JSON; undefined when only help is asked for
- * @throws {UsageError}
+ * @returns the server to check, and whether to print JSON; undefined for `--help`
+ * @throws {UsageError} when the command line is wrong
  */
 export function readArguments(args: string[]): { target: Target; json: boolean } | undefined {
   const { values, positionals } = parse(args)

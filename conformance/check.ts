@@ -1,30 +1,37 @@
 import type { Suite } from './suite.js'
 
-/** One promise, and how to find out whether a server keeps it. */
+/** One requirement, with the test of whether a server meets it. */
 export interface Check {
-  /** Stable, for machines. */
+  /** A stable identifier, for programs. */
   id: string
-  /** What must hold. */
+  /** The requirement, as a sentence. */
   title: string
-  /** Where that is written. */
+  /** The standard or promise that contains the requirement. */
   source: string
-  /** Without this nothing else can be told. */
+  /** True if no other check is possible when this one fails. */
   essential?: boolean
-  /** @throws {Violation} when it does not hold, {NotApplicable} when that can't be told here */
+  /**
+   * Makes the check.
+   * @throws {Violation} when the requirement is not met
+   * @throws {NotApplicable} when the check can't be made on this server
+   */
   run: (suite: Suite) => Promise<void>
 }
 
-/** The server does something else; the message says what was seen. */
+/** The server does not meet a requirement. The message says what was observed. */
 export class Violation extends Error {
   override readonly name = 'Violation'
 }
 
-/** The check can't be made on this server; the message says why. */
+/** The check can't be made on this server. The message says why. */
 export class NotApplicable extends Error {
   override readonly name = 'NotApplicable'
 }
 
-/** @throws {Violation} with what was seen, unless it holds */
+/**
+ * Asserts that `holds` is true.
+ * @throws {Violation} with `seen` as its message, if it is not
+ */
 export function demand(holds: boolean, seen: string): asserts holds {
   if (!holds) throw new Violation(seen)
 }

@@ -19,15 +19,15 @@ const LINE_END = /\r\n|\n|\r/
 const quote = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
 
 /**
- * Reads an event stream as WHATWG HTML, section 9.2.6, says, and notes what a client would have to ignore: that is where
- * something was lost. Bytes may come cut anywhere.
+ * Parses an event stream by WHATWG HTML, section 9.2.6, and records what a client would have to ignore, since
+ * that loses something. The bytes may be split anywhere.
  */
 export class StreamReader {
-  /** What is wrong with the stream's bytes, a sentence each. */
+  /** Problems of the bytes of the stream, a sentence each. */
   readonly malformed = new Set<string>()
-  /** What is wrong with its lines and events, a sentence each. */
+  /** Problems of its lines and events, a sentence each. */
   readonly violations = new Set<string>()
-  /** The position of the client: the last id of a complete event. */
+  /** The last event id of the client: that of the last complete event with an id. */
   lastId: string | undefined
   /** The last valid `retry`, in ms. */
   retryMs: number | undefined
@@ -38,19 +38,19 @@ export class StreamReader {
   #fields: Fields = {}
   #isEmpty = true
 
-  /** Whether the stream could end here with nothing left half-said. */
+  /** Whether the stream could end here without an incomplete event. */
   get isAtBoundary(): boolean {
     return this.#rest === '' && this.#isEmpty
   }
 
-  /** Takes the next bytes; gives the events that they complete. */
+  /** Parses the next bytes. Returns the events that they complete. */
   feed(bytes: Uint8Array): Dispatched[] {
     let text = this.#rest + this.#decode(bytes)
     if (this.#atStart && text !== '') {
       this.#atStart = false
       if (text.startsWith(BYTE_ORDER_MARK)) text = text.slice(1)
     }
-    // A CR at the very end may be half of a CRLF.
+    // A CR at the end of the bytes may be half of a CRLF.
     const held = text.endsWith('\r') ? '\r' : ''
     const lines = text.slice(0, text.length - held.length).split(LINE_END)
     this.#rest = `${lines.pop() ?? ''}${held}`

@@ -6,7 +6,7 @@ import { resumingChecks } from './checks/resuming.js'
 import { Suite } from './suite.js'
 import type { Target } from './target.js'
 
-/** All checks, in the order in which they are made. */
+/** All checks, in the order in which they run. */
 export const checks: readonly Check[] = [
   ...answerChecks,
   ...resumingChecks,
@@ -15,12 +15,13 @@ export const checks: readonly Check[] = [
   ...closingChecks,
 ]
 
+/** The result of one check. */
 export interface Result {
   id: string
   title: string
   source: string
   outcome: 'passed' | 'failed' | 'skipped'
-  /** What was seen where it failed, or why it was skipped: a sentence without its full stop. */
+  /** What was observed if it failed, or why it was skipped: a sentence without its full stop. */
   reason: string | undefined
 }
 
@@ -39,8 +40,8 @@ async function make({ id, title, source, run }: Check, suite: Suite): Promise<Re
 }
 
 /**
- * Checks a server. It should have nobody else to write to it meanwhile.
- * @param report is told each result at once
+ * Runs all checks on a server. Other clients should not write to it meanwhile.
+ * @param report called with each result at once
  */
 export async function runChecks(
   target: Target,

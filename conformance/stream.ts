@@ -11,11 +11,12 @@ import type { Readable } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { type Dispatched, StreamReader } from './grammar.js'
 
+/** A request for a stream. */
 export interface StreamRequest {
   url: URL
   method: string
   headers: Record<string, string>
-  /** How long to wait for the head of the answer, in ms. */
+  /** How long to wait for the head of the response, in ms. */
   patienceMs: number
 }
 
@@ -24,15 +25,17 @@ interface Head {
   headers: IncomingHttpHeaders
 }
 
-/** One answer of the server, read to its end, and what it says as an event stream. */
+/** One response of the server, read to its end, and parsed as an event stream. */
 export class EventStream {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly events: Dispatched[] = []
   readonly reader = new StreamReader()
-  /** How many bytes of the body have come. */
+  /** How many bytes of the body have arrived. */
   bytes = 0
-  /** `complete` when the server said that this is the end (RFC 9112, section 8), `cut` when the connection broke. */
+  /**
+   * `complete` if the message was complete (RFC 9112, section 8), `cut` if the connection broke before that.
+   */
   ended: 'complete' | 'cut' | undefined
 
   readonly #body: Readable
@@ -52,14 +55,14 @@ export class EventStream {
 
   /**
    * Sends a request on a connection of its own.
-   * @throws Error when there is no answer
+   * @throws {Error} when there is no response
    */
   static async open({ url, method, headers, patienceMs }: StreamRequest): Promise<EventStream> {
-    // An agent of its own, since none at all would ask for `Connection: close`.
+    // An agent of its own: without one, Node would send `Connection: close`.
     const isTls = url.protocol === 'https:'
     const agent = isTls ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true })
     const request = (isTls ? requestHttps : requestHttp)(url, { method, headers, agent })
-    // What breaks after the head is told by the response.
+    // An error after the head is reported by the response.
     request.on('error', () => undefined)
     try {
       request.end()
@@ -74,7 +77,10 @@ export class EventStream {
     }
   }
 
-  /** The same over HTTP/1.0, which Node's client does not speak. */
+  /**
+   * Sends the request over HTTP/1.0, which Node's client does not support.
+   * @throws {Error} when there is no response
+   */
   static async openHttp10({ url, method, headers, patienceMs }: StreamRequest): Promise<EventStream> {
     const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
     const host = url.hostname.replace(/^\[|\]$/g, '')
@@ -101,7 +107,7 @@ export class EventStream {
     }
   }
 
-  /** Waits until `isEnough`, for `patienceMs` at most. Returns whether it is. */
+  /** Waits until `isEnough` holds, the stream ends or `patienceMs` is over. Returns whether it holds. */
   async until(isEnough: (stream: this) => boolean, patienceMs: number): Promise<boolean> {
     const patience = AbortSignal.timeout(Math.ceil(patienceMs))
     patience.addEventListener('abort', () => this.#wake())
@@ -111,7 +117,7 @@ export class EventStream {
     return isEnough(this)
   }
 
-  /** Stops reading: what comes then stays in the system's buffers, and beyond them at the server. */
+  /** Stops reading. Later bytes stay in the buffers of the system, and beyond those at the server. */
   pause(): void {
     this.#body.pause()
   }
@@ -145,7 +151,7 @@ export class EventStream {
 function noAnswer(error: unknown, patienceMs: number): Error {
   if (!(error instanceof Error)) return new Error('there was no answer')
   if (error.name === 'AbortError') return new Error(`there was no answer in ${patienceMs / 1000} s`)
-  // Where a name has several addresses, only the code says why none of them answered.
+  // If a host has several addresses, the error has no message, and only its code says why they all failed.
   return new Error(`there was no answer: ${'code' in error ? String(error.code) : error.message}`)
 }
 

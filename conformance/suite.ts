@@ -4,42 +4,47 @@ import type { Dispatched } from './grammar.js'
 import { EventStream, type StreamRequest } from './stream.js'
 import type { Target } from './target.js'
 
-/** How many events are made at the same time. */
+/** How many triggers run concurrently. */
 const WRITERS = 16
 
+/** What a check changes in the request for a stream. */
 export interface Ask {
   lastEventId?: string | undefined
   query?: Record<string, string>
   headers?: Record<string, string>
   method?: string
-  /** What to sign in with in place of the target's token; null for nothing. */
+  /** The bearer token, in place of that of the target; null for none. */
   token?: string | null
 }
 
-/** What all checks share: the server, a stream that is open all along, and every stream that was opened. */
+/** What all checks share: the server, a stream that stays open, and every stream that was opened. */
 export class Suite {
   readonly #answers: EventStream[] = []
   #reference: EventStream | undefined
 
   constructor(readonly target: Target) {}
 
-  /** Every stream that was opened, those that are closed too. */
+  /** Every stream that was opened, closed ones included. */
   get streams(): EventStream[] {
     return this.#answers.filter(({ status }) => status === 200)
   }
 
-  /** The stream that everything else is compared with. */
+  /** The stream that stays open, with which all others are compared. */
   get reference(): EventStream {
     if (!this.#reference) throw new NotApplicable('there is no stream')
     return this.#reference
   }
 
+  /** Opens the stream that stays open and with which all others are compared. */
   async openReference(): Promise<EventStream> {
     this.#reference = await this.open()
     return this.#reference
   }
 
-  /** @throws {Violation} when there is no answer */
+  /**
+   * Opens a stream.
+   * @throws {Violation} when there is no response
+   */
   async open(ask: Ask = {}): Promise<EventStream> {
     return this.#keep(EventStream.open(this.#request(ask)))
   }
@@ -69,7 +74,7 @@ export class Suite {
       headers: {
         accept: 'text/event-stream',
         ...(typeof bearer === 'string' && { authorization: `Bearer ${bearer}` }),
-        // A browser sends the id's UTF-8 bytes, whatever they are; Node's client takes bytes as Latin-1.
+        // A browser sends the UTF-8 bytes of the id. Node's client takes the bytes of a header as Latin-1.
         ...(lastEventId !== undefined && { 'last-event-id': Buffer.from(lastEventId).toString('latin1') }),
         ...headers,
       },
@@ -77,7 +82,7 @@ export class Suite {
     }
   }
 
-  /** Ends every stream but the reference. */
+  /** Closes every stream but the reference. */
   closeOthers(): void {
     for (const stream of this.#answers) if (stream !== this.#reference) stream.close()
   }
@@ -86,7 +91,7 @@ export class Suite {
     for (const stream of this.#answers) stream.close()
   }
 
-  /** Whether an event is an entry of the log, not a word about the stream. */
+  /** Whether an event is an entry of the log, and not about the stream itself. */
   isLogged({ type }: Dispatched): boolean {
     const { heartbeat, reset, notices } = this.target
     return ![heartbeat, reset, ...notices].includes(type)
@@ -96,14 +101,15 @@ export class Suite {
     return stream.events.filter((event) => this.isLogged(event))
   }
 
-  /** Makes events happen, `count` of them at least. */
+  /** Triggers at least `count` events. Returns them. */
   async make(count = 1): Promise<Dispatched[]> {
     return this.makeOf(Array.from({ length: count }, () => 'conformance'))
   }
 
   /**
-   * Makes events happen, at least one for each text, and waits for them on the reference.
-   * @returns them, in the reference's order
+   * Triggers events, at least one for each text, and waits until they arrive on the reference.
+   * @returns the events, in the order of the reference
+   * @throws {Violation} when they do not arrive
    */
   async makeOf(texts: readonly string[]): Promise<Dispatched[]> {
     const { reference, target } = this
@@ -122,7 +128,7 @@ export class Suite {
     return made()
   }
 
-  /** Waits until nothing has come for a moment. */
+  /** Waits until nothing has arrived for a moment. */
   async quiet(stream: EventStream): Promise<void> {
     for (let bytes = -1; bytes !== stream.bytes && stream.ended === undefined;) {
       bytes = stream.bytes
@@ -131,12 +137,14 @@ export class Suite {
   }
 
   /**
-   * Demands that the log's entries on `stream`, from its first one on, are exactly `due`; waits for the last of them.
-   * @param when says in the sentence of a violation what the client had done
+   * Demands that the log entries on `stream`, from its first one on, are exactly `due`. Waits for them.
+   * @param when what the client had done, for the message of a violation
+   * @throws {Violation} when the entries are others
    */
   async demandExactly(stream: EventStream, due: readonly Dispatched[], when: string): Promise<void> {
     const seen = () => this.logged(stream).slice(0, due.length)
-    // Where one is wrong, those behind it mostly are too: to look at the newest alone is quick, also for thousands.
+    // Compares the newest entry only, which is fast with thousands. After a wrong one, the later ones mostly
+    // are wrong, too.
     const goesWrong = (events: Dispatched[]) => !isSame(events.at(-1), due[events.length - 1])
     demand(stream.status === 200, `${when}, the status was ${stream.status}`)
     await stream.until(() => {
@@ -161,8 +169,10 @@ export function idOf(event: Dispatched | undefined): string {
   return event.id
 }
 
+/** Returns the type and the id of an event, for messages. */
 export const describe = ({ id, type }: Dispatched): string => `${type} (id ${id ?? 'missing'})`
 
+/** Whether two events have the same id, type and data. */
 export function isSame(a: Dispatched | undefined, b: Dispatched | undefined): boolean {
   return a?.id === b?.id && a?.type === b?.type && a?.data === b?.data
 }

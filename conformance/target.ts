@@ -1,35 +1,37 @@
-/** A server that is checked, and what has to be known of it. */
+/** A server to check, and what has to be known about it. */
 export interface Target {
-  /** Where the feed is. */
+  /** The address of the feed. */
   url: URL
-  /** Sent as `Authorization: Bearer …`; undefined where no one has to sign in. */
+  /** Sent as `Authorization: Bearer …`; undefined if clients don't have to sign in. */
   token: string | undefined
-  /** Makes one event happen, or more, with this text in its data where that can be. */
+  /** Triggers one event or more, with this text in the data if possible. */
   trigger: (text: string) => Promise<void>
-  /** The types of the events that tell of the stream itself. Every other event is an entry of the log. */
+  /** The type of heartbeats. */
   heartbeat: string
+  /** The type of the event that says that a cursor can't be resumed. */
   reset: string
+  /** Other types of events about the stream itself. An event of any other type is an entry of the log. */
   notices: readonly string[]
-  /** How often a heartbeat is promised, in ms; undefined when it isn't. */
+  /** The promised interval of heartbeats, in ms; undefined if none is promised. */
   heartbeatMs: number | undefined
-  /** The query parameter that stands in for `Last-Event-ID`. */
+  /** The query parameter that replaces `Last-Event-ID`; undefined if there is none. */
   cursorParameter: string | undefined
-  /** A filter by event type that hides what the trigger makes. */
+  /** A filter by event type, with a type that hides the triggered events. */
   filter: { parameter: string; hiding: string } | undefined
-  /** An id that was once given out and is not kept any more. */
+  /** The id of an event that the server no longer retains. */
   expiredId: string | undefined
-  /** How many streams are open, as the server tells it. */
+  /** Returns the number of open streams that the server reports. */
   countClients: (() => Promise<number>) | undefined
-  /** Shuts the server down; comes last. */
+  /** Shuts the server down. Called by the last check. */
   stop: (() => Promise<void>) | undefined
-  /** How many clients "many" are. */
+  /** Number of clients for the check with many clients. */
   connections: number
-  /** How long to wait for what must come, in ms. */
+  /** How long to wait for what must arrive, in ms. */
   patienceMs: number
-  /** One trigger may make several events: they have come when nothing more does for this long, in ms. */
+  /** A trigger may make several events. They are complete when nothing arrives for this long, in ms. */
   quietMs: number
-  /** How many events the slow reader is behind by; of 10 kB each where the trigger carries its text. */
+  /** How many events a slow reader is behind by, of 10 kB each if the trigger puts its text into the data. */
   burst: number
-  /** For how long the slow reader does not read, in ms. */
+  /** How long a slow reader does not read, in ms. */
   pauseMs: number
 }

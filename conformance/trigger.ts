@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { randomBytes } from 'node:crypto'
 
-/** An event could not be made, or the server could not be stopped: the check says nothing about the stream. */
+/** An event could not be triggered, or the server not be stopped. This says nothing about the stream. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }
 
 /**
- * Runs a command in the shell, with `text` as `$SSE_TEXT`; what it prints goes to the standard error.
- * @throws {CommandError} when it does not end with 0
+ * Runs a command in the shell, with `text` as `$SSE_TEXT`. Its output goes to the standard error.
+ * @throws {CommandError} when its exit code is not 0
  */
 export async function runCommand(command: string, text = ''): Promise<void> {
   const child = spawn(command, {
@@ -27,7 +27,7 @@ const authorize = (token: string | undefined): Record<string, string> =>
 const member = (value: unknown, name: string): unknown =>
   new Map<string, unknown>(Object.entries(value ?? {})).get(name)
 
-/** What makes an event in Silo: an item is created. */
+/** Returns a trigger for Silo, which creates an item. */
 export function createItems(origin: URL, token: string | undefined): (text: string) => Promise<void> {
   const run = randomBytes(4).toString('hex')
   let count = 0
@@ -44,8 +44,8 @@ export function createItems(origin: URL, token: string | undefined): (text: stri
 }
 
 /**
- * Counts the open streams by asking the server.
- * @param place an address and, behind `#`, the JSON pointer (RFC 6901) to the number in its answer
+ * Returns a function that requests the number of open streams from the server.
+ * @param place an address and, after `#`, the JSON pointer (RFC 6901) to the number in the response
  */
 export function countAt(origin: URL, place: string, token: string | undefined): () => Promise<number> {
   const url = new URL(place, origin)

@@ -18,7 +18,7 @@ const tell = (line: string): void => void process.stderr.write(`demo: ${line}\n`
 
 async function hire(admin: Person, account: Account): Promise<void> {
   const answer = await admin.send('POST', '/api/users', account)
-  // 409: from an earlier run.
+  // 409: the account exists from an earlier run.
   if (!answer.ok && answer.status !== 409) throw new Error(`${account.username}: ${await answer.text()}`)
 }
 
@@ -51,7 +51,7 @@ async function open(origin: string, over: AbortSignal): Promise<void> {
   await Promise.all(people.map((person) => person.work(over, tell)))
 }
 
-// Everybody knows these passwords, so nobody but this machine gets in, whatever HOST says.
+// These passwords are public, so the service only listens on the loopback, whatever HOST says.
 const service = new Service({
   LOG_LEVEL: 'warn',
   ...process.env,
@@ -70,7 +70,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
 const origin = await service.origin
 if (origin !== undefined) {
   await open(origin, over.signal).catch((error: unknown) => {
-    // What is under way when the day ends has nobody to answer it.
+    // Requests in flight fail when the service is stopped.
     if (over.signal.aborted) return
     tell(error instanceof Error ? error.message : String(error))
     process.exitCode = 1

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Item, nextPause, nextTask } from './work.js'
 
+/** The account of a user of the demo. */
 export interface Account {
   username: string
   password: string
@@ -8,7 +9,7 @@ export interface Account {
   display_name: string
 }
 
-/** Somebody at the shop, signed in. */
+/** A signed-in user of the demo. */
 export class Person {
   private constructor(
     readonly username: string,
@@ -24,7 +25,7 @@ export class Person {
     return new Person(username, origin, token)
   }
 
-  /** Sends a request in this person's name; a body that is text goes as it is. */
+  /** Sends a request with the token of the user. A body is sent as JSON, unless it is a string. */
   send(method: string, path: string, body?: unknown, type = 'application/json'): Promise<Response> {
     return fetch(this.origin + path, {
       method,
@@ -42,7 +43,9 @@ export class Person {
     return answer.ok ? ((await answer.json()) as { items: Item[] }).items : []
   }
 
-  /** One thing after the other, until `signal` says that the day is over. What was refused is told, and left. */
+  /**
+   * Makes one change after another until `signal` aborts. Reports a refused change with `tell`, and drops it.
+   */
   async work(signal: AbortSignal, tell: (line: string) => void): Promise<void> {
     while (!signal.aborted) {
       const [first, ...others] = await this.#items()

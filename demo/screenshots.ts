@@ -8,12 +8,12 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, type Page, chromium } from 'playwright-core'
 import { Person } from './person.js'
 
-/** Takes the pictures of docs/screenshots from a demo of its own. CHROMIUM_PATH says where another Chromium is. */
+/** Takes the screenshots for docs/screenshots, from its own demo. CHROMIUM_PATH can name another Chromium. */
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium'
 const FOLDER = join(process.cwd(), 'docs', 'screenshots')
 const DEMO = fileURLToPath(new URL('main.js', import.meta.url))
-/** As many changes as fill the first page, so that every picture has something to show. */
+/** Number of changes that fill the first page, so that every screenshot shows some. */
 const CHANGES = 12
 const PATIENCE_MS = 120_000
 
@@ -27,7 +27,7 @@ const PHONE: BrowserContextOptions = {
   isMobile: true,
 }
 
-/** The address that the demo tells, as soon as it is open. */
+/** Waits until the demo prints its address, and returns that. */
 function readOrigin(demo: ChildProcess): Promise<string> {
   let said = ''
   return new Promise((resolve, reject) => {
@@ -40,7 +40,7 @@ function readOrigin(demo: ChildProcess): Promise<string> {
   })
 }
 
-/** The part that was changed last, as soon as enough has been changed. */
+/** Waits until there have been enough changes. Returns the part number that was changed last. */
 async function waitForChanges(origin: string): Promise<string> {
   const vera = await Person.signIn(origin, VERA)
   const until = Date.now() + PATIENCE_MS
@@ -62,7 +62,7 @@ async function signIn(page: Page, origin: string): Promise<void> {
   await page.waitForURL(`${origin}/`)
 }
 
-/** A signed-in page of its own kind, and what takes pictures of it. */
+/** Opens a page with these options and signs in. Returns a function that takes a screenshot of a path. */
 async function open(browser: Browser, origin: string, options: BrowserContextOptions) {
   const context = await browser.newContext(options)
   const page = await context.newPage()
@@ -77,7 +77,7 @@ async function open(browser: Browser, origin: string, options: BrowserContextOpt
 
 async function takePictures(browser: Browser, origin: string): Promise<void> {
   const live = '#state[data-state="live"]'
-  // Descriptions come after the lines: all of those of the first rows are there.
+  // Descriptions are loaded after the lines: matches when the first rows have theirs.
   const described = `:root:has(${live}) #lines > :nth-child(6) .description:not(:empty)`
   const part = await waitForChanges(origin)
 

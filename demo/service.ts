@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url'
 
 const SERVER = fileURLToPath(new URL('../server.js', import.meta.url))
 
-/** The service as it is, as a process of its own: what the demo shows is what `npm start` runs. */
+/** The real service in a process of its own, as `npm start` runs it. */
 export class Service {
-  /** The address that it listens at; nothing when it ends before. */
+  /** The address that it listens at; undefined if it ends before it listens. */
   readonly origin: Promise<string | undefined>
   readonly #process: ChildProcessByStdio<null, Readable, null>
 
@@ -24,12 +24,12 @@ export class Service {
     })
   }
 
-  /** Asks it to end. It has heard a Ctrl-C in the terminal itself; told twice, it ends once. */
+  /** Sends SIGTERM. After Ctrl-C the service has received SIGINT as well, but it shuts down only once. */
   stop(): void {
     this.#process.kill('SIGTERM')
   }
 
-  /** Its exit code, when it has ended. */
+  /** Waits until the process has ended. Returns its exit code. */
   ended(): Promise<number> {
     return new Promise((resolve) => {
       const { exitCode } = this.#process

@@ -1,4 +1,6 @@
-/** The made-up machine shop: it builds a bench-top filament winder, and a small router to cut its plates. */
+/**
+ * A fictitious machine shop, which builds a bench-top filament winder, and a small router to cut its plates.
+ */
 
 interface ShopItem {
   part_number: string
@@ -44,6 +46,7 @@ const other = (
   description: string,
 ): ShopItem => ({ part_number, description, item_type, sourcing_type: null, properties: {} })
 
+/** The items of the shop, which the demo imports when it starts. */
 export const SHOP: ShopItem[] = [
   assembly('A01-0001', 'Filament winder FW-2, complete', ['A01-0002', 'A01-0003', 'A01-0004', 'A01-0005']),
   assembly('A01-0002', 'Winding unit', ['M01-0001', 'M01-0004', 'P01-0003', 'H01-0001']),
@@ -91,7 +94,7 @@ export const SHOP: ShopItem[] = [
   other('consumable', 'C01-0002', 'Grease, lithium, 400 g'),
 ]
 
-/** What is designed while the demo runs: the category gives each its number. */
+/** Parts that are created while the demo runs. The category determines their numbers. */
 export const NEW_PARTS: { category: string; description: string; comment: string }[] = [
   { category: 'F01', description: 'Drip tray', comment: 'Water ran into the control box at Huber’s' },
   { category: 'M01', description: 'Stiffening rib, base plate', comment: 'The plate hums at 140 rpm' },

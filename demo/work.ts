@@ -1,5 +1,6 @@
 import { NEW_PARTS, SHOP } from './shop.js'
 
+/** An item as the API returns it, as far as the demo reads it. */
 export interface Item {
   part_number: string
   item_type: string
@@ -8,7 +9,7 @@ export interface Item {
   properties: Record<string, unknown>
 }
 
-/** What somebody at the shop sends next. */
+/** A request that a user of the demo sends. */
 export interface Task {
   method: 'POST' | 'PUT' | 'DELETE'
   path: string
@@ -17,7 +18,7 @@ export interface Task {
 
 type Change = (item: Item) => { fields: Record<string, unknown>; comment: string }
 
-/** One of them, each as likely as the other. */
+/** Returns a random element, each with the same probability. */
 export function pick<T>(choices: readonly [T, ...T[]]): T {
   return choices[Math.floor(Math.random() * choices.length)] ?? choices[0]
 }
@@ -122,14 +123,14 @@ function changesFor(item: Item): [Change, ...Change[]] {
 
 const pathOf = (item: Item): string => `/api/items/${item.part_number}`
 
-/** Whether the item was made while the demo ran. Those that came with it are never archived. */
+/** Whether the item was created while the demo ran. The imported ones are never archived. */
 const isNew = (item: Item): boolean => !SHOP.some(({ part_number }) => part_number === item.part_number)
 
-/** What is to be done next, given what there is. Mostly a change; now and then something new, or something that goes. */
+/** Returns the next request: mostly a change, sometimes a new item or the archiving of one. */
 export function nextTask(items: readonly [Item, ...Item[]]): Task {
   const dice = Math.random()
   const [firstNew, ...otherNew] = items.filter(isNew)
-  // What came is archived as often as new things come, so the shop keeps its size.
+  // Items are archived as often as new ones are created, so that their number stays about the same.
   if (dice < 0.05 && firstNew && otherNew.length > 3) {
     return { method: 'DELETE', path: pathOf(pick([firstNew, ...otherNew])) }
   }
@@ -141,7 +142,7 @@ export function nextTask(items: readonly [Item, ...Item[]]): Task {
   return { method: 'PUT', path: pathOf(item), body: { ...fields, comment } }
 }
 
-/** How long somebody takes to the next save, in ms: often in one go, mostly with some thought, at times with a coffee. */
+/** Returns the pause before the next change, in ms: mostly some seconds, often less, sometimes more. */
 export function nextPause(): number {
   const dice = Math.random()
   if (dice < 0.3) return between(400, 1500)

@@ -18,7 +18,9 @@ const read = (text: string): Fields => {
 const key = (...parts: unknown[]): string => JSON.stringify(parts)
 const lower = (partNumber: unknown): string => String(partNumber).toLowerCase()
 
-/** Every write that the service has answered for, and the events that it owes for them. */
+/**
+ * Records the writes that the service has acknowledged, and the events that the feed must contain for them.
+ */
 export class Acknowledged {
   readonly #due = new Set<string>()
   #created = 0
@@ -47,14 +49,14 @@ export class Acknowledged {
       this.#updatedAtLeast++
     } else if (method === 'PUT' && item !== undefined && status === 200) {
       const { part_number, revision } = read(body.toString())
-      // A change that changed nothing shows the revision of another write.
+      // The response to a change without effect has the revision of an earlier write.
       if (Number(revision) > 1) this.#due.add(key('item.updated', lower(part_number), revision))
     } else if (method === 'DELETE' && item !== undefined && status === 204) {
       this.#due.add(key('item.deleted', lower(decodeURIComponent(item))))
     }
   }
 
-  /** What the events lack or have too much, a sentence each. */
+  /** Compares the events of the feed with the acknowledged writes. Returns a sentence for each difference. */
   compare(events: readonly Dispatched[]): string[] {
     const seen = new Set<string>()
     const counts: Record<string, number> = {}

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
-/** As much of JSON Schema as the service's document uses to say what it takes. */
+/** The part of JSON Schema that the service's OpenAPI document uses for parameters and bodies. */
 const Schema = Type.Recursive((This) =>
   Type.Partial(
     Type.Object({
@@ -22,6 +22,7 @@ const Schema = Type.Recursive((This) =>
     }),
   ),
 )
+/** A schema of a parameter or a body. */
 export type JsonSchema = Static<typeof Schema>
 
 const Content = Type.Record(Type.String(), Type.Object({ schema: Schema }))
@@ -41,25 +42,26 @@ const Described = Type.Object({
 })
 const Document = Type.Object({ paths: Type.Record(Type.String(), Type.Record(Type.String(), Described)) })
 
+/** A parameter of an operation. */
 export type Parameter = NonNullable<Static<typeof Described>['parameters']>[number]
 
-/** One method of one address, as the document describes it. */
+/** One method of one path, as the document describes it. */
 export interface Operation {
   /** `PUT /api/items/{part_number}` */
   id: string
   method: string
   path: string
   parameters: Parameter[]
-  /** The schema of the body, by its content type. */
+  /** The schemas of the request body, by content type. */
   body: Record<string, JsonSchema>
-  /** By status, or a range of them like `4XX`: the schemas by content type; none where there is no body. */
+  /** The schemas of the response, by status or range (`4XX`) and by content type; none without a body. */
   responses: Record<string, Record<string, JsonSchema>>
 }
 
 const schemasOf = (content: Static<typeof Content> = {}): Record<string, JsonSchema> =>
   Object.fromEntries(Object.entries(content).map(([type, { schema }]) => [type, schema]))
 
-/** What an OpenAPI 3.1 document describes. */
+/** Returns the operations of an OpenAPI 3.1 document. */
 export function readDocument(text: string): Operation[] {
   const document: unknown = JSON.parse(text)
   Value.Assert(Document, document)
@@ -91,7 +93,9 @@ function matches({ path }: Operation, address: string): boolean {
   return new RegExp(`^${pattern}$`).test(address)
 }
 
-/** The operation that answers a request; nothing when the document knows none. HEAD is answered as GET, `*` as `/`. */
+/**
+ * Returns the operation of a request, if the document has one. HEAD is treated as GET, the target `*` as `/`.
+ */
 export function findOperation(
   operations: readonly Operation[],
   method: string,

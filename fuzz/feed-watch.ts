@@ -3,12 +3,12 @@ import { parsers } from './parsers.js'
 import type { Judge } from './judge.js'
 import { Connection } from './wire.js'
 
-/** How long the watcher may take to arrive where the log ends, in ms. */
+/** How long the subscriber may take to reach the end of the log, in ms. */
 const SETTLE_MS = 30_000
 
 const isLogged = ({ type }: Dispatched): boolean => /^(item|revision)\./.test(type)
 
-/** A watcher that follows the feed during a whole run and keeps every byte. */
+/** A subscriber that follows the feed during a whole run and stores every byte. */
 export class FeedWatch {
   readonly #connection: Connection
   readonly #pieces: Buffer[] = []
@@ -42,7 +42,7 @@ export class FeedWatch {
     return this.#pieces.reduce((sum, { length }) => sum + length, 0)
   }
 
-  /** The events of the log. */
+  /** The events received that are entries of the log. */
   get logged(): Dispatched[] {
     return this.#events.filter(isLogged)
   }
@@ -62,7 +62,9 @@ export class FeedWatch {
     this.#moved()
   }
 
-  /** Waits until the event with this id, the last one, was seen. */
+  /**
+   * Waits until the event with this id, the last one, has been received, or notes that it has not in time.
+   */
   async settle(lastId: string, patienceMs = SETTLE_MS): Promise<void> {
     const late = AbortSignal.timeout(patienceMs)
     late.addEventListener('abort', () => this.#moved())
@@ -78,7 +80,10 @@ export class FeedWatch {
     this.#connection.close()
   }
 
-  /** What is wrong with all that came, a sentence each: by the grammar, and by parsers that are not ours. */
+  /**
+   * Checks everything received against the grammar, the schemas of the events and third-party parsers.
+   * Returns a sentence for each problem.
+   */
   async verdict(judge: Judge): Promise<string[]> {
     const pieces = [...this.#pieces]
     const events = [...this.#events]

@@ -31,7 +31,7 @@ const harmlessCsv = fc
   .array(fc.tuple(numbers, storableText, fc.constantFrom('part', 'assembly', 'tool')), { maxLength: 8 })
   .map((rows) => stringify([['Part Number', 'Name', 'Type'], ...rows]))
 
-/** Ways to break a file, each applied to a whole one. */
+/** Ways to break a valid CSV file. */
 const BREAKS: ((csv: string) => Body)[] = [
   (csv) => utf8(`\uFEFF${csv}`),
   (csv) => utf8(`\uFEFF\uFEFF${csv}`),
@@ -63,13 +63,14 @@ const BREAKS: ((csv: string) => Body)[] = [
   () => utf8('"Part Number'),
 ]
 
-/** 10 MB in one cell. Rare: it is sent whole. */
+/** 10 MB in one cell. Rare, since every byte is sent. */
 const huge = fc
   .constantFrom('x', '""', '\n', '🚀')
   .map((each) =>
     utf8(`Part Number,Name\nA-1,"${each.repeat((10 * 1024 * 1024) / Buffer.byteLength(each))}"\n`),
   )
 
+/** Generates CSV files: harmless, with hostile cells, broken, and rarely a huge one. */
 export const csv: fc.Arbitrary<Body> = fc.oneof(
   { weight: 100, arbitrary: harmlessCsv.map(utf8) },
   { weight: 50, arbitrary: wholeCsv.map(utf8) },
@@ -94,6 +95,7 @@ const row = fieldsOf({
 
 const line = fc.oneof({ weight: 6, arbitrary: row }, { weight: 1, arbitrary: value })
 
+/** Generates NDJSON files: valid, with hostile lines, wrongly encoded, and rarely a huge one. */
 export const ndjson: fc.Arbitrary<Body> = fc.oneof(
   { weight: 100, arbitrary: fc.array(row, { maxLength: 8 }).map((lines) => utf8(lines.join('\n'))) },
   {

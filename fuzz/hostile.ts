@@ -2,10 +2,13 @@ import fc from 'fast-check'
 import { hostileTexts } from '../conformance/checks/texts.js'
 import type { Pace } from './wire.js'
 
-/** A header that no answer has, unless a line break of ours got out of where it was put. */
+/** A response header that only appears if a line break from a request got into the head of the response. */
 export const INJECTED_HEADER = 'x-injected'
 
-/** What breaks formats, databases, terminals and programmers. None of it reads like an error of PostgreSQL or a stack. */
+/**
+ * Texts that break formats, databases, terminals and programs. None of them reads like a PostgreSQL error or
+ * a stack trace, for which responses are searched.
+ */
 const TEXTS = [
   ...Object.values(hostileTexts),
   '',
@@ -71,7 +74,7 @@ const LONG = ['x', '🚀', '\\', '"', '\n', '\0', '%', '*', 'a,', '\u202E', "'"]
   text.repeat(65_536 / text.length),
 )
 
-/** A text that somebody chose to do harm; `share` of 100 are 64 KiB long. */
+/** Generates hostile texts. About `share` of 100 are 64 KiB long. */
 export const text = (share: number): fc.Arbitrary<string> =>
   fc.oneof(
     { weight: 60, arbitrary: fc.constantFrom(...TEXTS) },
@@ -83,7 +86,7 @@ export const text = (share: number): fc.Arbitrary<string> =>
     { weight: share, arbitrary: fc.constantFrom(...LONG) },
   )
 
-/** The same, as far as a database can hold it: what gets through to the feed. */
+/** Generates hostile texts that the database can store, so that they reach the feed. */
 export const storableText: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom(...TEXTS.filter((each) => each.isWellFormed() && !each.includes('\0'))),
   fc.string({ unit: 'grapheme', maxLength: 60 }),
@@ -92,7 +95,7 @@ export const storableText: fc.Arbitrary<string> = fc.oneof(
 const nested = (open: string, inner: string, close: string, depth: number): string =>
   `${open.repeat(depth)}${inner}${close.repeat(depth)}`
 
-/** JSON, and what only looks like it, in the place of a value. */
+/** JSON values, and texts that only resemble JSON. */
 const VALUES = [
   'null',
   'true',
@@ -135,6 +138,7 @@ const VALUES = [
   '',
 ]
 
+/** Generates hostile texts in the place of a JSON value. */
 export const value: fc.Arbitrary<string> = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(...VALUES) },
   { weight: 3, arbitrary: text(5).map((each) => JSON.stringify(each)) },
@@ -142,12 +146,13 @@ export const value: fc.Arbitrary<string> = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(...VALUES).map((each) => `{"a":[${each}]}`) },
 )
 
+/** Generates names of fields that a body should not have. */
 export const fieldName: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom('__proto__', 'constructor', 'id', 'revision', 'role', 'active', ''),
   text(1),
 )
 
-/** What can't even be sent as a body of text. */
+/** Bodies that are malformed, wrongly encoded or too large as a whole. */
 export const bodies = fc.constantFrom(
   ...['', ' ', 'null', '"x"', '[]', '0', '{', '{}', '}{', '[{}]', '{"a"', '\uFEFF{}', '{}\0', '{}{}'].map(
     (each) => ({ text: each, encoding: 'utf8' as const }),
@@ -160,10 +165,10 @@ export const bodies = fc.constantFrom(
   { text: `{"description":"${'x'.repeat(1_500_000)}"}`, encoding: 'utf8' as const },
 )
 
-/** What stands where a header's value should. As bytes, one a character. */
+/** Generates hostile header values, one byte a character. */
 export const headerValue: fc.Arbitrary<string> = text(1).map((each) => Buffer.from(each).toString('latin1'))
 
-/** What harms the parser of one header, by its name. Within what Node takes of a head, and a little beyond. */
+/** Values that stress the parser of a header, by its name. Some are slightly larger than Node accepts. */
 const HEADERS: Record<string, readonly string[]> = {
   accept: [
     'text/event-stream;q=0.0001',
@@ -299,7 +304,7 @@ const HEADERS: Record<string, readonly string[]> = {
   'idempotency-key': ['', 'x'.repeat(10_000), '"\x80"'],
 }
 
-/** A header with what its own parser fears, or with anything. As bytes, one a character. */
+/** Generates a header with a value that stresses its own parser, or any hostile one, one byte a character. */
 export const header: fc.Arbitrary<[string, string]> = fc
   .constantFrom(...Object.entries(HEADERS))
   .chain(([name, values]) =>
@@ -307,7 +312,7 @@ export const header: fc.Arbitrary<[string, string]> = fc
       .oneof(
         { weight: 4, arbitrary: fc.constantFrom(...values) },
         { weight: 1, arbitrary: headerValue },
-        // Twice the same, joined or repeated once more.
+        // The same value twice, as a list.
         {
           weight: 1,
           arbitrary: fc.constantFrom(...values).map((value) => `${value},${value}`.slice(0, 16_000)),
@@ -316,14 +321,16 @@ export const header: fc.Arbitrary<[string, string]> = fc
       .map((value): [string, string] => [name, value]),
   )
 
-/** How a body can come that is not there at once. What never ends is waited for as long as the service waits, so it is rare. */
+/** Generates ways to send a body other than at once. An endless one is rare: it lasts until a timeout. */
 export const pace: fc.Arbitrary<Pace> = fc.oneof(
   { weight: 10, arbitrary: fc.constantFrom<Pace>('held', 'bytes', 'abandoned', 'shorter', 'longer') },
   { weight: 1, arbitrary: fc.constant<Pace>('endless') },
 )
 
+/** Generates unusual and invalid methods. */
 export const method = fc.constantFrom('HEAD', 'OPTIONS', 'PATCH', 'TRACE', 'PROPFIND', 'get', 'G ET', 'X', '')
 
+/** Generates unusual and invalid request targets. */
 export const target = fc.constantFrom(
   '*',
   '/',

@@ -4,17 +4,17 @@ import type { Sql } from '../store/connect.js'
 import { hashPassword } from '../store/passwords.js'
 import { addUser } from '../store/users.js'
 
-/** Somebody with an API token. */
+/** A user with an API token. */
 export interface Inhabitant {
   username: string
   credential: string
   tokenId: string
 }
 
-/** Who signs in by password in a run. */
+/** The user that signs in with a password during a run. */
 export const GUEST = { username: 'fuzz-guest', password: 'correct horse battery staple' }
 
-/** Makes a user and an API token in the database: there is nobody yet whom the API would let do it. */
+/** Creates a user and an API token with SQL: at first there is no user that could do it through the API. */
 export async function settle(sql: Sql, username: string, role: Role): Promise<Inhabitant> {
   const secret = `silo_${randomBytes(32).toString('base64url')}`
   const hash = createHash('sha256').update(secret).digest()
@@ -33,7 +33,7 @@ export async function settle(sql: Sql, username: string, role: Role): Promise<In
   return { username, credential: `Bearer ${secret}`, tokenId: token.id }
 }
 
-/** Makes `count` API tokens that the inhabitant's own one manages, for requests that revoke one. */
+/** Creates `count` API tokens below the user's own one, for requests that revoke one. Returns their ids. */
 export async function giveTokens(sql: Sql, { tokenId }: Inhabitant, count: number): Promise<string[]> {
   const tokens = await sql<{ id: string }[]>`
     insert into tokens (user_id, parent_id, kind, name, role, hash, expires_at)
@@ -45,6 +45,7 @@ export async function giveTokens(sql: Sql, { tokenId }: Inhabitant, count: numbe
   return tokens.map(({ id }) => id)
 }
 
+/** Creates the user that signs in with a password. */
 export async function settleGuest(sql: Sql): Promise<void> {
   const password_hash = await hashPassword(GUEST.password)
   await addUser(sql, { username: GUEST.username, display_name: 'Guest', role: 'viewer', password_hash })

@@ -13,7 +13,7 @@ import { type JsonSchema, type Operation, findOperation } from './document.js'
 import { INJECTED_HEADER } from './hostile.js'
 import type { Answer, Request } from './wire.js'
 
-/** What an answer must never show; nothing that we send reads like it. */
+/** What a response must never contain. No text that the fuzzer sends matches these patterns. */
 const LEAKS: [what: string, pattern: RegExp][] = [
   [
     'a stack',
@@ -26,10 +26,12 @@ const LEAKS: [what: string, pattern: RegExp][] = [
   ['the hash of a password', /\$scrypt\$/],
 ]
 
-/** The 503s that are no fault here: a mode that was asked for, and more imports at a time than are let in. */
+/**
+ * Error codes that a 503 may have: a request has set the mode, or more imports run than the service allows.
+ */
 const DUE_UNAVAILABLE = new Set(['server_read_only', 'overloaded'])
 
-/** With nothing allowed that is not named: what an answer shows by mistake is in no schema. */
+/** Returns the schema without additional properties: what a response exposes by mistake is in no schema. */
 function closed(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(closed)
   if (typeof schema !== 'object' || schema === null) return schema
@@ -86,7 +88,7 @@ function decode(headers: Map<string, string>, body: Buffer): Buffer | undefined 
   }
 }
 
-/** Says what is wrong with an answer: against the document, and against what holds for every answer. */
+/** Checks a response against the OpenAPI document, and against the rules that hold for every response. */
 export class Judge {
   readonly #ajv = openAjv()
   readonly #compiled = new Map<unknown, ValidateFunction>()
@@ -94,7 +96,7 @@ export class Judge {
 
   constructor(readonly operations: readonly Operation[]) {}
 
-  /** What is wrong, a sentence each. */
+  /** Returns a sentence for each problem of the response. */
   judge(request: Request, { status, headers, body: encoded, complete }: Answer): string[] {
     const operation = findOperation(this.operations, request.method, request.target)
     const wrong: string[] = []
@@ -110,7 +112,7 @@ export class Judge {
     }
     if (headers.has(INJECTED_HEADER)) wrong.push('a line break got out of a header')
 
-    // What the parser of HTTP refuses never becomes a request of the operation.
+    // The HTTP parser may refuse any request, with a response that the operation does not document.
     const responses = { ...this.#errors, ...operation?.responses }
     const schemas = responses[status] ?? responses[`${Math.floor(status / 100)}XX`]
     if (!schemas)
@@ -134,7 +136,7 @@ export class Judge {
     return wrong
   }
 
-  /** What is wrong with the data of an event. */
+  /** Returns a sentence for each problem of the data of an event. */
   judgeEvent(type: string, data: string): string[] {
     const schema = Object.entries(EVENT_DATA).find(([known]) => known === type)?.[1]
     if (!schema) return [`there is no event of type ${quote(type)}`]

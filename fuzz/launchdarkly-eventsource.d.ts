@@ -1,5 +1,5 @@
 declare module 'launchdarkly-eventsource' {
-  /** Of the package, which brings no types: what the tests use. */
+  /** The part of the package that the fuzz run and the tests use. The package has no types. */
   export class EventSource {
     constructor(url: string)
     addEventListener(type: string, listener: (event: { data: string; lastEventId: string }) => void): void

@@ -7,10 +7,10 @@ import type { Request } from './wire.js'
 
 const USAGE = "usage: npm run fuzz -- [--cases 2000] [--seed N] [--only 'GET /api/items'] [--request FILE]"
 
-/** Longest text of a counterexample that is printed. */
+/** Maximum length of a printed counterexample, in characters. */
 const LONGEST = 4000
 
-/** Keeps a request in a file, from which it can be tried alone. */
+/** Writes a request to a file, from which `--request` sends it alone. Returns the path. */
 function keep(request: Request): string {
   const file = join(mkdtempSync(join(tmpdir(), 'silo-fuzz-')), 'request.json')
   writeFileSync(file, JSON.stringify(request))
@@ -22,7 +22,7 @@ const show = (request: Request): string => {
   return text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : text
 }
 
-/** The report as a person reads it. */
+/** Prints the report as text. */
 function print(report: Report): void {
   const { findings, problems, byOperation, byStatus } = report
   const table = Object.entries({

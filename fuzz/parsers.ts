@@ -6,20 +6,22 @@ import { createParser } from 'eventsource-parser'
 import { EventSource as LaunchDarklyEventSource } from 'launchdarkly-eventsource'
 import { type MessageEvent, EventSource as UndiciEventSource } from 'undici'
 
-/** An event as a parser gives it, its data as it came. */
+/** An event as a parser returns it. The data is not parsed. */
 export interface Parsed {
   id: string
   type: string
   data: string
 }
 
-/** Parses a stream that comes in these pieces; `types` are those that an EventSource listens to. */
+/**
+ * Parses a stream that arrives in these pieces. `types` are the event types that an EventSource listens to.
+ */
 export type Parse = (pieces: readonly Buffer[], types: readonly string[]) => Promise<Parsed[]>
 
-/** The type of the event that is added at the end, so that a client knows when it has seen all. */
+/** The type of the event that is added at the end, so that a client knows when it has received everything. */
 const END = 'end-of-test'
 
-/** Serves the pieces, each as a chunk of its own, to one client of this kind. */
+/** Serves the pieces, each as a chunk of its own, to one client. Returns the events that it dispatched. */
 async function replay(
   pieces: readonly Buffer[],
   types: readonly string[],
@@ -48,7 +50,7 @@ async function replay(
   return parsed
 }
 
-/** Parsers of event streams that are not ours, nor each other's. */
+/** Third-party parsers of event streams, which share no code. */
 export const parsers: Record<string, Parse> = {
   'eventsource-parser': async (pieces) => {
     const parsed: Parsed[] = []

@@ -1,13 +1,13 @@
 /**
- * Preloaded into the service under test: tells the run of each pause of the event loop that is longer than the bound, and measures
- * memory when it is asked to.
+ * Preloaded into the service under test. Reports each pause of the event loop that is longer than the bound
+ * to the run, and measures memory on request.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { readCollectedMemory } from '../overload/collected.js'
 import { withLongestPause } from './loop-delay.js'
 import type { FromProbe } from './vitals.js'
 
-/** How often the longest pause is read, in ms. */
+/** Interval at which the longest pause is read, in ms. */
 const WINDOW_MS = 50
 
 const boundMs = Number(new URL(import.meta.url).searchParams.get('pause'))
@@ -17,12 +17,12 @@ let window: Promise<void> = Promise.resolve()
 
 process.on('message', async (message) => {
   if (message === 'memory') return tell({ memory: await readCollectedMemory() })
-  // The window in which the last request was answered, and the next.
+  // The interval in which the last response was sent, and the next one.
   await window
   await window
   tell({ isSettled: true })
 })
-// The service ends when it has nothing more to do.
+// The channel must not keep the process of the service alive.
 process.channel?.unref()
 
 async function watchWindow(): Promise<void> {

@@ -5,15 +5,15 @@ import * as hostile from './hostile.js'
 import { fieldsOf, valuesOf } from './schema-values.js'
 import type { Body, Pace, Request } from './wire.js'
 
-/** What the service holds, so that requests get past its first checks. */
+/** Known content of the service, with which requests pass its first checks. */
 export interface Known {
-  /** Values of `Authorization`; the first is the one that may do everything. */
+  /** Values of `Authorization`. The first has every right. */
   credentials: readonly string[]
-  /** Values that mean something, for a parameter or a field of an operation. */
+  /** Returns known values for a parameter or a field of an operation; undefined if there are none. */
   valuesFor(operation: Operation, name: string): readonly string[] | undefined
-  /** Fields of a body of which only one may be given. */
+  /** Fields of a body of which only one may be sent, by operation. */
   exclusive: Record<string, readonly string[]>
-  /** Fields that make a body nonsense. */
+  /** Fields that no valid body may contain, by operation. */
   pointless: Record<string, readonly string[]>
 }
 
@@ -24,7 +24,7 @@ const percentEncode = (text: string): string =>
 
 const asText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
 
-/** A value that means something, or at least one that the schema takes. */
+/** Generates a known value, or one that the schema accepts. */
 function meaningful(known: readonly string[] | undefined, schema: JsonSchema): fc.Arbitrary<unknown> {
   return known && known.length > 0
     ? fc.oneof(
@@ -34,7 +34,7 @@ function meaningful(known: readonly string[] | undefined, schema: JsonSchema): f
     : valuesOf(schema)
 }
 
-/** The texts of one parameter: several where it is repeated, none where it is left out. */
+/** Generates the texts of one parameter: several if it is repeated, none if it is left out. */
 function textsOf(known: Known, operation: Operation, parameter: Parameter): fc.Arbitrary<string[]> {
   const one = meaningful(known.valuesFor(operation, parameter.name), parameter.schema)
   const texts = one.map((each) => (Array.isArray(each) ? each.map(asText) : [asText(each)]))
@@ -45,7 +45,7 @@ type Fields = [name: string, json: string][]
 
 const unknownField: fc.Arbitrary<Fields[number]> = fc.tuple(hostile.fieldName, hostile.value)
 
-/** The fields of a body as JSON, valid. */
+/** Generates the fields of a valid body, with their values as JSON. */
 function validFields(known: Known, operation: Operation, schema: JsonSchema): fc.Arbitrary<Fields> {
   const { [operation.id]: pointless = [] } = known.pointless
   const { [operation.id]: exclusive = [] } = known.exclusive
@@ -67,7 +67,7 @@ function validFields(known: Known, operation: Operation, schema: JsonSchema): fc
     })
 }
 
-/** One thing that is wrong with a body. */
+/** Generates the same fields with one flaw: a hostile value, or a missing, repeated or unknown field. */
 const flawsOf = (fields: Fields): fc.Arbitrary<Fields> => {
   const more = unknownField.map((field): Fields => [...fields, field])
   if (fields.length === 0) return more
@@ -124,18 +124,20 @@ function bodyOf(known: Known, operation: Operation, type: string, schema: JsonSc
   )
 }
 
-/** What is wrong with a request besides its body. */
+/** What is wrong with a request, apart from the fields of its body. */
 interface Flaw {
   method?: string
   target?: string
-  /** The parameter that gets another value, and whether it comes encoded. */
+  /** The index of the parameter that gets another text, and whether that is percent-encoded. */
   parameter?: { at: number; text: string; encoded: boolean }
   headers?: [string, string][]
   body?: Sent | 'none'
   pace?: Pace
 }
 
-/** Half of the requests have none: their parts are valid, and get as deep as they can. */
+/**
+ * About half of the requests have no flaw here: their parts are valid, so that they get as far as they can.
+ */
 const flaws: fc.Arbitrary<Flaw> = fc.oneof(
   { weight: 50, arbitrary: fc.constant({}) },
   {
@@ -164,7 +166,7 @@ const flaws: fc.Arbitrary<Flaw> = fc.oneof(
   { weight: 8, arbitrary: hostile.pace.map((pace) => ({ pace })) },
 )
 
-/** The requests that an operation is tried with: most are valid but for one part. */
+/** Generates the requests with which an operation is tested. Most of them are valid except for one part. */
 export function requestsOf(operation: Operation, known: Known): fc.Arbitrary<Request> {
   const { parameters } = operation
   const [best = '', ...others] = known.credentials

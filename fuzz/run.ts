@@ -1,6 +1,6 @@
 /**
- * Tries the real service, on a PostgreSQL of its own and over real sockets, with requests that somebody chose to do harm, while
- * a watcher follows the feed.
+ * Sends hostile requests over real sockets to the real service, on a PostgreSQL of its own, while a
+ * subscriber follows the feed.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ const MAX_PAUSE_MS = 500
 
 const MODE = '/api/server/mode'
 
-/** Passwords cost a quarter of a second of the processor each, and a mode holds everybody else up. */
+/** Relative frequency of operations. Hashing a password is slow, and a mode makes other requests fail. */
 const WEIGHTS: Record<string, number> = {
   'POST /api/auth/login': 0.2,
   'POST /login': 0.2,
@@ -40,26 +40,28 @@ const WEIGHTS: Record<string, number> = {
   'GET /api/events': 2,
 }
 
+/** The options of a run. */
 export interface Options {
   cases: number
   seed: number
-  /** The one operation to try, such as `GET /api/items`. */
+  /** The only operation to test, such as `GET /api/items`. */
   only?: string | undefined
-  /** Tries this request alone, and nothing else. */
+  /** The only request to test. */
   request?: Request | undefined
-  /** A module that the service loads first, to make it wrong on purpose. */
+  /** A module that the service imports first, to make it faulty on purpose. */
   preload?: string
-  /** Ends the run early, with a report of what was tried until then. */
+  /** Ends the run early, with a report of what was tested until then. */
   interrupted: AbortSignal
 }
 
+/** The result of a run, with its figures. */
 export interface Report extends Found {
   seed: number
   seconds: number
   acknowledged: number
   events: number
   feedBytes: number
-  /** What is wrong with the feed, or with the process as a whole. */
+  /** Problems of the feed, or of the process as a whole, a sentence each. */
   problems: string[]
 }
 
@@ -68,7 +70,7 @@ const range = <T>(count: number, make: (i: number) => T): T[] =>
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
-/** Every string under this name anywhere in a JSON value. */
+/** Returns every string with this name anywhere in a JSON value. */
 function stringsUnder(value: unknown, name: string): string[] {
   if (!isObject(value)) return []
   return Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
@@ -76,7 +78,7 @@ function stringsUnder(value: unknown, name: string): string[] {
   )
 }
 
-/** The service as the requests find it: people, tokens, items, and places in lists. */
+/** Fills the service and reads its content: users, tokens, items and cursors of lists. */
 class Site {
   readonly acknowledged = new Acknowledged()
 
@@ -133,7 +135,7 @@ async function inhabit(site: Site, sql: Sql, cases: number): Promise<Known> {
   await settleGuest(sql)
   const viewer = await settle(sql, 'fuzz-viewer', 'viewer')
   const editor = await settle(sql, 'fuzz-editor', 'editor')
-  // These may take each other's rights and their own.
+  // Requests with the credentials of these users may take away each other's rights and their own.
   const doomed: Inhabitant[] = []
   for (const i of range(10 + Math.ceil(cases / 500), (i) => i)) {
     doomed.push(await settle(sql, `fuzz-${i}`, i % 2 === 0 ? 'admin' : 'editor'))
@@ -202,7 +204,7 @@ interface Row {
   at: Date
 }
 
-/** What the watcher saw beside what the database holds. */
+/** Compares what the subscriber received with the log in the database. */
 async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
   const log = await sql<Row[]>`select id, type, part_number, data, at from events order by id`
   const seen = watch.logged
@@ -317,7 +319,7 @@ async function tryService(
   }
 }
 
-/** One run. It starts everything it needs, and ends everything it started. */
+/** Runs the fuzzer once. Starts everything that it needs and ends everything that it started. */
 export async function runFuzz(options: Options): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-fuzz-'))
   const database = await startEmbedded(folder, () => undefined, { settings: { fsync: 'off' } })
@@ -331,7 +333,7 @@ export async function runFuzz(options: Options): Promise<Report> {
       DATABASE_URL: database.url,
       JWT_SECRET: database.jwtSecret,
       HEARTBEAT_MS: '1000',
-      // So that every request to sign in can come from somewhere else.
+      // Lets every sign-in come from another address, so that the limit per address does not refuse it.
       TRUST_PROXY: 'loopback',
       PUBLIC_URL: 'http://silo.example',
     }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { JsonSchema } from './document.js'
 import { storableText } from './hostile.js'
 
-/** Lengths up to which texts are made where the schema allows more. */
+/** Maximum length of most generated texts where the schema allows longer ones. */
 const USUALLY_LONGEST = 80
 
 function strings({ pattern, format, minLength = 0, maxLength = 65_536 }: JsonSchema): fc.Arbitrary<unknown> {
@@ -22,7 +22,7 @@ function strings({ pattern, format, minLength = 0, maxLength = 65_536 }: JsonSch
   )
 }
 
-/** The fields of an object that its schema accepts; those that may be missing sometimes are. */
+/** Generates the fields of an object that its schema accepts. Optional ones are sometimes missing. */
 export function fieldsOf({
   properties = {},
   required = [],
@@ -66,7 +66,7 @@ function ofType(type: string | undefined, schema: JsonSchema): fc.Arbitrary<unkn
   }
 }
 
-/** Values that a schema accepts, the nasty ones among them first. */
+/** Generates values that a schema accepts, hostile ones above all. */
 export function valuesOf(schema: JsonSchema): fc.Arbitrary<unknown> {
   if ('const' in schema) return fc.constant(schema.const)
   if (schema.enum) return fc.constantFrom(...schema.enum)

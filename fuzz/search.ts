@@ -7,17 +7,18 @@ import { Turnstile } from './turnstile.js'
 import type { Vitals } from './vitals.js'
 import { type Answer, Connection, type Request, WireError, mayGoUnanswered } from './wire.js'
 
-/** Requests on their way at a time, each on a connection of its own. */
+/** Concurrent requests, each on its own connection. */
 const IN_FLIGHT = 12
-/** Cases that one property tries; where one fails, the others of its share are not tried. */
+/** Cases of one property. If one fails, the other cases of its share are not tested. */
 const SHARE = 100
-/** An operation with so many findings is left alone. */
+/** An operation with this many findings is not tested any more. */
 const ENOUGH_FINDINGS = 3
-/** How long one share may take with all its shrinking, in ms. */
+/** Timeout of one share, shrinking included, in ms. */
 const SHARE_MS = 300_000
-/** After so many shares the memory is measured. */
+/** The memory is measured each time that this many shares are done. */
 const SHARES_PER_MEASUREMENT = 8
 
+/** A request with which something was wrong. */
 export interface Finding {
   operation: string
   what: string
@@ -26,17 +27,19 @@ export interface Finding {
   counterexample: Request | undefined
 }
 
+/** The result of a search. */
 export interface Found {
   cases: number
   byOperation: Record<string, { cases: number; accepted: number }>
   byStatus: Record<string, number>
   findings: Finding[]
-  /** The longest pause of the event loop that was beyond the bound, in ms; 0 where there was none. */
+  /** The longest pause of the event loop beyond the bound, in ms; 0 if there was none. */
   longestPauseMs: number
-  /** The most that the process held after its garbage was collected, in bytes. */
+  /** The maximum of the resident memory after garbage collection, in bytes. */
   peakRss: number
 }
 
+/** The options of a search. */
 export interface Search {
   port: number
   operations: readonly Operation[]
@@ -44,13 +47,13 @@ export interface Search {
   judge: Judge
   cases: number
   seed: number
-  /** The event loop and the memory of the service; they are not judged where they can't be seen. */
+  /** The event loop and the memory of the service. They are not judged if not given. */
   vitals?: Vitals
-  /** How often an operation is tried, compared with others: 1 where nothing is said. */
+  /** How often an operation is tested, compared with others, by its id; 1 by default. */
   weights?: Record<string, number>
-  /** Sees every answer. */
+  /** Called with every response. */
   note?: (request: Request, answer: Answer) => Promise<void> | void
-  /** False when going on makes no sense. */
+  /** Returns false when the search should stop. */
   isAlive?: () => boolean
 }
 
@@ -60,7 +63,7 @@ interface Share {
   seed: number
 }
 
-/** All cases in small shares, the operations in turn. */
+/** Divides all cases into small shares, with the operations in turn. */
 function divide({ operations, weights = {}, cases, seed }: Search): Share[] {
   const weightOf = ({ id }: Operation) => weights[id] ?? 1
   const total = operations.reduce((sum, operation) => sum + weightOf(operation), 0)
@@ -84,7 +87,7 @@ const findingOf = ({ operation, seed, request, what }: Guilt): Finding => ({
   counterexample: request,
 })
 
-/** Tries every operation with hostile requests, and shrinks what fails to the least that does. */
+/** Tests every operation with hostile requests, and shrinks each request that fails to a minimal one. */
 export async function search(options: Search): Promise<Found> {
   const { port, known, judge, note, isAlive = () => true } = options
   const found: Found = {
@@ -100,7 +103,7 @@ export async function search(options: Search): Promise<Found> {
 
   const countsOf = (id: string) => (found.byOperation[id] ??= { cases: 0, accepted: 0 })
 
-  /** Sends a case that is tried alone, on a connection of its own. */
+  /** Sends a case alone, on a connection of its own. */
   async function send({ request }: Case): Promise<void> {
     const connection = new Connection(port)
     const answer = await connection.ask(request).catch(() => undefined)
@@ -160,7 +163,7 @@ export async function search(options: Search): Promise<Found> {
       if (isAlive()) await suspects?.judgePauses()
       if (withMemory && isAlive()) await suspects?.judgeMemory()
     } catch (err) {
-      // What ended it is the run's to say.
+      // The run reports why the service ended.
       if (isAlive()) throw err
     }
   }

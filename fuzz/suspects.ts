@@ -4,43 +4,47 @@ import type { Request } from './wire.js'
 
 const MIB = 1024 * 1024
 
-/** A pause counts when the request makes it each of so many times alone: a busy machine pauses anything once. */
+/** A request is reported if it causes a pause in each of this many tries alone (docs/decisions/0038). */
 const CONFIRMATIONS = 3
-/** How long after its end a pause is told at most, in ms. */
+/** Maximum time from the end of a pause to its report, in ms. */
 const TOLD_AFTER_MS = 2000
-/** How much the memory may grow between two measurements, in bytes. */
+/** Maximum growth of the memory between two measurements, in bytes. */
 const MAX_GROWTH = 48 * MIB
-/** How much it may grow in a whole run, in bytes. */
+/** Maximum growth of the memory in a whole run, in bytes. */
 const MAX_TOTAL_GROWTH = 160 * MIB
-/** What the process may hold after its garbage is collected, in bytes. */
+/** Maximum resident memory after garbage collection, in bytes. */
 const MAX_RSS = 1024 * MIB
 /** How often a request is repeated to see whether it leaks. */
 const REPEATS = 20
-/** What a repeated request must leave behind each time to be named, in bytes. */
+/** A request leaks if it leaves more than this behind each time that it is repeated, in bytes. */
 export const LEAK_BYTES = 32 * 1024
-/** How many requests of an operation are repeated one by one. */
+/** Maximum number of requests of an operation that are repeated, one by one. */
 const MOST_REPEATED = 5
-/** Suspects of one pause that are tried alone. */
+/** Maximum number of requests that are sent alone to confirm pauses. */
 const MOST_SUSPECTS = 24
 
+/** A request that was sent, with the operation and the seed that it was generated from. */
 export interface Case {
   operation: string
   seed: number
   request: Request
 }
 
+/** A request that was confirmed to block the event loop or to make memory grow. */
 export interface Guilt extends Case {
   what: string
 }
 
-/** Finds out which request made the service stand still, or grow. Nothing else is sent meanwhile. */
+/**
+ * Finds the request that blocked the event loop, or that makes memory grow. Nothing else is sent meanwhile.
+ */
 export class Suspects {
   readonly guilty: Guilt[] = []
-  /** Those under way, by when they began. */
+  /** Requests in flight, with the time at which they began, by `performance.now()`. */
   readonly #inFlight = new Map<Case, number>()
   readonly #paused = new Set<Case>()
   #recent: { each: Case; tookMs: number; endedAt: number }[] = []
-  /** What was sent since memory was measured. */
+  /** Requests sent since the last measurement of memory. */
   #sent: Case[] = []
   #first: number | undefined
   #last: number | undefined
@@ -49,7 +53,7 @@ export class Suspects {
   constructor(
     readonly vitals: Vitals,
     readonly turnstile: Turnstile,
-    /** Sends a request, and waits for its response. */
+    /** Sends a request and waits for its response. */
     readonly send: (each: Case) => Promise<unknown>,
   ) {
     vitals.onPause((pauseMs) => {
@@ -66,12 +70,12 @@ export class Suspects {
     })
   }
 
-  /** The most that the process held after a collection, in bytes. */
+  /** The maximum of the resident memory after garbage collection, in bytes. */
   get peakRss(): number {
     return this.#peakRss
   }
 
-  /** Notes a request while it is under way. */
+  /** Runs `work`, and records the request as in flight meanwhile. */
   async during<T>(each: Case, work: () => Promise<T>): Promise<T> {
     const began = performance.now()
     this.#inFlight.set(each, began)
@@ -86,7 +90,9 @@ export class Suspects {
     }
   }
 
-  /** Tries the requests that were under way in a pause, each alone. */
+  /**
+   * Sends each request that was in flight during a pause alone, and reports those that cause one each time.
+   */
   async judgePauses(): Promise<void> {
     if (this.#paused.size === 0) return
     await this.turnstile.alone(async () => {
@@ -100,7 +106,7 @@ export class Suspects {
     })
   }
 
-  /** The shortest of the pauses that a request makes each time, in ms; 0 where it makes none once. */
+  /** Returns the shortest pause over all tries of the request alone, in ms; 0 if one try causes none. */
   async measurePause(each: Case): Promise<number> {
     let least = Infinity
     for (let i = 0; i < CONFIRMATIONS && least > 0; i++) {
@@ -109,7 +115,7 @@ export class Suspects {
     return least
   }
 
-  /** Measures memory, and where it has grown, finds the request that makes it grow. */
+  /** Measures memory. If it has grown too much, finds the request that makes it grow. */
   async judgeMemory(): Promise<void> {
     await this.turnstile.alone(async () => {
       const { rss, used } = await this.vitals.readMemory()
@@ -128,7 +134,7 @@ export class Suspects {
     })
   }
 
-  /** What a request leaves behind each time it is repeated, in bytes. */
+  /** Returns how much memory a request leaves behind each time that it is repeated, in bytes. */
   async measureLeak(each: Case): Promise<number> {
     const before = await this.vitals.readMemory()
     for (let i = 0; i < REPEATS; i++) await this.send(each)

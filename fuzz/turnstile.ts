@@ -1,9 +1,10 @@
-/** Lets work run beside other work, or alone. */
+/** Runs work concurrently with other work, or exclusively. */
 export class Turnstile {
   #running = 0
   #closed: Promise<unknown> | undefined
   #onIdle: () => void = () => undefined
 
+  /** Runs `work` concurrently with other such work, once no exclusive work is running. */
   async beside<T>(work: () => Promise<T>): Promise<T> {
     while (this.#closed) await this.#closed
     this.#running++
@@ -14,7 +15,7 @@ export class Turnstile {
     }
   }
 
-  /** Waits until nothing else runs, and keeps everything else waiting. */
+  /** Waits until no other work is running, and runs `work` while all other work waits. */
   async alone<T>(work: () => Promise<T>): Promise<T> {
     while (this.#closed) await this.#closed
     const idle = new Promise<void>((resolve) => (this.#onIdle = resolve))

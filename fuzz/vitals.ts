@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { Memory } from '../overload/collected.js'
 
-/** What the probe in the service says. */
+/** A message from the probe in the service. */
 export type FromProbe = { pauseMs: number } | { memory: Memory } | { isSettled: true }
 
 const isProbe = (message: unknown): message is FromProbe =>
@@ -10,7 +10,7 @@ const isProbe = (message: unknown): message is FromProbe =>
   message !== null &&
   ('pauseMs' in message || 'memory' in message || 'isSettled' in message)
 
-/** The event loop and the memory of the service under test, as its probe tells them. */
+/** The event loop and the memory of the service under test, as its probe reports them. */
 export class Vitals {
   #longestMs = 0
   #longestEverMs = 0
@@ -25,7 +25,7 @@ export class Vitals {
     })
   }
 
-  /** The longest pause beyond the bound so far, in ms; 0 where there was none. */
+  /** The longest pause beyond the bound so far, in ms; 0 if there was none. */
   get longestMs(): number {
     return this.#longestEverMs
   }
@@ -34,7 +34,7 @@ export class Vitals {
     this.#listeners.push(listener)
   }
 
-  /** The longest pause beyond the bound while `work` runs, in ms; 0 where there was none. */
+  /** Returns the longest pause beyond the bound while `work` runs, in ms; 0 if there was none. */
   async pauseDuring(work: () => Promise<unknown>): Promise<number> {
     await this.#settle()
     this.#longestMs = 0
@@ -43,12 +43,15 @@ export class Vitals {
     return this.#longestMs
   }
 
-  /** Waits until every pause until now was told. */
+  /** Waits until every pause so far has been reported. */
   async #settle(): Promise<void> {
     await this.#ask('settle', (message) => 'isSettled' in message)
   }
 
-  /** The memory that is left once garbage is collected. */
+  /**
+   * Returns the memory in use after garbage collection.
+   * @throws {Error} when the service ends meanwhile
+   */
   async readMemory(): Promise<Memory> {
     const message = await this.#ask('memory', (message) => 'memory' in message)
     if (!('memory' in message)) throw new Error('the probe did not measure the memory')

@@ -2,73 +2,75 @@ import { once } from 'node:events'
 import { type Socket, connect } from 'node:net'
 import { setImmediate, setTimeout as delay } from 'node:timers/promises'
 
-/** How long an answer may take; longer than the longest wait that a request can ask for, in ms. */
+/** How long a connection may be idle, in ms: longer than the maximum of the parameter `wait`. */
 const DEADLINE_MS = 100_000
-/** What is read of an answer that has no end. */
+/** How much of an endless response is read, in bytes. */
 const ENOUGH_OF_STREAM = 32 * 1024
-/** What nginx takes of an answer's head by default: a page of memory. */
+/** Maximum size of a response head, in bytes: the default of nginx, a page of memory. */
 const LONGEST_HEAD = 4096
 
 const STATUS_LINE = /^HTTP\/1\.1 ([1-5]\d\d) [\t\x20-\x7e]*$/
 const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/
 
-/** A request as it goes over the wire: every string here is bytes, one a character. */
+/** A request as it is sent. Every string but the text of the body holds bytes, one a character. */
 export interface Request {
   method: string
   target: string
   headers: [name: string, value: string][]
   body?: Body | undefined
-  /** How the body comes; at once where nothing is said. */
+  /** How the body is sent; at once by default. */
   pace?: Pace
 }
 
 /**
- * A body that is held back for a while, comes in single bytes, is abandoned before its end, never ends, or has another length than the
- * head says.
+ * How a body is sent: held back for a while, in single bytes, abandoned before its end, without an end, or
+ * shorter or longer than its Content-Length.
  */
 export type Pace = 'held' | 'bytes' | 'abandoned' | 'endless' | 'shorter' | 'longer'
 
+/** A request body. */
 export interface Body {
   text: string
   encoding: 'utf8' | 'latin1' | 'utf16le'
 }
 
+/** A response. */
 export interface Answer {
   status: number
   headers: Map<string, string>
   body: Buffer
-  /** False when only its beginning was read, because it has no end. */
+  /** False if only the beginning was read, because the response is endless. */
   complete: boolean
 }
 
-/** What an HTTP client could not make sense of. */
+/** The response is missing, incomplete or not valid HTTP. */
 export class WireError extends Error {
   override readonly name = 'WireError'
 }
 
-/** For how long a body is held back, or waited for before it is abandoned, in ms. */
+/** How long a body is held back, or how long after it an abandoned connection is closed, in ms. */
 const HELD_MS = 150
-/** How many bytes of a body come one by one. */
+/** How many bytes of a body are sent one by one. */
 const SINGLE_BYTES = 64
-/** By how much a length is wrong. */
+/** By how many bytes a declared length is wrong. */
 const WRONG_BY = 7
 
-/** Whether a request may be left without a response: its body did not come as its head said. */
+/** Whether a request may be left without a response, because its body is shorter than declared. */
 export const mayGoUnanswered = ({ pace }: Request): boolean => pace === 'abandoned' || pace === 'shorter'
 
-/** Whether the connection is of no use after a request. */
+/** Whether the connection can't be used for another request afterwards. */
 const isBroken = ({ pace }: Request): boolean => pace !== undefined && pace !== 'held' && pace !== 'bytes'
 
 const CUTS_LINES = /[\r\n]/
 const FRAMES = /^(?:content-length|transfer-encoding|connection|upgrade)$/i
 
-/** Whether a request may be, to the server, more or less than one: nothing after it on its connection means anything. */
+/** Whether the server may read more or less than one request. The connection can't be used afterwards. */
 const isSplit = (request: Request): boolean => isBroken(request) || isFramedByHand(request)
 
 const isFramedByHand = ({ target, headers }: Request): boolean =>
   CUTS_LINES.test(target) || headers.some(([name, value]) => FRAMES.test(name) || CUTS_LINES.test(value))
 
-/** What the head says of the length of the body. */
+/** Returns the Content-Length to declare. */
 function saidLength(length: number, pace: Pace | undefined): number {
   if (pace === 'longer') return Math.max(0, length - WRONG_BY)
   return pace === 'shorter' || pace === 'abandoned' || pace === 'endless' ? length + WRONG_BY : length
@@ -120,8 +122,8 @@ async function write(socket: Socket, request: Request): Promise<void> {
 }
 
 /**
- * A client of HTTP/1.1 that sends what no library would, and takes nothing in an answer that is not of the grammar
- * (RFC 9112): whatever got out of its header or body would be seen here.
+ * An HTTP/1.1 client that sends requests that no library would send, and accepts only responses that follow
+ * the grammar (RFC 9112). So it detects text that has escaped from a header or a body.
  */
 export class Connection {
   #socket: Socket | undefined
@@ -135,7 +137,10 @@ export class Connection {
     this.#socket = undefined
   }
 
-  /** @throws {WireError} for an answer that is none, or does not come */
+  /**
+   * Sends a request and reads its response, or the beginning of an endless one.
+   * @throws {WireError} when the response is missing, incomplete or not valid
+   */
   async ask(request: Request): Promise<Answer> {
     const { status, headers, pieces } = await this.open(request)
     const isEndless = headers.get('content-type')?.startsWith('text/event-stream') ?? false
@@ -145,7 +150,7 @@ export class Connection {
     for await (const piece of pieces) {
       body.push(piece)
       length += piece.length
-      // The greeting and the first event, or the beginning of much.
+      // The first event is enough, or so many bytes.
       if (isEndless && (length > ENOUGH_OF_STREAM || Buffer.concat(body).includes('\ndata: '))) {
         complete = false
         break
@@ -155,7 +160,10 @@ export class Connection {
     return { status, headers, body: Buffer.concat(body), complete }
   }
 
-  /** Sends a request; gives the head of the answer, and its body as it comes. */
+  /**
+   * Sends a request. Returns the head of the response, and its body piece by piece.
+   * @throws {WireError} when the head is missing, incomplete or not valid
+   */
   async open(
     request: Request,
   ): Promise<{ status: number; headers: Map<string, string>; pieces: AsyncGenerator<Buffer> }> {
@@ -179,7 +187,7 @@ export class Connection {
     const socket = connect(this.port, '127.0.0.1')
     socket.setTimeout(DEADLINE_MS, () => socket.destroy(new WireError('no answer came in time')))
     await once(socket, 'connect')
-    // What a server sends before it resets the connection is read, and then says more than the reset.
+    // Ignored: what the server has sent before it reset the connection is read, and says more than the error.
     socket.on('error', () => undefined)
     this.#socket = socket
     this.#pieces = (socket as AsyncIterable<Buffer>)[Symbol.asyncIterator]()
@@ -200,7 +208,7 @@ export class Connection {
     return taken
   }
 
-  /** What comes before `mark`, which is taken with it. */
+  /** Consumes everything up to and including `mark`. Returns what precedes it. */
   async #until(mark: string, longest: number): Promise<string> {
     for (;;) {
       const at = this.#rest.indexOf(mark)

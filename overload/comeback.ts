@@ -8,13 +8,13 @@ import { Member, all, findWrong, percentiles } from './crowd.js'
 import type { Experiment, Findings } from './findings.js'
 import { Service, createPeople } from './service.js'
 
-/** Within this everybody must have what was missed, in ms. */
+/** How long until every client must have received what it missed, in ms. */
 const SERVED_MS = 10_000
-/** What a start asks, and an instance in every second after it, at most, however many clients come. */
+/** Maximum number of statements of a start, and of each second after it, however many clients reconnect. */
 const ASKED = { atStart: 60, aSecond: 40 }
-/** How far apart the positions are at which they left, in events. */
+/** Number of different positions at which the clients disconnect, one event apart. */
 const SPREAD = 200
-/** What a process keeps open besides a crowd. */
+/** File descriptors that a process needs in addition to those of the clients. */
 const OTHER_FILES = 100
 const MISSED = 20
 
@@ -45,7 +45,10 @@ async function openFilesLimit(): Promise<number> {
   return stdout.trim() === 'unlimited' ? Infinity : Number(stdout)
 }
 
-/** One crowd, one restart. Returns how many statements the service sent from its start until everybody was served. */
+/**
+ * Lets `count` clients reconnect after one restart. Returns how many statements the service sent from its
+ * start until every client was served.
+ */
 async function comeBack(scope: Scope, findings: Findings, count: number): Promise<number> {
   const server = await startPostgres(scope, { shared_preload_libraries: 'pg_stat_statements' })
   const database = await server.createDatabase(scope)
@@ -83,7 +86,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
     member.awaited = missedTo
     member.connect()
   }
-  // Going on meanwhile, so that they join a feed that moves.
+  // Writes meanwhile, so that the clients join a feed that moves.
   const over = new AbortController()
   const writing = (async () => {
     for (let i = 0; !over.signal.aborted; i++) {
@@ -113,7 +116,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
     `${closed.length} of ${count} were cut or turned away: ${closed[0]?.ending ?? ''}`,
   )
   findings.bound(late === 0, `${late} of ${count} were never served`)
-  // Of a small crowd, on a machine with other work, the time says nothing.
+  // With few clients, on a machine with other work, the time means nothing.
   findings.bound(
     scope.settings.quick || served.most <= SERVED_MS,
     `the last of ${count} was served after ${Math.round(served.most)} ms`,
@@ -128,7 +131,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   return asked
 }
 
-/** Everybody comes back at once after a kill, each from where it was. */
+/** All clients reconnect at once after the service was killed, each from its own position. */
 const comeback: Experiment = async (scope, findings) => {
   const files = await openFilesLimit()
   const most = Math.min(scope.size(10_000, 400), files - OTHER_FILES)

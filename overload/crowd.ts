@@ -6,28 +6,29 @@ const FRAME = Buffer.from('\nid: ')
 const FRAME_END = Buffer.from('\n\n')
 const LINE_FEED = 10
 
-/**
- * A client of the feed that costs as little as it can: a bare socket, and of each frame only its id and type.
- */
+/** A subscriber that costs little: a bare socket that parses only the id and the type of each frame. */
 export class Member {
-  /** The last id that it has, whole, and the cursor that it sends when it comes back. */
+  /** The id of the last event received, or the position at which the stream began. */
   position: number | undefined
+  /** The cursor with which it reconnects. */
   cursor: string | undefined
   events = 0
   connects = 0
   isOpen = false
-  /** Everything up to and including this id has come since the last connect, and when. */
+  /** When `awaited` was reached after the last connect, by `performance.now()`. */
   reachedAt: number | undefined
+  /** The id to reach. */
   awaited = Infinity
-  /** The mode that it was told last, and when. */
+  /** The mode of the last `server.state`. */
   mode: string | undefined
+  /** When the first `server.state` arrived since this was set to Infinity, by `performance.now()`. */
   modeAt = Infinity
-  /** Leaves when it has this many events. */
+  /** Disconnects when it has this many events. */
   leavesAfter = Infinity
   readonly problems: string[] = []
-  /** Ids that never came: of nothing that was committed, or lost. */
+  /** Ids that were skipped: those of events that were never committed, or that were lost. */
   readonly skipped = new Set<number>()
-  /** The last that it heard, for when it should not have been the last. */
+  /** The last bytes or the error of the socket, for the report of an unexpected end. */
   ending = ''
   #socket: Socket | undefined
   #rest: Buffer = Buffer.alloc(0)
@@ -41,7 +42,7 @@ export class Member {
     return this.#socket
   }
 
-  /** Connects where it left off. A reader that `reads` nothing takes no byte until it is resumed. */
+  /** Connects and resumes at its cursor. Without `reads`, it reads nothing until `resume` is called. */
   connect(reads = true): void {
     this.connects++
     this.reachedAt = undefined
@@ -55,7 +56,7 @@ export class Member {
     )
     socket.on('data', (bytes) => this.#read(bytes))
     if (!reads) socket.pause()
-    // How it ended makes no difference to one who comes back by its cursor.
+    // An error is no problem of its own: the client reconnects with its cursor.
     socket.on('error', ({ message }) => (this.ending = message))
     socket.on('close', () => {
       if (this.#socket !== socket) return
@@ -120,7 +121,7 @@ export class Member {
   }
 }
 
-/** What is wrong with what the crowd has seen, in a sentence; nothing when nothing is. */
+/** Returns a sentence about what is wrong with what the clients received; undefined if nothing is. */
 export async function findWrong(sql: Sql, crowd: readonly Member[]): Promise<string | undefined> {
   const wrong = crowd.filter(({ problems }) => problems.length > 0)
   if (wrong.length > 0)
@@ -130,7 +131,7 @@ export async function findWrong(sql: Sql, crowd: readonly Member[]): Promise<str
   return lost && `event ${String(lost.id)} was lost`
 }
 
-/** Waits until every one of `things` is `done`; how many are not when `limitMs` is over. */
+/** Waits until every one of `things` is `done`, for `limitMs` at most. Returns how many are not. */
 export async function all<T>(
   things: readonly T[],
   done: (thing: T) => boolean,
@@ -144,7 +145,7 @@ export async function all<T>(
   }
 }
 
-/** The middle value, and the one that all but a hundredth stay below. */
+/** Returns the median, the 99th percentile and the maximum. */
 export function percentiles(values: readonly number[]): { median: number; p99: number; most: number } {
   const sorted = values.toSorted((a, b) => a - b)
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0

@@ -7,13 +7,18 @@ import { Service, createPeople } from './service.js'
 
 const PLACES = 100
 const ASKING = 300
-/** How many requests of one user may wait, and how many come. A few more hold the memory for their responses already. */
+/**
+ * How many requests of one user may wait for memory for their responses (docs/decisions/0035). A few more
+ * than these are not refused, since they hold that memory already.
+ */
 const WAITING = 1000
 const REQUESTS = 1200
-/** How long `/health` is watched while they wait, in ms: less than a request waits before it is refused. */
+/**
+ * How long `/health` is polled while the requests wait, in ms: less than the timeout of a waiting request.
+ */
 const WATCH_MS = 5000
 
-/** More streams than there are places, and more requests than the pool can answer. */
+/** Opens more streams than there are slots, and sends more requests than the pool can serve. */
 const limits: Experiment = async (scope, findings) => {
   const server = await startPostgres(scope)
   const database = await server.createDatabase(scope)
@@ -81,7 +86,7 @@ const limits: Experiment = async (scope, findings) => {
   findings.figure('  slowest refusal, ms', Math.max(...refusedAfter))
   findings.figure('  slowest answer of /health, ms', slowest)
   findings.figure('  answered when it goes on', answered)
-  // A request that has waited for as long as it may is refused, too: on a slow machine that can be some of them.
+  // A request that waits until its timeout is refused, too. A slow machine can have some of these.
   findings.bound(
     refused > 0 &&
       refused <= REQUESTS - WAITING &&

@@ -12,7 +12,7 @@ const USAGE = `usage: npm run overload -- [--quick] [experiment …]
 
 experiments: ${Object.keys(EXPERIMENTS).join(' ')}`
 
-/** How long one experiment may take, in ms. */
+/** Timeout of one experiment, in ms. */
 const LIMIT_MS = 900_000
 
 function readArguments() {

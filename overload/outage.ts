@@ -5,12 +5,12 @@ import { Member, all, findWrong } from './crowd.js'
 import type { Experiment } from './findings.js'
 import { Service, createPeople } from './service.js'
 
-/** Within this everybody is told, and everything is answered, in ms. */
+/** How long until every client must know the mode and every request must have a response, in ms. */
 const TOLD_MS = 2000
 const WATCHERS = 50
 const AWAY_MS = 4000
 
-/** PostgreSQL freezes, is restarted, and crashes, while streams are open and requests come. */
+/** PostgreSQL freezes, is restarted and crashes, while streams are open and requests arrive. */
 const outage: Experiment = async (scope, findings) => {
   const postgres = await Postgres.start()
   scope.defer(() => postgres.stop())
@@ -80,7 +80,9 @@ const outage: Experiment = async (scope, findings) => {
   findings.figure('streams kept throughout', WATCHERS - cut)
 }
 
-/** The first query after an outage may meet a session that died in it. */
+/**
+ * Writes some items. Retries, since the first query after an outage may use a connection that was lost in it.
+ */
 async function writeOnce(sql: Sql, name: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {

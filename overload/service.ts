@@ -6,19 +6,19 @@ import type { Sql } from '../store/connect.js'
 
 const JWT_SECRET = randomBytes(32).toString('base64url')
 
-/** As an operator sets it who expects a crowd from one address. */
+/** The limits of an operator who expects many clients from one address. */
 const LIMITS = {
   SSE_MAX_CLIENTS: '20000',
   SSE_MAX_CLIENTS_PER_USER: '20000',
   SSE_MAX_CLIENTS_PER_ADDRESS: '20000',
 }
 
-/** What a process uses, right after its garbage was collected; memory in bytes. */
+/** What a process uses, measured right after garbage collection; memory in bytes. */
 export interface Usage {
   rss: number
-  /** JavaScript's heap and the buffers outside of it. */
+  /** The JavaScript heap and the buffers outside of it. */
   used: number
-  /** Time that it has computed since its start, in ms. */
+  /** Processor time used since the start, in ms. */
   cpuMs: number
 }
 
@@ -31,7 +31,7 @@ export class Service {
     readonly port: number,
   ) {}
 
-  /** Starts it and waits until it listens, on `port` where one is given. */
+  /** Starts the service and waits until it listens, on `port` if one is given. */
   static async start(
     scope: Scope,
     databaseUrl: string,
@@ -58,6 +58,7 @@ export class Service {
     return `http://127.0.0.1:${this.port}`
   }
 
+  /** Makes the service collect garbage, and returns what it uses then. */
   async usage(): Promise<Usage> {
     const count = ++this.#asked
     process.kill(this.program.pid, 'SIGWINCH')
@@ -67,7 +68,7 @@ export class Service {
     return { rss: Number(rss), used: Number(used), cpuMs: Number(cpuMs) }
   }
 
-  /** How many streams are open. */
+  /** Returns the number of open streams. */
   async clients(): Promise<number> {
     const response = await fetch(`${this.origin}/ready`)
     const { sse_clients } = (await response.json()) as { sse_clients: number }
@@ -87,7 +88,7 @@ function signSession(id: string): string {
   return `${signed}.${createHmac('sha256', JWT_SECRET).update(signed).digest('base64url')}`
 }
 
-/** So many people, each with a credential of their own: every other one a session, the rest API tokens. */
+/** Creates `count` users. Returns a credential of each, in turn a session and an API token. */
 export async function createPeople(sql: Sql, count: number): Promise<string[]> {
   const secrets = Array.from({ length: count }, () => `silo_${randomBytes(32).toString('base64url')}`)
   const hashes = secrets.map((secret) => createHash('sha256').update(secret).digest('hex'))

@@ -9,17 +9,23 @@ import type { Experiment } from './findings.js'
 import { Service, type Usage, createPeople } from './service.js'
 
 const MIB = 1024 * 1024
-/** What one reader that never reads may cost the process, in bytes. */
+/** Maximum memory that a client that never reads may cost the process, in bytes. */
 const BYTES_EACH = 64 * 1024
-/** What the process may grow by while readers that are full stay so, in bytes: the ring of events breathes that much. */
+/** Maximum growth while the buffers of such clients are full, in bytes. The ring varies by this much. */
 const RING_BYTES = 16 * MIB
-/** What the readers share, in bytes, and a few of them would seem to cost: that, and the slices that are kept for all. */
+/**
+ * Memory that all clients share, in bytes: the ring, and the slices that are cached for all. With few clients
+ * it would be attributed to each.
+ */
 const SHARED_BYTES = RING_BYTES + 16 * MIB
-/** About what an event of this run is, in bytes. */
+/** Approximate size of an event of this run, in bytes. */
 const EVENT_BYTES = 1200
 const READERS = 4
 const WRITES = 50
-/** A reader is cut after a minute without progress; what the kernel took meanwhile counts as progress once. In ms. */
+/**
+ * How long until a client that never reads must be disconnected, in ms. Its socket is destroyed after a
+ * minute without progress; bytes that the kernel took meanwhile count as progress once.
+ */
 const CUT_WITHIN_MS = 180_000
 
 const write = (sql: Sql, name: string, count: number) => sql`
@@ -28,7 +34,7 @@ const write = (sql: Sql, name: string, count: number) => sql`
     from generate_series(1, ${count}::integer) n
 `
 
-/** How long writes through the API take, one after the other, in ms. */
+/** Makes writes through the API, one after another. Returns how long each took, in ms. */
 async function timeWrites(origin: string, token: string, name: string): Promise<number[]> {
   const times: number[] = []
   for (let i = 0; i < WRITES; i++) {
@@ -49,13 +55,16 @@ const grown = (from: Usage, to: Usage, what: keyof Usage) => to[what] - from[wha
 
 const BEGINNING: Position = { id: 0, check: NO_CHECK }
 
-/** Lets a member come back as if it had seen everything up to this event. */
+/** Makes a client resume as if it had received everything up to this event. */
 function moveTo(member: Member, epoch: string, position: Position): void {
   member.position = position.id
   member.cursor = formatCursor(epoch, position)
 }
 
-/** Readers that never read: what they cost, whom they disturb, and what they get when they read again, or come back. */
+/**
+ * Measures what clients that never read cost, whether they disturb other clients, and whether they receive
+ * everything when they read again or reconnect.
+ */
 const unread: Experiment = async (scope, findings) => {
   const count = scope.size(1000, 200)
   const server = await startPostgres(scope)
@@ -78,7 +87,7 @@ const unread: Experiment = async (scope, findings) => {
     findings.bound(behind === 0, `${behind} who read are behind while others don't`)
   }
 
-  // Memory that everybody shares is full before it is measured: the ring, and the pages of whoever comes from far behind.
+  // Fills the shared memory before it is measured: the ring, and the pages for clients that are far behind.
   for (const reader of readers) reader.connect()
   await all(readers, ({ position }) => position !== undefined, 10_000)
   const [first] = readers
@@ -97,7 +106,7 @@ const unread: Experiment = async (scope, findings) => {
   const before = await service.usage()
 
   findings.progress(`connecting ${count} that don't read`)
-  // Every one from another place: the first write of each is its own.
+  // Each client resumes at a different position, so that its first write is shared with no other.
   const far = Math.floor((6 * MIB) / EVENT_BYTES)
   const places = await sql<{ id: number; text: string }[]>`
     select id, data::text as text
@@ -162,7 +171,7 @@ const unread: Experiment = async (scope, findings) => {
       `${count} that don't read: growth of ${name} as 2 MiB more flow, KiB`,
       grown(full, later, what) / 1024,
     )
-    // What they share, and what the allocator keeps for itself, weighs little only where there are many.
+    // The shared memory, and what the allocator retains, are negligible only with many clients.
     const shared = scope.settings.quick ? SHARED_BYTES / count : 0
     if (what === 'used' || !scope.settings.quick)
       findings.bound(

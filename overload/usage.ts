@@ -1,6 +1,9 @@
 import { readCollectedMemory } from './collected.js'
 
-/** Preloaded into the service: on SIGWINCH it collects garbage and prints what memory is left in use, and the time computed so far. */
+/**
+ * Preloaded into the service. On SIGWINCH it collects garbage and prints the memory still in use, and the
+ * processor time used so far.
+ */
 let asked = 0
 process.on('SIGWINCH', () => {
   const { user, system } = process.cpuUsage()

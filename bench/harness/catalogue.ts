@@ -1,25 +1,27 @@
 import postgres from 'postgres'
 import type { Database } from './postgres.js'
 
+/** The size of a catalogue. */
 export interface Size {
   items: number
-  /** Of each item; all but the first are changes. */
+  /** Revisions of each item, the first one included. */
   revisions: number
   events: number
 }
 
-/** A catalogue's words: one item in five is of each kind. */
+/** The kinds of items of a catalogue. One item in five is of each kind. */
 const KINDS = ['hex bolt', 'socket head cap screw', 'plain washer', 'dowel pin', 'deep groove ball bearing']
+/** A word in the description of one item in five. */
 export const COMMON = 'washer'
-/** One item in a thousand, whatever the size. */
+/** A word in the description of one item in a thousand, whatever the size. */
 export const RARE = 'titanium'
-/** Ten items, whatever the size. */
+/** A word in the description of ten items, whatever the size. */
 export const PARTICULAR = 'inconel'
 
-/** The item with this number. Its part number is `P-` and seven digits. */
+/** An SQL expression for the part number of the item `n`: `P-` and seven digits. */
 const partNumber = `'P-' || lpad(n::text, 7, '0')`
 
-/** Writes `$1` events to the log that began `$2` days ago, of so many items in turn. */
+/** Returns a statement that writes `$1` events, of `items` items in turn, the first of them `$2` days ago. */
 export const insertUpdates = (items: number): string => `
   insert into events (type, part_number, data, at)
   select 'item.updated', part_number,
@@ -31,8 +33,9 @@ export const insertUpdates = (items: number): string => `
 `
 
 /**
- * Fills a migrated, empty database of the benchmark's own. The triggers are off meanwhile, so the rows are what they would
- * have written; the indexes of the items are made afterwards. Times go back in steps over the last days.
+ * Fills a migrated, empty database of the benchmark. The triggers are off, so it also writes the rows that
+ * they would have written. The indexes of the items are created afterwards. Timestamps lie in the last days,
+ * in steps of a millisecond.
  */
 export async function fillCatalogue(database: Database, { items, revisions, events }: Size): Promise<void> {
   const sql = postgres(database.superuserUrl, { max: 1, onnotice: () => undefined })

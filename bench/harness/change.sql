@@ -1,4 +1,4 @@
--- As store/items.ts changes an item's description.
+-- Changes the description of an item, with the statement of store/items.ts.
 \set n random(0, 9999)
 \set mass random(1, 1000000000)
 with context as materialized (

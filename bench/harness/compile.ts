@@ -5,7 +5,7 @@ import { Program } from './program.js'
 import type { Scope } from './scope.js'
 
 /**
- * Compiles a C file of this repository; the program lives as long as `scope`.
+ * Compiles a C file of this repository. Returns the path of the program, which is removed when `scope` ends.
  * @throws {Missing} when there is no compiler
  */
 export async function compile(scope: Scope, source: string): Promise<string> {

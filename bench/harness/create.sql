@@ -1,4 +1,5 @@
--- As store/creation.ts creates one item. The number is one that nobody has drawn before, as good as certainly.
+-- Creates one item, with the statement of store/creation.ts. The range of n makes a number that exists
+-- unlikely.
 \set n random(1, 1000000000000)
 with context as materialized (
   select case when holder.username is null then refuse_right(:token::uuid)::text

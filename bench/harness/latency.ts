@@ -3,7 +3,9 @@ import type { Database } from './postgres.js'
 import type { Figures, Metric } from './question.js'
 import { quantile } from './statistics.js'
 
-/** When each row of a table was committed, in ms, in order of id: `track_commit_timestamp` must be on. */
+/**
+ * Returns when each row of a table was committed, in ms, in order of id. `track_commit_timestamp` must be on.
+ */
 export async function commitTimes({ url }: Database, table: 'events' | 'bench_log'): Promise<number[]> {
   const sql = connect(url, 1)
   try {
@@ -18,13 +20,17 @@ export async function commitTimes({ url }: Database, table: 'events' | 'bench_lo
   }
 }
 
+/** The metrics that `latencies` returns. */
 export const QUANTILES: readonly Metric[] = ['p50', 'p99', 'p99.9'].map((name) => ({
   name,
   unit: 'ms',
   better: 'lower',
 }))
 
-/** How long it took from each of `from` to the one of `to` that stands at the same place, without the first `warmUp`. */
+/**
+ * Returns quantiles of the time from each of `from`, sorted, to the element of `to` at the same index,
+ * without the first `warmUp`.
+ */
 export function latencies(from: readonly number[], to: readonly number[], warmUp: number): Figures {
   if (from.length !== to.length) throw new Error(`${from.length} began, ${to.length} ended`)
   const ordered = [...from].sort((a, b) => a - b)

@@ -3,13 +3,13 @@ import { arch, cpus, loadavg, release, totalmem, type } from 'node:os'
 import { promisify } from 'node:util'
 import { findPrograms } from '../../embedded-programs.js'
 
-/** How busy the machine is: the load averages of 1, 5 and 15 minutes. */
+/** Returns the load averages of the machine over 1, 5 and 15 minutes. */
 export const load = (): string =>
   loadavg()
     .map((value) => value.toFixed(2))
     .join(', ')
 
-/** What the figures were measured on. */
+/** Returns the processors, memory, operating system and versions with which the figures were measured. */
 export async function describeMachine(): Promise<string> {
   const [cpu] = cpus()
   const { stdout } = await promisify(execFile)((await findPrograms()).postgres, ['--version'])

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { clock } from './watchers.js'
 
 /**
- * Calls `publish` with 1, 2, 3 … so many times a second, whether or not the earlier ones are done: who is slow is not
- * spared. Gives back when each was called, by `clock`, as soon as all are done.
+ * Calls `publish` with 1, 2, 3 … at a fixed rate, whether or not earlier calls are done, so that a slow
+ * server does not slow the load down. Waits for all calls. Returns when each was made, by `clock`.
  */
 export async function publishPaced(
   publish: (serial: number) => Promise<unknown>,

@@ -9,21 +9,26 @@ import type { Scope } from './scope.js'
 
 const Secrets = Type.Object({ postgres_password: Type.String() })
 
+/** A database of a benchmark. */
 export interface Database {
-  /** Its address for the service, whose role owns it and is no superuser. */
+  /** Its connection URL for the service, whose role owns it and is no superuser. */
   url: string
-  /** Its address for a superuser. */
+  /** Its connection URL for a superuser. */
   superuserUrl: string
 }
 
+/** A running PostgreSQL server. */
 export interface DatabaseServer {
-  /** Makes an empty database that is dropped when `scope` ends; the service migrates it when it starts. */
+  /**
+   * Creates a database that is dropped when `scope` ends: a copy of `template`, or an empty one. The service
+   * migrates it when it starts.
+   */
   createDatabase(scope: Scope, template?: Database): Promise<Database>
 }
 
 /**
- * Starts a PostgreSQL of this scope's own on a fresh folder, the embedded one, as durable as in production. `settings` are the server's
- * own, by name.
+ * Starts the embedded PostgreSQL in a fresh folder, as durable as in production. It ends with `scope`.
+ * @param settings settings of the server, by their names
  */
 export async function startPostgres(
   scope: Scope,
@@ -38,7 +43,7 @@ export async function startPostgres(
 
   const urlOf = (user: string, password: string, database: string): string => {
     const url = new URL(server.url)
-    // The driver takes the parameters of our addresses for settings.
+    // Without the parameters of Silo's URLs, which the driver would send to the server as settings.
     Object.assign(url, { username: user, password, pathname: `/${database}`, search: '' })
     return url.href
   }

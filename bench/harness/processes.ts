@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { Missing } from './question.js'
 
-/** Linux counts processor time in hundredths of a second, whatever its own clock does (proc(5), sysconf(3)). */
+/** The unit of processor time in /proc, in ms: Linux uses hundredths of a second (proc(5), sysconf(3)). */
 const TICK_MS = 10
 
 async function readProc(pid: number, file: string): Promise<string> {
@@ -12,13 +12,13 @@ async function readProc(pid: number, file: string): Promise<string> {
   }
 }
 
-/** The process and its children, as nginx has them. */
+/** Returns the process ids of a process and its children, such as the workers of nginx. */
 export async function familyOf(pid: number): Promise<number[]> {
   const children = await readProc(pid, `task/${pid}/children`)
   return [pid, ...children.split(' ').filter(Boolean).map(Number)]
 }
 
-/** The processor time that these processes have used so far, in user and in kernel mode, in ms. */
+/** Returns the processor time that these processes have used so far, in user and in kernel mode, in ms. */
 export async function processorTime(pids: readonly number[]): Promise<number> {
   const stats = await Promise.all(pids.map((pid) => readProc(pid, 'stat')))
   const ticks = stats.flatMap((stat) =>
@@ -30,7 +30,7 @@ export async function processorTime(pids: readonly number[]): Promise<number> {
   return ticks.reduce((sum, text) => sum + Number(text), 0) * TICK_MS
 }
 
-/** The memory that these processes hold, shared pages by their share, in bytes. */
+/** Returns the memory of these processes in bytes: their proportional set size. */
 export async function memoryOf(pids: readonly number[]): Promise<number> {
   const rollups = await Promise.all(pids.map((pid) => readProc(pid, 'smaps_rollup')))
   const kilobytes = rollups.map((rollup) => Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1]))

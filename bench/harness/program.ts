@@ -5,21 +5,23 @@ import type { Scope } from './scope.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
-/** How long a program may take to end by itself when it is asked to, in ms; then it is killed. */
+/** How long a program may take to end after SIGTERM, in ms; then it is killed. */
 const GRACE_MS = 5000
-/** How much of what a program prints is kept to look for an answer in, or to show when it fails. */
+/**
+ * How much of the newest output of a program is stored, in characters, for `printed` and for error messages.
+ */
 const KEPT = 64 * 1024
 
 interface Options {
-  /** Its environment; nothing but the path is inherited. */
+  /** Environment variables. Only PATH is inherited. */
   env?: Record<string, string>
   cwd?: string
-  /** Whom it runs as, when we are root. */
+  /** The user that it runs as, which only root can choose. */
   uid?: number | undefined
   gid?: number | undefined
 }
 
-/** A process of its own, ended with the scope that it was started in. */
+/** A process that ends with the scope in which it was started. */
 export class Program {
   readonly #child: ChildProcess
   readonly #name: string
@@ -44,7 +46,10 @@ export class Program {
     })
   }
 
-  /** @throws {Missing} when there is no such program here */
+  /**
+   * Starts a program.
+   * @throws {Missing} when it can't be run on this machine
+   */
   static async start(
     scope: Scope,
     command: string,
@@ -64,14 +69,14 @@ export class Program {
         reject(new Missing(`${command} can't be run here: ${err.message}`))
       })
     })
-    // Who has ended has said why by its exit.
+    // A program that has ended can't be written to. Its exit code says why it has ended.
     child.stdin.on('error', () => undefined)
     const program = new Program(command, child)
     scope.defer(() => program.stop())
     return program
   }
 
-  /** Runs one of our built files with Node, profiled when the run is. */
+  /** Runs a built file of Silo with Node, with CPU profiles if the run wants them. */
   static node(scope: Scope, file: string, args: readonly string[] = [], env = {}): Promise<Program> {
     const { profiles } = scope.settings
     const profile = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
@@ -87,11 +92,12 @@ export class Program {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** What it has printed, the newest of it. */
+  /** The newest output. */
   get output(): string {
     return this.#output
   }
 
+  /** Writes to the standard input of the program. */
   write(text: string): void {
     this.#child.stdin?.write(text)
   }
@@ -102,8 +108,8 @@ export class Program {
   }
 
   /**
-   * The first match of `pattern` in what it prints.
-   * @throws when it ends without one
+   * Waits until the output matches `pattern`. Returns the first match.
+   * @throws {Error} when the program ends without one
    */
   async printed(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
@@ -119,7 +125,10 @@ export class Program {
     }
   }
 
-  /** Waits for its end. @throws when it failed */
+  /**
+   * Waits until the program has ended. Returns its newest output.
+   * @throws {Error} when its exit code is not 0
+   */
   async done(): Promise<string> {
     await this.#ended
     if (this.#child.exitCode !== 0) {
@@ -129,7 +138,7 @@ export class Program {
     return this.#output
   }
 
-  /** Ends it, gently at first. */
+  /** Ends the program with SIGTERM, and with SIGKILL if that takes too long. */
   async stop(): Promise<void> {
     if (this.running) this.#child.kill('SIGTERM')
     const kill = setTimeout(() => this.#child.kill('SIGKILL'), GRACE_MS)

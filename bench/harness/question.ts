@@ -1,35 +1,34 @@
 import type { Scope } from './scope.js'
 
-/** What one measurement gives: the value of each metric, by the metric's name. */
+/** The result of one measurement: the value of each metric, by its name. */
 export type Figures = Readonly<Record<string, number>>
 
+/** A figure that a benchmark measures. */
 export interface Metric {
   name: string
   unit: string
   better: 'higher' | 'lower'
 }
 
-/**
- * One of those that are compared: the service, a peer, or the limit of what is possible here. Each call measures once,
- * in processes of its own, which it starts in `scope` and which end with it.
- */
+/** One side of a comparison: the service, a peer, or the limit of what is possible on this machine. */
 export interface Side {
   name: string
   /**
-   * Gives the metrics that this side has; they need not be all of the question's.
+   * Measures once, in processes that it starts in `scope` and that end with it. Returns the metrics that this
+   * side has, which may be only some of the benchmark's.
    * @throws {Missing} when it can't be measured on this machine
    */
   measure(scope: Scope): Promise<Figures>
 }
 
-/** Something is not installed here. The report says so, with the reason. */
+/** Something is not installed on this machine. The report says so, with the reason. */
 export class Missing extends Error {
   override readonly name = 'Missing'
 }
 
 /**
- * What a side should reach: so much of another figure (another side's of the same metric, another metric of its own, or
- * both), or a value. Where more is better it is the least, else the most.
+ * The goal of a side for a metric: a value, or a ratio to another figure (that of another side, of another
+ * metric, or of both). It is a minimum if higher figures are better, and a maximum otherwise.
  */
 export interface Target {
   metric: string
@@ -37,17 +36,17 @@ export interface Target {
   goal: { ratio: number; to: { side?: string; metric?: string } } | { value: number }
 }
 
-/** One question of the benchmark: default export of its file, or one of several where only a number differs. */
+/** One benchmark: the default export of its file, or one of several there that differ only in a number. */
 export interface Question {
   title: string
-  /** What exactly is measured, and how: what a reader needs to judge whether the comparison is fair. */
+  /** What is measured, and how: what a reader needs to know to decide whether the comparison is fair. */
   method: string
   metrics: readonly Metric[]
   targets: readonly Target[]
-  /** How long one measurement may take before it is ended and counted as failed, in ms; 120,000 unless told. */
+  /** Timeout of one measurement, in ms, after which it has failed; 120,000 by default. */
   limitMs?: number
-  /** How often each side is measured, 3 times unless told: more often where one process differs from the next by a tenth. */
+  /** How often each side is measured; 3 by default. More often where figures differ between processes. */
   rounds?: number
-  /** The sides. What they share is prepared here and lives, in `scope`, as long as the question. */
+  /** Returns the sides. Prepares what they share in `scope`, which ends with the benchmark. */
   sides(scope: Scope): Promise<readonly Side[]> | readonly Side[]
 }

@@ -2,7 +2,7 @@ import type { Metric, Target } from './question.js'
 import type { Answer, Outcome } from './rounds.js'
 import { median } from './statistics.js'
 
-/** A figure for a reader: three digits that count, no more. */
+/** Formats a figure with three significant digits. */
 export function format(value: number): string {
   const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))
   return value.toLocaleString('en', { maximumFractionDigits: Math.min(digits, 3) })
@@ -46,7 +46,7 @@ function row(answer: Answer, { name, unit }: Metric, side: string, first: string
   return `| ${name} | ${side} | ${format(own)} ${unit} | ${ratio} | ${values.map(format).join(', ')} |`
 }
 
-/** The answer to one question, in Markdown. */
+/** Returns the result of one benchmark as Markdown. */
 export function report(answer: Answer): string {
   const { question, outcomes, notes } = answer
   const [first] = outcomes

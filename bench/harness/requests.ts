@@ -14,19 +14,23 @@ import { type Asked, askWithWrk } from './wrk.js'
 
 const CONNECTIONS = 32
 const ITEMS = 10_000
-/** More than are asked for in any run; the measurement's follow the warm-up's. */
+/** More numbers than any run uses. Those of the measurement follow those of the warm-up. */
 const NUMBERS = 1_000_000
 
-/** A question of requests a second: what is asked, what is answered to it, and how much of the bare peer's is to be reached. */
+/** A benchmark of requests per second. */
 interface Subject {
   title: string
   method: string
   asked: Asked
+  /** The expected status of the response. */
   status: number
+  /** The goal, as a ratio to the rate of the bare peer. */
   ratio: number
 }
 
-/** The database that every measurement's own is a copy of: ours, and the peer's table beside it. */
+/**
+ * Prepares a database with Silo's tables and the peer's table. Returns a function that creates copies of it.
+ */
 async function prepare(scope: Scope) {
   const server = await startPostgres(scope)
   const template = await server.createDatabase(scope)
@@ -47,7 +51,11 @@ async function startPeer(scope: Scope, file: string, args: string[], database?: 
   return `http://127.0.0.1:${port}`
 }
 
-/** Asks once with a number that wrk doesn't come to, or that is there. @throws when another status is answered */
+/**
+ * Sends one request and returns the body of its response. `{n}` is the number of an existing item, or one
+ * that wrk does not reach if the request creates an item.
+ * @throws {Error} when the response has another status
+ */
 async function askOnce(
   origin: string,
   { method, path, headers = {}, body }: Asked,
@@ -66,7 +74,7 @@ async function askOnce(
   return bytes
 }
 
-/** Asks once, for a while to warm up, and then for the figures. */
+/** Sends one request, then requests to warm up, and then those that are measured. */
 async function measure(scope: Scope, origin: string, asked: Asked, status: number) {
   await askOnce(origin, asked, status)
   const connections = CONNECTIONS
@@ -76,6 +84,9 @@ async function measure(scope: Scope, origin: string, asked: Asked, status: numbe
   return { requests: figures.rate, p50: figures.p50, p99: figures.p99 }
 }
 
+/**
+ * Returns a benchmark that compares the rate of a request with that of a bare peer, both measured with wrk.
+ */
 export function requestsQuestion({ title, method, asked, status, ratio }: Subject): Question {
   const wanted: Asked = { ...asked, numbers: asked.body === undefined ? ITEMS : NUMBERS }
   return {

@@ -3,10 +3,10 @@ import type { Scope } from './scope.js'
 
 const LIMIT_MS = 120_000
 const ROUNDS = 3
-/** What a question may take to prepare and to clear up, besides its measurements, in ms. */
+/** How long a benchmark may take to prepare and to clean up, in addition to its measurements, in ms. */
 const PREPARATION_MS = 600_000
 
-/** What came of a side: its figures of every round, or why there are none. */
+/** The result of one side: its figures of every round, or why there are none. */
 export class Outcome {
   readonly rounds: Figures[] = []
   readonly failures: string[] = []
@@ -15,19 +15,20 @@ export class Outcome {
   constructor(readonly side: string) {}
 }
 
+/** The result of a benchmark. */
 export interface Answer {
   question: Question
   outcomes: Outcome[]
-  /** Why nothing could be measured. */
+  /** Why nothing could be measured. Undefined if something could. */
   missing?: string
-  /** It could not for another reason than that a program is not installed. */
+  /** True if nothing could be measured for another reason than a missing program. */
   failed?: boolean
   notes: ReadonlyMap<string, string>
 }
 
 const messageOf = (err: unknown): string => (err instanceof Error ? err.message : String(err))
 
-/** Measures once, and says what came of it. */
+/** Measures a side once and adds the result to `outcome`. Returns a line about it. */
 async function measureOnce(scope: Scope, side: Side, limitMs: number, outcome: Outcome): Promise<string> {
   try {
     const figures = await scope.within(limitMs, (inner) => side.measure(inner))
@@ -42,8 +43,9 @@ async function measureOnce(scope: Scope, side: Side, limitMs: number, outcome: O
 }
 
 /**
- * Measures every side once a round, in turn, as many rounds as are `wanted` or else the question's: forwards in one round and
- * backwards in the next, so that a machine that grows warm or busy favours nobody.
+ * Runs one benchmark: measures every side once in each round, forwards in one round and backwards in the
+ * next, so that a machine that becomes warm or busy favours no side.
+ * @param wanted the number of rounds, in place of the benchmark's own
  */
 export async function ask(
   run: Scope,

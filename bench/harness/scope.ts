@@ -1,42 +1,50 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
+/** The settings of a run. */
 export interface Settings {
-  /** Small numbers, to see that everything works. */
+  /** Whether to use small numbers, to see that everything works. */
   quick: boolean
-  /** Where the Node processes that are measured leave their CPU profiles. */
+  /** The folder for CPU profiles of the measured Node processes; undefined for none. */
   profiles: string | undefined
 }
 
-/** How long whatever was started may take to end, in ms. */
+/** How long each resource of a scope may take to end, in ms. */
 const END_LIMIT_MS = 20_000
 
-/** The life of a run, a question or a measurement: what is started in it ends with it, last come, first gone. */
+/**
+ * The lifetime of a run, a benchmark or a measurement. What is started in it ends with it, in reverse order.
+ */
 export class Scope {
   readonly #ends: (() => unknown)[] = []
   readonly notes = new Map<string, string>()
 
-  /** @param interrupted aborts when somebody wants all to end: what was started ends too, database servers included */
+  /**
+   * @param interrupted aborts when the user interrupts the run; everything that was started then ends, too
+   */
   constructor(
     readonly settings: Settings,
     readonly interrupted: AbortSignal = new AbortController().signal,
   ) {}
 
-  /** The size of something: `full`, or `quick` in a smoke run. */
+  /** Returns `quick` in a run with small numbers, `full` otherwise. */
   size(full: number, quick: number): number {
     return this.settings.quick ? quick : full
   }
 
-  /** Has `end` called when the scope ends. */
+  /** Calls `end` when the scope ends. */
   defer(end: () => unknown): void {
     this.#ends.push(end)
   }
 
-  /** Text that belongs to the result, such as a plan or a path; one a title. */
+  /** Adds a text to the report, such as a plan. It replaces an earlier one with the same title. */
   note(title: string, text: string): void {
     this.notes.set(title, text)
   }
 
-  /** Runs `work` in a scope of its own that ends with it, at the latest after `limitMs`. */
+  /**
+   * Runs `work` in a scope of its own, which ends when `work` is done.
+   * @throws {Error} after `limitMs`, or when the run is interrupted
+   */
   async within<T>(limitMs: number, work: (scope: Scope) => Promise<T>): Promise<T> {
     const { interrupted } = this
     interrupted.throwIfAborted()

@@ -4,17 +4,17 @@ import type { Database } from './postgres.js'
 import { Program } from './program.js'
 import type { Scope } from './scope.js'
 
-/** One instance of the built service, and an API token of an editor. */
+/** One instance of the built service, with an API token of an editor. */
 export interface Silo {
   port: number
   origin: string
   pid: number
   token: string
-  /** As a request carries it. */
+  /** The value of the header `Authorization`. */
   authorization: string
 }
 
-/** As an operator sets it who expects this many watchers from one address; everything else is the default. */
+/** The limits of an operator who expects this many subscribers from one address. */
 const LIMITS = {
   SSE_MAX_CLIENTS: '20000',
   SSE_MAX_CLIENTS_PER_USER: '20000',

@@ -1,4 +1,7 @@
-/** The value below which the share `q` of the values lies: the nearest of them, never one in between. */
+/**
+ * Returns the value at or below which the share `q` of the values lies, by the nearest-rank method.
+ * @throws {RangeError} when there are no values
+ */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   const found = sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)]
@@ -6,7 +9,7 @@ export function quantile(values: readonly number[], q: number): number {
   return found
 }
 
-/** The middle value, or the mean of the middle two. */
+/** Returns the middle value, or the mean of the two middle ones. */
 export function median(values: readonly number[]): number {
   return (
     (quantile(values, 0.5) -

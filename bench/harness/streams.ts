@@ -14,23 +14,23 @@ import { type Silo, startSilo } from './silo.js'
 
 const PUBLISHERS = 8
 
-/** A server of event streams, ours or a peer's, and how something is published there. */
+/** A server of event streams, Silo or a peer. */
 export interface StreamServer {
   port: number
   pid: number
-  /** What a watcher sends. */
+  /** The HTTP request that opens a stream. */
   request: string
-  /** Publishes the event with this number, from 1 on; resolves when the server has taken it. */
+  /** Publishes the event with this number, from 1 on. Resolves when the server has accepted it. */
   publish: (serial: number) => Promise<unknown>
 }
 
-/** What every publisher publishes: an item that is created. */
+/** Returns the item whose creation is published as the event `serial`. */
 export const itemOf = (serial: number) => ({
   part_number: `BENCH-${String(serial).padStart(6, '0')}`,
   description: 'Hexagon socket head cap screw, M6 x 20, ISO 4762, steel 8.8, zinc plated',
 })
 
-/** The data of the service's event about it, for those who have no database to say it. */
+/** Returns the data of Silo's event for this item, for servers without a database. */
 export const dataOf = (serial: number): string => {
   const item_type = 'part'
   const at = new Date().toISOString()
@@ -40,14 +40,16 @@ export const dataOf = (serial: number): string => {
 const requestFor = (path: string, port: number, headers = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAccept: text/event-stream\r\n${headers}\r\n`
 
+/** Returns the HTTP request that opens a stream of Silo, with the query string `query`. */
 export const siloRequest = ({ port, authorization }: Silo, query = ''): string =>
   requestFor(`/api/events${query}`, port, `Authorization: ${authorization}\r\n`)
 
+/** The service, with a way to publish events and its database. */
 export interface SiloStream extends StreamServer, Silo {
   database: Database
 }
 
-/** The service on a fresh database. What is published is inserted into the items by a session that is not the service's. */
+/** Starts the service on a fresh database. `publish` inserts an item over a connection of its own. */
 export async function startSiloStream(scope: Scope, postgres: DatabaseServer): Promise<SiloStream> {
   const database = await postgres.createDatabase(scope)
   const silo = await startSilo(scope, database)
@@ -65,7 +67,10 @@ export async function startSiloStream(scope: Scope, postgres: DatabaseServer): P
   }
 }
 
-/** Sends requests over a few connections that stay open; anything but success fails. */
+/**
+ * Returns a function that sends requests over a few persistent connections and returns the body of the
+ * response. It rejects for a status of 300 or above.
+ */
 export function openPool(scope: Scope, port: number, connections: number) {
   const pool = new Pool(`http://127.0.0.1:${port}`, { connections })
   scope.defer(() => pool.destroy())
@@ -82,7 +87,7 @@ export function openPool(scope: Scope, port: number, connections: number) {
   }
 }
 
-/** Imports so many rows through the API, in one request; the first is the item `first`. */
+/** Imports `rows` items through the API in one request, from the item `first` on. */
 export async function importRows(
   scope: Scope,
   { port, authorization }: Silo,
@@ -95,20 +100,23 @@ export async function importRows(
   await send('POST', '/api/items/import', headers, lines.join('\n'))
 }
 
-/** Creates items one by one through the API. */
+/** Returns a function that creates an item through the API. */
 export function createItem(scope: Scope, { port, authorization }: Silo) {
   const send = openPool(scope, port, PUBLISHERS)
   const headers = { authorization, 'content-type': 'application/json' }
   return (serial: number) => send('POST', '/api/items', headers, JSON.stringify(itemOf(serial)))
 }
 
-/** Publishes by `POST`, over `PUBLISHERS` connections. */
+/** Returns a function that publishes an event by `POST`, over `PUBLISHERS` connections. */
 function publisherAt(scope: Scope, port: number, headers: Record<string, string>) {
   const send = openPool(scope, port, PUBLISHERS)
   return (serial: number) => send('POST', '/publish', headers, dataOf(serial))
 }
 
-/** A server of `bench/peers`, in Node. */
+/**
+ * Starts a server of `bench/peers`, in Node.
+ * @throws {Missing} when the package of the peer is not installed
+ */
 export async function startNodeStream(
   scope: Scope,
   peer: 'bare-node' | 'better-sse' | 'fastify-sse' | 'listen',
@@ -165,7 +173,10 @@ function isListening(port: number): Promise<boolean> {
   })
 }
 
-/** Debian's nginx with the Nchan module: one worker, as the service is one process. */
+/**
+ * Starts Debian's nginx with the Nchan module, with one worker, since the service is one process.
+ * @throws {Missing} when nginx or the module is not installed
+ */
 export async function startNchan(scope: Scope): Promise<StreamServer> {
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'silo-bench-'))
@@ -182,7 +193,7 @@ export async function startNchan(scope: Scope): Promise<StreamServer> {
   return { port, pid: program.pid, request: requestFor('/events', port), publish }
 }
 
-/** The same bytes from a loop in C that does nothing else: what this machine's loopback and the watchers can carry. */
+/** Starts a C program that sends the same bytes in a loop: the limit of loopback and of the subscribers. */
 export async function startSender(scope: Scope, program: string, connections: number): Promise<StreamServer> {
   const sender = await Program.start(scope, program, [String(connections)])
   const port = Number((await sender.printed(/^port (\d+)$/m))[1])

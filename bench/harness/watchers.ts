@@ -4,17 +4,19 @@ import { join } from 'node:path'
 import { Program } from './program.js'
 import type { Scope } from './scope.js'
 
-/** The time of day in ms, with the fractions that `Date.now` has not: the clock of the watchers' figures. */
+/** Returns the time of day in ms, with fractions, on the same clock as the figures of the subscribers. */
 export const clock = (): number => performance.timeOrigin + performance.now()
 
-/** Every event of the log holds this once, and so does what the peers send. */
+/** Every event of the log contains this text once, and so does every event of the peers. */
 const MARK = '{"part_number":"'
 
-/** What the watchers saw: for each event, when the first and when the last of them had it, by `clock`. */
+/** When the events arrived at the subscribers. All times are by `clock`. */
 export interface Delivery {
+  /** When the first subscriber had each event. */
   first: number[]
+  /** When the last subscriber had each event. */
   last: number[]
-  /** When the first of them began to connect. */
+  /** When the first subscriber began to connect. */
   began: number
   bytes: number
 }
@@ -23,14 +25,14 @@ interface Options {
   /** The compiled `watchers.c`. */
   program: string
   port: number
-  /** What the connections send, dealt out in turn. */
+  /** The requests that the connections send, in turn. */
   requests: readonly string[]
   connections: number
-  /** How many events each of them waits for; with 0 they idle. */
+  /** How many events each connection waits for. With 0, they stay open. */
   events: number
 }
 
-/** Open connections that count their events, in a process of their own that is written in C. */
+/** Subscribers that count their events, all in one process, which is written in C. */
 export class Watchers {
   readonly #process: Program
   readonly #times: string
@@ -40,7 +42,7 @@ export class Watchers {
     this.#times = times
   }
 
-  /** Starts to open the connections. */
+  /** Starts the process, which opens the connections. */
   static async start(scope: Scope, options: Options): Promise<Watchers> {
     const { program, port, requests, connections, events } = options
     const folder = await mkdtemp(join(tmpdir(), 'silo-bench-'))
@@ -52,14 +54,14 @@ export class Watchers {
     return new Watchers(await Program.start(scope, program, [...args, MARK, file, times]), times)
   }
 
-  /** Starts them and waits until each has the head of its response. */
+  /** Starts the process and waits until each connection has the head of its response. */
   static async open(scope: Scope, options: Options): Promise<Watchers> {
     const watchers = await Watchers.start(scope, options)
     await watchers.#process.printed(/^ready$/m)
     return watchers
   }
 
-  /** Calls `listener` when the first of them has so many events, and when all have. */
+  /** Calls `listener` each time that the first connection, or all of them, have received more events. */
   onProgress(listener: (who: 'first' | 'all', events: number) => void): void {
     let rest = ''
     this.#process.onOutput((text) => {
@@ -72,7 +74,7 @@ export class Watchers {
     })
   }
 
-  /** Waits until each of them has so many events. */
+  /** Waits until each connection has this many events. */
   async allHave(events: number): Promise<void> {
     await new Promise<void>((resolve) => {
       this.onProgress((who, count) => {
@@ -81,7 +83,7 @@ export class Watchers {
     })
   }
 
-  /** Waits until the last of them has the last event. */
+  /** Waits until every connection has the last event. */
   async done(): Promise<Delivery> {
     const output = await this.#process.done()
     const times = (await readFile(this.#times, 'utf8')).trimEnd().split('\n')

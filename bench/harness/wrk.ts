@@ -3,20 +3,20 @@ import { Value } from '@sinclair/typebox/value'
 import { Program } from './program.js'
 import type { Scope } from './scope.js'
 
-/** What is asked again and again. `{n}` in the path and the body is a number of seven digits, another one each time. */
+/** A request to repeat. `{n}` in the path and the body is a number of seven digits, another one each time. */
 export interface Asked {
   method: 'GET' | 'POST' | 'PUT'
   path: string
   headers?: Record<string, string>
   body?: string
-  /** How many numbers there are, over and over; one unless told. */
+  /** How many numbers there are before they repeat; 1 by default. */
   numbers?: number
 }
 
 interface Options {
   connections: number
   seconds: number
-  /** The first of the numbers: 0 unless told. */
+  /** The first of the numbers; 0 by default. */
   first?: number
 }
 
@@ -29,13 +29,13 @@ const Printed = Type.Object({
   broken: Type.Integer(),
 })
 
-/** Prime, so that it goes through every number of a round count before it meets one again. */
+/** The step from one number to the next: a prime, so that every number is used once before they repeat. */
 const STRIDE = 7919
 
 /**
- * Asks with wrk, a client in C: every connection sends its next request when it has the answer to the last.
- * @returns requests a second, and latencies in ms
- * @throws when something else than success was answered
+ * Sends requests with wrk, a client in C. Each connection sends its next request after the last response.
+ * @returns requests per second, and latencies in ms
+ * @throws {Error} when a request was refused or a connection broke
  * @throws {Missing} when wrk is not installed
  */
 export async function askWithWrk(

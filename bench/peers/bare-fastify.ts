@@ -1,7 +1,8 @@
 /**
- * The least that answers the same requests from the same database: Fastify, the same driver with as many sessions, and one
- * literal statement a route. No sign-in, no schemas, no limits, no headers, no log. It reads our table, and writes into one
- * with the same columns, checks and indexes but no triggers.
+ * A minimal server for the same requests and the same database: Fastify, the same driver with as many
+ * connections, and one literal statement for each route. No sign-in, no schemas, no limits, no headers, no
+ * log. It reads Silo's table, and writes into a table with the same columns, checks and indexes but no
+ * triggers.
  */
 import Fastify from 'fastify'
 import postgres from 'postgres'

@@ -1,7 +1,7 @@
 /**
- * The least that a server of event streams in Node can do: a list of responses and a loop, no library, no authorisation,
- * no history. With the argument `socket` it writes what is coded once straight to the sockets, which is the limit of a
- * service in Node; else it writes to the responses, as everybody does.
+ * A minimal server of event streams in Node: a list of responses and a loop, with no library, no
+ * authorisation and no log. It writes to the responses, as servers usually do. With the argument `socket`, it
+ * encodes each chunk once and writes it directly to the sockets, which is the limit of a service in Node.
  */
 import { type ServerResponse, createServer } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -9,7 +9,7 @@ import { listenAndTell } from './peer.js'
 
 const straight = process.argv[2] === 'socket'
 const watchers = new Set<ServerResponse>()
-/** When each event was there, by the clock of day. */
+/** When each event was published: the time of day in ms. */
 const times: number[] = []
 
 function publish(data: string): void {

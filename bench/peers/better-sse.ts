@@ -1,4 +1,4 @@
-/** better-sse behind `node:http`: a channel that everybody is registered with. */
+/** better-sse behind `node:http`, with one channel for all subscribers. */
 import { createServer } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { createChannel, createSession } from 'better-sse'

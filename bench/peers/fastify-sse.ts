@@ -1,4 +1,4 @@
-/** Fastify with @fastify/sse: a list of replies, each sent every event. */
+/** Fastify with @fastify/sse: every event is sent to each reply in a list. */
 import { fastifySSE } from '@fastify/sse'
 import Fastify, { type FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'

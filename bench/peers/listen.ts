@@ -1,4 +1,7 @@
-/** The least that another instance can do: what a `NOTIFY` carries is written to every watcher. Its argument is the database. */
+/**
+ * A minimal second instance: it writes the payload of each `NOTIFY` to every subscriber. Its argument is the
+ * URL of the database.
+ */
 import { type ServerResponse, createServer } from 'node:http'
 import { connect } from '../../store/connect.js'
 import { listenAndTell } from './peer.js'

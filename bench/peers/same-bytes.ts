@@ -1,4 +1,4 @@
-/** Answers every request with the file that is its argument: status, type and body of one that was answered in earnest. */
+/** Responds to every request with the body (a file) and the status that are its arguments. */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { listenAndTell } from './peer.js'

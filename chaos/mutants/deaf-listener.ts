@@ -3,7 +3,7 @@ import type { Sql } from '../../store/connect.js'
 
 export * from '../../store/pool.js'
 
-/** A pool that listens without `onlisten`: what was notified while the session was down stays unread. */
+/** Drops the callback `onlisten`: the log is not read again after the listening connection was down. */
 export const openPool: typeof genuine.openPool = (...options) => {
   const pool = genuine.openPool(...options)
   const listen: Sql['listen'] = (channel, onNotify) => pool.listen(channel, onNotify)

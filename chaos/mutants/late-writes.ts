@@ -7,7 +7,7 @@ type Rest = Options extends [unknown, unknown, ...infer Others] ? Others : never
 
 const MAX_DELAY_MS = 10
 
-/** A sink that writes each block a while after it was given it, so that a later block can overtake an earlier one. */
+/** Delays each write by a random time, so that a later block can overtake an earlier one. */
 class LateSink implements genuine.Sink {
   #ended = false
 
@@ -34,7 +34,7 @@ class LateSink implements genuine.Sink {
   }
 }
 
-/** There is an `await` between the slice of a connection and its write. */
+/** Behaves as if there were an `await` between the slice of a connection and its write. */
 export class Connection extends genuine.Connection {
   constructor(feed: Options[0], sink: Options[1], ...rest: Rest) {
     super(feed, new LateSink(sink), ...rest)

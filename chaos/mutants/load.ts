@@ -1,4 +1,4 @@
-/** Preloaded with `node --import`: swaps the modules of the mutants that the `mutant` parameters of its address name. */
+/** Preloaded with `node --import`. Its URL names the mutants to apply, in `mutant` parameters. */
 import { register } from 'node:module'
 import { MUTANTS, swapsOf } from './mutants.js'
 

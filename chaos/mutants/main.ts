@@ -1,6 +1,7 @@
 /**
- * Shows that the chaos run finds faults: the service is made wrong in ways that have cost others events, and the checker must
- * report each. The poll that hides a lost notification for at most a second is off in all of them, the control included.
+ * Shows that the chaos run finds faults: the service is made faulty in ways that have lost events in other
+ * services, and the checker must report each of them. All runs, the control included, are without the poll of
+ * the log, which would make up for a lost notification within a second.
  */
 import { parseArgs } from 'node:util'
 import pLimit from 'p-limit'
@@ -8,13 +9,16 @@ import { type Options, runChaos } from '../run.js'
 import { POLL_OFF, REPORTED, type Mutant, preloadOf } from './mutants.js'
 
 const USAGE = 'usage: npm run chaos:mutants -- [--seconds 25] [--seed 7] [--only NAME]'
-/** A short run may miss a fault by chance, so a mutant has this many runs to be reported in. */
+/** Maximum number of runs of a mutant until it is reported: a short run may miss a fault by chance. */
 const RUNS = 5
-/** Runs at a time: most of a run is waiting. */
+/** Concurrent runs: most of a run is waiting. */
 const AT_A_TIME = 2
-/** Instances of the service in a run: as few as can differ. */
+/** Instances of the service in a run: the fewest that can differ from each other. */
 const INSTANCES = 2
-/** How long a run waits for subscribers that lost an event for good, in ms. */
+/**
+ * How long a run waits for its subscribers to reach the end of the log, in ms. Subscribers that lost an event
+ * for good never reach it.
+ */
 const SETTLE_MS = 10_000
 
 function readArguments(): {
@@ -48,7 +52,7 @@ async function findProblems(mutants: readonly Mutant[], options: Options): Promi
   return problems
 }
 
-/** @returns whether no problem was found where nothing is wrong */
+/** @returns whether a run without a mutant finds no problem */
 async function isControlRight(options: Options): Promise<boolean> {
   const problems = await findProblems([POLL_OFF], options)
   console.log(`control, only the poll is off: ${problems.length === 0 ? 'no problem' : problems.join('; ')}`)

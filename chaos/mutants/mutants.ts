@@ -1,33 +1,35 @@
 import type { Sql } from '../../store/connect.js'
 import type { Swaps } from './hooks.js'
 
-/** A way to make the service wrong that has cost other services events. */
+/** A deliberate fault of the service, of a kind that has lost events in other services. */
 export interface Mutant {
   name: string
   /** What is wrong, as a sentence. */
   fault: string
-  /** The module that is replaced, from the project's root, and its replacement here, which exports the same. */
+  /** The replaced module, relative to the project's root, and its replacement here, with the same exports. */
   swap?: { module: string; mutant: string }
-  /** The faults that bring it to light, where not every one does. */
+  /** Names of the faults that expose it; all faults if not given. */
   faults?: readonly string[]
-  /** The kinds of clients that others wrote that bring it to light. */
+  /** Kinds of third-party clients that expose it; none if not given. */
   clients?: readonly string[]
-  /** Whether ids are lost in the log; by the seed, if not given. */
+  /** Whether the run leaves ids missing in the log. The seed decides if not given. */
   leavesHoles?: boolean
-  /** How long its run takes at most, in seconds, where only its end matters. */
+  /** Maximum length of a run in seconds, where only the end of the run matters. */
   seconds?: number
   /** Changes the database after the migrations. */
   sabotage?: (sql: Sql) => Promise<unknown>
 }
 
-/** Without its poll, the service finds a lost notification only by the rule that the other mutants break. */
+/**
+ * Without the poll of the log, only the rules that the other mutants break make up for a lost notification.
+ */
 export const POLL_OFF: Mutant = {
   name: 'poll-off',
   fault: 'the log is not read without a notification',
   swap: { module: 'feed/poll.js', mutant: 'poll-off.js' },
 }
 
-/** The checker must report each of these. */
+/** The mutants that the checker must report. */
 export const REPORTED: readonly Mutant[] = [
   {
     name: 'naive-gaps',
@@ -98,11 +100,12 @@ export const REPORTED: readonly Mutant[] = [
   },
 ]
 
+/** All mutants, the one without the poll of the log included. */
 export const MUTANTS: readonly Mutant[] = [POLL_OFF, ...REPORTED]
 
 const ROOT = new URL('../../', import.meta.url)
 
-/** The modules that these mutants swap, by their addresses. */
+/** Returns the URLs of the modules that the mutants replace, with the URLs of their replacements. */
 export function swapsOf(mutants: readonly Mutant[]): Swaps {
   return new Map(
     mutants.flatMap(({ swap }) =>
@@ -111,7 +114,7 @@ export function swapsOf(mutants: readonly Mutant[]): Swaps {
   )
 }
 
-/** What `node --import` is given to make a process of the service those mutants. */
+/** Returns the argument of `node --import` that applies the mutants to a process of the service. */
 export function preloadOf(mutants: readonly Mutant[]): string {
   const preload = new URL('load.js', import.meta.url)
   for (const { name } of mutants) preload.searchParams.append('mutant', name)

@@ -1,2 +1,2 @@
-/** Reads the log without a notification only once an hour: nothing hides a lost notification any more. */
+/** Polls the log only once an hour, so that the poll does not make up for a lost notification. */
 export const POLL_MS = 3_600_000

@@ -1,11 +1,11 @@
 import { type Check, NotApplicable, demand } from '../check.js'
 
-/** How long a stream may take to say its first word, in ms. */
+/** How long until the first bytes of a stream must arrive, in ms. */
 const AT_ONCE_MS = 1000
-/** What `retry` can sensibly be, in ms: less hammers a server that restarts, more is taken for a broken page. */
+/** Sensible values of `retry`, in ms. Less overloads a restarting server, more is taken for a broken page. */
 const RETRY_MS = { least: 100, most: 60_000 }
 
-/** What the head of the answer says, and when it says it. */
+/** Checks of the head of the response, and of when it arrives. */
 export const answerChecks: Check[] = [
   {
     id: 'status',

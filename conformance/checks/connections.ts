@@ -3,10 +3,13 @@ import { type Check, NotApplicable, demand } from '../check.js'
 import type { Suite } from '../suite.js'
 
 const VANISHING = 10
-/** How often the server is asked for its count, in ms. */
+/** Interval at which the number of clients is requested, in ms. */
 const POLL_MS = 50
 
-/** Demands of an answer that is no stream that it comes whole. */
+/**
+ * Demands that the response to `method`, which is no stream, is complete.
+ * @throws {Violation} when it does not end, or is a 405 without Allow
+ */
 async function demandWhole(suite: Suite, method: string) {
   const answer = await suite.open({ method })
   await answer.until(({ ended }) => ended !== undefined, suite.target.patienceMs)
@@ -26,7 +29,7 @@ async function untilCount(count: () => Promise<number>, wanted: number, patience
   return found
 }
 
-/** How connections begin and end. */
+/** Checks of how connections begin and end. */
 export const connectionChecks: Check[] = [
   {
     id: 'unauthorized',
@@ -99,7 +102,7 @@ export const connectionChecks: Check[] = [
     async run(suite) {
       const { countClients, patienceMs } = suite.target
       if (!countClients) throw new NotApplicable('the server does not tell how many clients it has')
-      // Those of the checks before are gone, but perhaps not forgotten yet.
+      // The clients of earlier checks have disconnected, but may still be counted.
       await untilCount(countClients, 1, patienceMs)
       const before = await countClients()
       const streams = await Promise.all(Array.from({ length: VANISHING }, () => suite.open()))
@@ -118,7 +121,7 @@ export const connectionChecks: Check[] = [
   },
 ]
 
-/** What can only be told at the end, of all that came on any stream. */
+/** Checks of everything that was received on any stream, which run at the end. */
 export const closingChecks: Check[] = [
   {
     id: 'utf-8',

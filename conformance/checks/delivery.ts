@@ -8,7 +8,7 @@ function filterOf({ target }: Suite): { parameter: string; hiding: string } {
   return target.filter
 }
 
-/** What is delivered, to whom, in which order. */
+/** Checks of which events are delivered to which clients, and in which order. */
 export const deliveryChecks: Check[] = [
   {
     id: 'order',

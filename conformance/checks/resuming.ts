@@ -5,12 +5,12 @@ import { type Suite, describe, idOf, isSame } from '../suite.js'
 
 const EVENTS = 6
 
-/** Things a client may send that no server ever gave out; a browser sends the UTF-8 bytes of whatever it was given. */
+/** Cursors that no server has issued. A browser sends the UTF-8 bytes of any id. */
 const NONSENSE = ['nonsense', "' or 1=1 --", '-1', '🦊', '%00%0d%0a', 'x'.repeat(1000)]
 
-/** What stands before the number of an id, that number, and what follows it, where an id is made so. */
+/** Splits an id into its number and the text before and after it; undefined if it has no number. */
 function takeApart(id: string): { history: string; number: bigint; rest: string } | undefined {
-  // Parts and what stands between them, in turn.
+  // Parts and separators, in turn.
   const parts = id.split(/([^0-9A-Za-z]+)/)
   const place = parts.findLastIndex((part) => /^\d+$/.test(part))
   const digits = parts[place] ?? /(?<!\d)\d+$/.exec(id)?.[0]
@@ -19,7 +19,10 @@ function takeApart(id: string): { history: string; number: bigint; rest: string 
   return { history: id.slice(0, id.length - rest.length - digits.length), number: BigInt(digits), rest }
 }
 
-/** An id like this one, of a history that never was: letters and digits of what stands before the number are changed. */
+/**
+ * Returns an id like this one, but of another epoch: the letters and digits before its number are changed.
+ * @throws {NotApplicable} when there are none
+ */
 function foreignTo(id: string): string {
   const { history = '', number = 0n, rest = '' } = takeApart(id) ?? {}
   const changed = history.replace(/[0-9a-z]/gi, (sign) => (sign === '0' ? '1' : '0'))
@@ -33,7 +36,7 @@ function futureOf(id: string): string {
   return `${parts.history}${parts.number + 1_000_000_000n}${parts.rest}`
 }
 
-/** The first event that is an entry of the log, or says that the cursor is no good. */
+/** Waits for the first event that is an entry of the log or a reset, and returns it. */
 async function firstWord(suite: Suite, stream: EventStream): Promise<Dispatched | undefined> {
   const { reset, patienceMs } = suite.target
   const find = () => stream.events.find((event) => event.type === reset || suite.isLogged(event))
@@ -41,7 +44,10 @@ async function firstWord(suite: Suite, stream: EventStream): Promise<Dispatched 
   return find()
 }
 
-/** Demands that a client with this cursor is told, is served from there on, and then has a cursor that is good. */
+/**
+ * Demands that a client with this cursor receives a reset first, then every new event, and that the id of the
+ * reset can be resumed from.
+ */
 async function demandReset(suite: Suite, cursor: string): Promise<void> {
   const { reset } = suite.target
   const sent = `after ${cursor.slice(0, 40)}`
@@ -57,14 +63,14 @@ async function demandReset(suite: Suite, cursor: string): Promise<void> {
   demand(next !== undefined && next.type !== reset, `the id of the ${reset} can't be continued from`)
 }
 
-/** Demands that `query` together with an older position in it changes nothing for a client that sends the header. */
+/** Demands that an older id in the query parameter changes nothing for a client that sends the header. */
 async function demandHeaderWins(suite: Suite, parameter: string): Promise<void> {
   const made = await suite.make(EVENTS)
   const stream = await suite.open({ lastEventId: idOf(made[3]), query: { [parameter]: idOf(made[0]) } })
   await stream.until((s) => suite.logged(s).length > 0, suite.target.patienceMs)
   const [first] = suite.logged(stream)
   demand(first !== undefined, 'with both, nothing came')
-  // Whether it resumes at the right place is another check's question.
+  // Another check tests whether the position is the right one.
   const isOfTheQuery = made.slice(0, 3).some((event) => isSame(event, first))
   demand(!isOfTheQuery, `${describe(first)} came: the query had won`)
 }
@@ -74,7 +80,7 @@ function parameterOf({ target }: Suite): string {
   return target.cursorParameter
 }
 
-/** What a client that comes back gets. */
+/** Checks of what a client receives that reconnects. */
 export const resumingChecks: Check[] = [
   {
     id: 'resume',

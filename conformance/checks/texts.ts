@@ -3,7 +3,7 @@ import type { Dispatched } from '../grammar.js'
 /** 2,000 characters; 10 kB as JSON. */
 export const LONG_TEXT = '\u001f🚀'.repeat(1000)
 
-/** Texts that end a line, a field or an event somewhere, or look like one. */
+/** Texts that end a line, a field or an event in some parser, or resemble one. */
 export const hostileTexts: Record<string, string> = {
   'a line feed': 'before\nafter',
   'a carriage return': 'before\rafter',
@@ -22,13 +22,13 @@ export const hostileTexts: Record<string, string> = {
   'a line of 10 kB': LONG_TEXT,
 }
 
-/** Every string anywhere in a JSON value. */
+/** Returns every string anywhere in a JSON value. */
 function stringsIn(value: unknown): string[] {
   if (typeof value === 'string') return [value]
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : []
 }
 
-/** Whether the event's data is, or holds, this text: as a string in JSON, or as it is, line by line. */
+/** Whether the data of the event contains this text: as a string in JSON, or as plain text. */
 export function carries({ data }: Dispatched, text: string): boolean {
   try {
     return stringsIn(JSON.parse(data)).includes(text)
