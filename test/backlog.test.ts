@@ -5,7 +5,7 @@ import { createToken } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
 import { startService } from './harness/service.js'
 
-t.test('SSE_MAX_CLIENTS bounds streams alone: a hundred requests at once are each answered', async (t) => {
+t.test('SSE_MAX_CLIENTS limits streams only: a hundred concurrent requests all get a response', async (t) => {
   const databaseUrl = await createDatabase(t)
   const JWT_SECRET = randomBytes(32).toString('base64url')
   const service = startService(t, { DATABASE_URL: databaseUrl, JWT_SECRET, SSE_MAX_CLIENTS: '2' })

@@ -8,7 +8,7 @@ const SECRET = 'a secret of at least 32 characters'
 
 const read = (file: string): Promise<string> => readFile(new URL(file, import.meta.resolve('#root')), 'utf8')
 
-/** Every variable as a person should read of it: name, default and what it must be. */
+/** Every variable as the documents must state it: name, default and accepted values. */
 const variables = Object.entries<TSchema>(Environment.properties).map(([name, schema]) => ({
   name,
   fallback: schema.default === undefined ? '' : String(schema.default),
@@ -16,7 +16,7 @@ const variables = Object.entries<TSchema>(Environment.properties).map(([name, sc
 }))
 
 const WRONG: Record<keyof typeof Environment.properties, string[]> = {
-  // An empty value counts as unset, so every address can be tried.
+  // Any value is tried as an address, and an empty one counts as unset.
   HOST: [],
   PORT: ['http', '-1', '65536', '80.5', '0x50 '],
   PUBLIC_URL: [
@@ -53,7 +53,7 @@ const WRONG: Record<keyof typeof Environment.properties, string[]> = {
   SHUTDOWN_TIMEOUT_MS: ['999', 'never'],
 }
 
-t.test('a wrong value is refused by name, with what it must be, and never shown', async (t) => {
+t.test('a wrong value is refused with its variable and what it must be, and is not shown', async (t) => {
   for (const { name, mustBe } of variables) {
     for (const value of Object.entries(WRONG).find(([wrong]) => wrong === name)?.[1] ?? []) {
       t.throws(
@@ -73,7 +73,7 @@ t.test('a wrong value is refused by name, with what it must be, and never shown'
   })
 })
 
-t.test('values are converted, and what is unset or empty has its default', async (t) => {
+t.test('values are converted, and an unset or empty variable has its default', async (t) => {
   t.strictSame(readConfig({}), {
     HOST: '127.0.0.1',
     PORT: 8080,
@@ -92,7 +92,7 @@ t.test('values are converted, and what is unset or empty has its default', async
     SHUTDOWN_TIMEOUT_MS: 10_000,
   })
   t.strictSame(readConfig(Object.fromEntries(variables.map(({ name }) => [name, '']))), readConfig({}))
-  t.strictSame(readConfig({ HOME: '/root', SILO: 'x' }), readConfig({}), 'other variables are not ours')
+  t.strictSame(readConfig({ HOME: '/root', SILO: 'x' }), readConfig({}), 'other variables are ignored')
   t.match(
     readConfig({
       PORT: '0',
@@ -115,7 +115,7 @@ t.test('values are converted, and what is unset or empty has its default', async
   )
 })
 
-t.test('the service refuses to start: exit code 1, one line, no secret', async (t) => {
+t.test('with a wrong configuration the service exits with 1 and one line without a secret', async (t) => {
   const refusals = {
     'PORT must be a port, 0 (any free one) to 65535': { PORT: '70000', JWT_SECRET: SECRET },
     'JWT_SECRET must be a random secret of at least 32 characters, the same on every instance': {
@@ -134,7 +134,7 @@ t.test('the service refuses to start: exit code 1, one line, no secret', async (
   }
 })
 
-t.test('docs/configuration.md and .env.example hold exactly these variables', async (t) => {
+t.test('docs/configuration.md and .env.example list exactly these variables', async (t) => {
   const rows = [
     ...(await read('docs/configuration.md')).matchAll(/^\| `([A-Z_]+)` \| (.+?) \| (.+?) \| (.+) \|$/gm),
   ]

@@ -28,7 +28,7 @@ t.test('Silo passes every check', { buffered: false }, async (t) => {
   if (!first || !second) throw new Error('the ring has lost them')
   const expiredId = formatCursor(app.sse.feed.history.epoch, first)
   await pruneEvents(app.db, second)
-  await until(() => app.sse.feed.oldest.id === 2, 'the tail knows that they are gone')
+  await until(() => app.sse.feed.oldest.id === 2, 'the tail knows the pruned position')
 
   const results = await runChecks({
     url: new URL('/api/events', origin),
@@ -58,7 +58,7 @@ async function runTiny(t: Test, wrong: Partial<Behaviour> = {}, more: Partial<Ta
   return runChecks({
     url: feed.url,
     token: 'tiny',
-    // Not all in one turn: a server has time to send what it has.
+    // One event per turn of the event loop, so that the server has time to send each.
     trigger: async (text) => {
       feed.publish(text)
       await setImmediate()
@@ -81,16 +81,16 @@ async function runTiny(t: Test, wrong: Partial<Behaviour> = {}, more: Partial<Ta
   })
 }
 
-t.test('another server that keeps the promises passes too', async (t) => {
+t.test('another server that keeps the contract passes too', async (t) => {
   const results = await runTiny(t)
   t.strictSame(failedOf(results), [], JSON.stringify(results))
-  t.strictSame(skippedOf(results), ['reset-expired'], 'nothing expires there')
+  t.strictSame(skippedOf(results), ['reset-expired'], 'its events do not expire')
 })
 
-/** Ways to be wrong, and the checks that each of them fails. */
+/** Faulty behaviours, and the checks that each of them fails. */
 const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target?: Partial<Target>][] = [
   [
-    'has no ids',
+    'sends no ids',
     { lineOfId: () => '' },
     [
       'resume',
@@ -105,32 +105,40 @@ const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target
     ],
   ],
   [
-    'resumes one too early',
+    'resumes one event too early',
     { resumesAfter: (id) => id - 1 },
     ['resume', 'resume-by-query', 'bookmark', 'heartbeat-moves'],
   ],
-  ['resumes one too late', { resumesAfter: (id) => id + 1 }, ['resume', 'resume-by-query', 'bookmark']],
-  ['is silent on nonsense', { resets: false }, ['reset-nonsense', 'reset-foreign', 'reset-future']],
-  ['lets the query win', { cursorOf: (header, query) => query ?? header }, ['header-wins']],
-  ['lets line breaks into data', { encode: (text) => text }, ['text', 'utf-8', 'grammar', 'ids']],
+  ['resumes one event too late', { resumesAfter: (id) => id + 1 }, ['resume', 'resume-by-query', 'bookmark']],
   [
-    'overlooks that a carriage return ends a line',
+    'sends no reset for an invalid cursor',
+    { resets: false },
+    ['reset-nonsense', 'reset-foreign', 'reset-future'],
+  ],
+  [
+    'prefers the query parameter to the header',
+    { cursorOf: (header, query) => query ?? header },
+    ['header-wins'],
+  ],
+  ['does not encode line breaks in data', { encode: (text) => text }, ['text', 'utf-8', 'grammar', 'ids']],
+  [
+    'does not treat a carriage return as a line end',
     { encode: (text) => text.replaceAll('\n', '\ndata: ') },
     ['text', 'grammar'],
   ],
   [
-    'says nothing before the first event',
+    'sends nothing before the first event',
     { greeting: '', heartbeatMs: 60_000 },
     ['first-bytes', 'bookmark'],
     { heartbeatMs: undefined },
   ],
   [
-    'has the wrong content type',
+    'sends the wrong content type',
     { headers: { 'content-type': 'text/plain; charset=utf-8' } },
     ['content-type'],
   ],
   [
-    'says the wrong things to clients, caches and proxies',
+    'sends wrong headers and a wrong retry delay',
     {
       headers: {
         'content-type': 'text/event-stream; charset=latin1',
@@ -142,9 +150,9 @@ const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target
     },
     ['charset', 'no-store', 'no-transform', 'unbuffered', 'framing', 'retry', 'stop'],
   ],
-  ['says retry in seconds', { greeting: 'retry: 3s\n\n' }, ['grammar']],
+  ['sends retry in seconds', { greeting: 'retry: 3s\n\n' }, ['grammar']],
   [
-    'drops what a slow reader does not take',
+    'drops events that a slow client does not read',
     {
       deliver: (response, frame) => {
         if (response.writableLength < 2 ** 20) response.write(frame)
@@ -155,23 +163,23 @@ const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target
   ],
   ['ignores filters', { filters: false, refusesUnknownTypes: false }, ['filter', 'filter-unknown']],
   [
-    'lets everybody in, by every method',
+    'accepts every client and every method',
     { token: undefined, headStatus: 500, postStatus: 200 },
     ['unauthorized', 'head', 'post'],
   ],
   [
-    'forgets nobody, and cuts everybody off',
+    'never forgets a client, and destroys connections at its end',
     { forgets: false, end: (response) => void response.destroy() },
     ['vanished', 'stop'],
   ],
   ['ends in the middle of an event', { end: (response) => void response.end('data: {') }, ['stop']],
   [
-    'is not UTF-8',
+    'sends bytes that are not UTF-8',
     { deliver: (response, frame) => void response.write(frame, 'latin1') },
     ['text', 'utf-8', 'grammar'],
   ],
   [
-    'serves fifteen clients and no more',
+    'sends events to the first fifteen clients only',
     {
       deliver: (response, frame, nth) => {
         if (nth < 15) response.write(frame)
@@ -179,15 +187,19 @@ const faults: [what: string, wrong: Partial<Behaviour>, failed: string[], target
     },
     ['many'],
   ],
-  ['sends chunks to everybody', { headers: { 'transfer-encoding': 'chunked' } }, ['http-1.0', 'grammar']],
-  ['has no heartbeat', { heartbeatMs: 60_000 }, ['bookmark', 'heartbeat', 'heartbeat-moves']],
-  ['is silent on what it has thrown away', {}, ['reset-expired'], { expiredId: 'h1-0' }],
-  ['sends nothing that a client would dispatch', { lineOfData: () => '' }, ['live']],
-  ['never answers with 200', { status: 503 }, ['status']],
+  [
+    'sends chunks to HTTP/1.0 clients',
+    { headers: { 'transfer-encoding': 'chunked' } },
+    ['http-1.0', 'grammar'],
+  ],
+  ['sends no heartbeat', { heartbeatMs: 60_000 }, ['bookmark', 'heartbeat', 'heartbeat-moves']],
+  ['sends no reset for an expired cursor', {}, ['reset-expired'], { expiredId: 'h1-0' }],
+  ['sends no event that a client would dispatch', { lineOfData: () => '' }, ['live']],
+  ['never responds with 200', { status: 503 }, ['status']],
 ]
 
 for (const [what, wrong, failed, target] of faults) {
-  t.test(`a server that ${what} fails ${failed.join(', ')}, and nothing else`, async (t) => {
+  t.test(`a server that ${what} fails ${failed.join(', ')} and no other check`, async (t) => {
     const results = await runTiny(t, wrong, target)
     const reasons = results
       .filter(({ outcome }) => outcome === 'failed')
@@ -196,7 +208,7 @@ for (const [what, wrong, failed, target] of faults) {
   })
 }
 
-t.test('the documentation tells of every check what must hold, and where that is written', async (t) => {
+t.test('docs/conformance.md has the title and the source of every check', async (t) => {
   const documentation = await readFile(new URL('docs/conformance.md', import.meta.resolve('#root')), 'utf8')
   for (const { id, title, source } of checks) {
     const [row = ''] = documentation.split('\n').filter((line) => line.startsWith(`| \`${id}\` |`))

@@ -6,7 +6,7 @@ import { PASSWORD, bearer, createPerson, sessionOf } from './harness/people.js'
 import { readRoutes } from './harness/routes.js'
 import { listen } from './harness/watcher.js'
 
-/** The addresses of all routes that answer with a page. */
+/** Returns the paths of all routes that respond with a page. */
 async function findPages(app: FastifyInstance, session: string): Promise<string[]> {
   const pages: string[] = []
   for (const route of readRoutes(app)) {
@@ -19,7 +19,7 @@ async function findPages(app: FastifyInstance, session: string): Promise<string[
 }
 
 await testInBrowser(t, (browser) => {
-  t.test('every page works under the policy, which lets no other script run', async (t) => {
+  t.test('every page works under the Content Security Policy, which blocks an injected script', async (t) => {
     const app = await startApp(t)
     const origin = await listen(app)
     await createPerson(app.db, 'mara', 'editor')
@@ -45,7 +45,7 @@ await testInBrowser(t, (browser) => {
       await page.evaluate(`document.body.append(
         Object.assign(document.createElement('script'), { text: 'document.title = "breached"' }))`)
       t.not(await page.title(), 'breached', path)
-      t.match(complaints.splice(0), [/Content Security Policy/], `${path}: what is not ours does not run`)
+      t.match(complaints.splice(0), [/Content Security Policy/], `${path}: the injected script is blocked`)
     }
   })
 })

@@ -37,7 +37,7 @@ interface Place {
   user?: string
 }
 
-/** A server with TLS, whose certificate is made out to `localhost` and `::1`. */
+/** Starts a server with TLS, whose certificate is issued for `localhost` and `::1`. */
 async function startServer(t: Test) {
   const authority = await Authority.create(t)
   await authority.sign('server', '/CN=db.example', 'DNS:localhost,IP:::1')
@@ -75,7 +75,7 @@ async function startServer(t: Test) {
   return { server, authority, stranger, urlOf, file, port }
 }
 
-/** How the server sees a connection of a pool that was opened as the service opens its own. */
+/** Returns how the server sees a connection of a pool that is opened as the service opens its own. */
 async function connectionOf(url: string) {
   const hosts = openHosts(url)
   await hosts.select()
@@ -91,8 +91,9 @@ async function connectionOf(url: string) {
 }
 
 /**
- * Asserts that a start with `url` is refused at once, in one sentence that has no secret. With `mayRetry` the refusal can come at a
- * later try: the server closes the connection right after its alert, and the reset can arrive first.
+ * Asserts that a start with `url` is refused at once, in one sentence without a secret. With `mayRetry` the
+ * refusal can come at a later attempt: the server closes the connection right after its TLS alert, and the
+ * TCP reset can arrive first.
  */
 async function refuses(t: Test, url: string, sentence: RegExp, { mayRetry = false } = {}): Promise<void> {
   const lines: string[] = []
@@ -102,14 +103,14 @@ async function refuses(t: Test, url: string, sentence: RegExp, { mayRetry = fals
   if (!(error instanceof StartError)) return
   t.match(error.message, sentence)
   t.notMatch(error.message, /\n|hunter2/, 'one sentence, no secret')
-  if (!mayRetry) t.strictSame(lines, [], 'it does not wait')
+  if (!mayRetry) t.strictSame(lines, [], 'it does not retry')
 }
 
 t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
   const { server, authority, stranger, urlOf, file, port } = await startServer(t)
   const ca = `sslrootcert=${file('ca.pem')}`
 
-  t.test('each sslmode encrypts as it says, whatever the server demands', async (t) => {
+  t.test('each sslmode encrypts as documented, whatever the server requires', async (t) => {
     const encrypts: Record<string, boolean> = { disable: false, allow: false }
     for (const mode of SSL_MODES) {
       const query = `sslmode=${mode}${mode.startsWith('verify') ? `&${ca}` : ''}`
@@ -117,11 +118,11 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     }
     for (const mode of ['allow', 'prefer', 'require']) {
       const url = urlOf(`sslmode=${mode}`, { database: 'encrypted' })
-      t.equal((await connectionOf(url))?.ssl, true, `${mode} where encryption is demanded`)
+      t.equal((await connectionOf(url))?.ssl, true, `${mode} where the server requires encryption`)
     }
     for (const mode of ['disable', 'allow', 'prefer']) {
       const url = urlOf(`sslmode=${mode}`, { database: 'plain' })
-      t.equal((await connectionOf(url))?.ssl, false, `${mode} where encryption is refused`)
+      t.equal((await connectionOf(url))?.ssl, false, `${mode} where the server refuses encryption`)
     }
     await refuses(t, urlOf('sslmode=disable', { database: 'encrypted' }), /no encryption/)
     await refuses(t, urlOf('sslmode=require', { database: 'plain' }), /no pg_hba.conf entry .*SSL encryption/)
@@ -129,7 +130,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     t.equal((await connectionOf(urlOf('ssl_min_protocol_version=TLSv1.3')))?.version, 'TLSv1.3')
   })
 
-  t.test('the verify modes take the authority alone, and verify-full the name too', async (t) => {
+  t.test('the verify modes check the certificate authority, and verify-full the host name too', async (t) => {
     const unknown = /refuses: the server's certificate is refused: .*\(name its authority in sslrootcert\)$/
     const other = `sslrootcert=${encodeURIComponent(stranger.file('ca.pem'))}`
     for (const mode of ['verify-ca', 'verify-full']) {
@@ -154,7 +155,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     )
   })
 
-  t.test("a client's certificate signs in, with a key that has a passphrase or not", async (t) => {
+  t.test('a client certificate authenticates, with an encrypted or an unencrypted key', async (t) => {
     const at = { database: 'certified' }
     const certified = `sslmode=verify-full&${ca}&sslcert=${file('silo.pem')}`
     t.equal((await connectionOf(urlOf(`${certified}&sslkey=${file('silo.key')}`, at)))?.client_dn, '/CN=silo')
@@ -173,7 +174,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     )
   })
 
-  t.test('files that can not be used are refused by their parameter, before anything is sent', async (t) => {
+  t.test('unusable files are refused with their parameter, before anything is sent', async (t) => {
     const garbage = authority.file('garbage.pem')
     await writeFile(garbage, SECRET)
     const at = (query: string) => urlOf(`sslmode=require&${query}`)
@@ -191,7 +192,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     await refuses(t, at(wrong), own)
   })
 
-  t.test('a query is canceled over TLS, and its connection is used again', async (t) => {
+  t.test('a query is canceled over TLS, and its connection is reused', async (t) => {
     const hosts = openHosts(urlOf(`sslmode=verify-full&${ca}`, { database: 'encrypted' }))
     await hosts.select()
     const leases = new Leases(hosts, 1)
@@ -210,7 +211,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     t.strictSame(row, { one: 1 })
   })
 
-  t.test('a Unix socket, an IPv6 address, a password file and several hosts lead there', async (t) => {
+  t.test('a Unix socket, an IPv6 address, a password file and a list of hosts all connect', async (t) => {
     const socket = `postgres://silo@/plain?host=${encodeURIComponent(server.folder)}&port=${port}`
     t.equal((await connectionOf(`${socket}&sslmode=verify-full`))?.ssl, false, 'a socket is not encrypted')
     t.equal((await connectionOf(urlOf('', { host: '[::1]' })))?.ssl, true)
@@ -221,12 +222,12 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     })
     const at = { host: '[::1]', database: 'protected' }
     const protectedUrl = urlOf(`sslmode=require&passfile=${file('passwords')}`, at)
-    t.equal((await connectionOf(protectedUrl))?.ssl, true, 'SCRAM over TLS, by a password of the file')
+    t.equal((await connectionOf(protectedUrl))?.ssl, true, 'SCRAM over TLS, with the password of the file')
     await refuses(t, protectedUrl.replace('[::1]', '127.0.0.1'), /password authentication failed/)
     await chmod(passwords, 0o644)
     await refuses(t, protectedUrl, /^the password file may be read by others: chmod 600 /)
 
-    // The first has another certificate name, the second is not there.
+    // The certificate does not match the first host, and nothing listens at the second.
     const hosts = `127.0.0.1:${port},127.0.0.1:1,localhost`
     const several = urlOf(`sslmode=verify-full&${ca}`, { host: hosts })
     t.equal((await connectionOf(several))?.ssl, true)
@@ -234,7 +235,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     await refuses(t, none, /127\.0\.0\.1:\d+: the server's certificate is refused.*; 127/)
   })
 
-  t.test('a start with a certificate that does not fit ends at once, with one sentence', async (t) => {
+  t.test('the service exits at once, with one sentence, when the certificate does not match', async (t) => {
     const wrongName = urlOf(`sslmode=verify-full&${ca}`, { host: '127.0.0.1' })
     for (const url of [urlOf('sslmode=verify-full'), wrongName]) {
       const service = startService(t, {
@@ -247,7 +248,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     }
   })
 
-  t.test('sslnegotiation=direct against an older server is explained', async (t) => {
+  t.test('sslnegotiation=direct with a server older than PostgreSQL 17 is explained', async (t) => {
     const lines: string[] = []
     const stop = new AbortController()
     const url = urlOf('sslmode=require&sslnegotiation=direct')
@@ -259,7 +260,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
   })
 })
 
-t.test('PostgreSQL 18 is reached with sslnegotiation=direct', needs('openssl'), async (t) => {
+t.test('sslnegotiation=direct connects to PostgreSQL 18', needs('openssl'), async (t) => {
   const authority = await Authority.create(t)
   await authority.sign('server', '/CN=db', 'IP:127.0.0.1')
   const folder = await mkdtemp(join(tmpdir(), 'silo-direct-'))
@@ -301,7 +302,7 @@ t.test('PostgreSQL 18 is reached with sslnegotiation=direct', needs('openssl'), 
   )
 })
 
-t.test('a server without TLS takes the modes that allow for it, and refuses the others', async (t) => {
+t.test('a server without TLS is accepted by the sslmodes that allow it, and by no other', async (t) => {
   for (const mode of ['disable', 'allow', 'prefer'])
     t.equal((await connectionOf(`${serverUrl()}?sslmode=${mode}`))?.ssl, false, mode)
   for (const mode of ['require', 'verify-ca', 'verify-full'])

@@ -7,7 +7,7 @@ import { createOwnedDatabase } from './harness/owned-database.js'
 import { until } from './harness/until.js'
 import { Watcher, listen } from './harness/watcher.js'
 
-t.test('the whole service runs as a user who is no superuser and only owns its database', async (t) => {
+t.test('the whole service runs as a database user whose only right is to own its database', async (t) => {
   const { owner, superuser } = await createOwnedDatabase(t)
   const [app, other] = [
     await startApp(t, { databaseUrl: owner, EVENT_RETENTION_HOURS: 1 / 3600 }),
@@ -34,12 +34,13 @@ t.test('the whole service runs as a user who is no superuser and only owns its d
   t.match((await send('GET', '/api/items?search=brack')).json(), { items: [{ part_number: 'A' }] })
   await watcher.untilEvents(1)
 
-  // Somebody else's transaction that has drawn an id: whether it still writes is read from pg_locks.
+  // An open transaction of another role that has drawn an id: whether it can still write is read from
+  // pg_locks.
   const stranger = connect(superuser, 1)
   t.teardown(() => stranger.end())
   await stranger.unsafe("begin; insert into items (part_number) values ('B'); set constraints all immediate")
   t.equal((await send('POST', '/api/items', { payload: { part_number: 'C' } })).statusCode, 201)
-  await until(() => other.sse.lagMs > 0, 'the tail waits for the stranger')
+  await until(() => other.sse.lagMs > 0, 'the tail waits for the other transaction')
   t.equal(watcher.events.length, 1)
   await stranger.unsafe('commit')
   await watcher.untilEvents(3)

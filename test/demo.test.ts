@@ -17,11 +17,11 @@ class Demo {
     child.stderr?.on('data', (text: Buffer) => (this.stderr += text.toString()))
   }
 
-  /** In a process group of its own, as a shell starts it: a Ctrl-C there reaches the service too. */
+  /** Starts the demo in a process group of its own, as a shell does: Ctrl-C reaches the service too. */
   static start(t: Test, dataDir: string): Demo {
     const child = spawn(process.execPath, ['dist/demo/main.js'], {
       cwd: ROOT,
-      // An address that only its own start may choose is not taken from outside.
+      // The demo must ignore this HOST: it listens at 127.0.0.1 only.
       env: { PATH: process.env.PATH, PORT: '0', HOST: '0.0.0.0', SILO_DATA_DIR: dataDir },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
@@ -56,12 +56,12 @@ async function signIn(origin: string, username: string, password: string) {
 }
 
 t.test(
-  'the demo is a shop at work that can be watched by whom it names, and ends with its database',
+  'the demo works with the users that it prints, stops with its database, and resumes its log at the next start',
   async (t) => {
     const dataDir = await createDataDir(t)
     const demo = Demo.start(t, dataDir)
     const origin = await demo.origin()
-    t.match(origin, /^http:\/\/127\.0\.0\.1:/, 'nobody from elsewhere gets in')
+    t.match(origin, /^http:\/\/127\.0\.0\.1:/, 'it listens at the loopback address only')
     t.match(demo.stdout, 'This is a demo')
 
     const named = [...demo.stdout.matchAll(/^ {2}(\w+) +(demo-\w+) +(.*)$/gm)]
@@ -84,13 +84,13 @@ t.test(
     t.ok(changes.length > 0)
     t.ok(
       changes.every(({ data }) => typeof data.comment === 'string' && data.comment.length > 3),
-      'each with its reason',
+      'each change has a comment',
     )
 
     t.ok(await findPostmaster(dataDir))
     t.equal(await demo.interrupt(), 0)
-    t.equal(demo.stderr.replace(/^silo: making a database in .*\n/, ''), '', 'and says nothing about it')
-    t.equal(await findPostmaster(dataDir), undefined, 'PostgreSQL has ended too, cleanly')
+    t.equal(demo.stderr.replace(/^silo: making a database in .*\n/, ''), '', 'it prints no error')
+    t.equal(await findPostmaster(dataDir), undefined, 'PostgreSQL has been shut down too')
 
     const again = Demo.start(t, dataDir)
     const known = await signIn(await again.origin(), 'vera', 'demo-vera')
@@ -101,7 +101,7 @@ t.test(
     await resumed.untilEvents(1, 60_000)
     t.notOk(
       resumed.seen.some(({ type }) => type === 'reset'),
-      'what was there goes on',
+      'the log continues',
     )
     t.equal(await again.interrupt(), 0)
   },

@@ -32,7 +32,7 @@ const SECRETS: Record<string, string> = {
   POSTGRES_PASSWORD: 'letters-and-digits',
 }
 
-/** The environment as compose gives it, with the secrets filled in. */
+/** Returns the environment of a service as compose sets it, with the secrets filled in. */
 function environmentOf({ environment = {} }: Static<typeof Service>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(environment).map(([name, value]) => [
@@ -44,7 +44,7 @@ function environmentOf({ environment = {} }: Static<typeof Service>): Record<str
   )
 }
 
-t.test('docker-compose.yml gives each instance what its configuration accepts', async (t) => {
+t.test('docker-compose.yml gives each instance a valid configuration', async (t) => {
   t.strictSame(
     instances.map(([name]) => name),
     ['silo-1', 'silo-2'],
@@ -64,7 +64,7 @@ t.test('docker-compose.yml gives each instance what its configuration accepts', 
   }
 })
 
-t.test('docker-compose.yml holds no secret, and every service is waited for', async (t) => {
+t.test('docker-compose.yml contains no secret, and waits for every service', async (t) => {
   const secrets = text.split('\n').filter((line) => /(PASSWORD|SECRET|DATABASE_URL)\b.*:/.test(line))
   t.ok(secrets.length > 0)
   for (const line of secrets) t.match(line, /\$\{(JWT_SECRET|POSTGRES_PASSWORD):\?/)
@@ -75,7 +75,7 @@ t.test('docker-compose.yml holds no secret, and every service is waited for', as
   }
 })
 
-t.test('nginx.conf has the instances of docker-compose.yml as its upstream', async (t) => {
+t.test('the upstream of nginx.conf has the instances of docker-compose.yml', async (t) => {
   const upstream = [...(await read('nginx.conf')).matchAll(/^ {4}server (\S+):(\d+) fail_timeout=1s;$/gm)]
   t.strictSame(
     upstream.map(([, host, port]) => [host, port]),
@@ -84,14 +84,14 @@ t.test('nginx.conf has the instances of docker-compose.yml as its upstream', asy
   t.ok(services.nginx?.volumes?.some((volume) => volume.startsWith('./nginx.conf:')))
 })
 
-t.test('the Dockerfile copies what is there and what the service needs', async (t) => {
+t.test('the Dockerfile copies only existing files, and every folder that the service imports', async (t) => {
   const dockerfile = await read('Dockerfile')
   const ignored = await read('.dockerignore')
   const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(
     ([, sources]) => sources?.split(' ') ?? [],
   )
   for (const source of copied) {
-    t.ok(ignored.split('\n').includes(`!${source}`), `${source} is not kept from the build`)
+    t.ok(ignored.split('\n').includes(`!${source}`), `${source} is in the build context`)
     if (!source.includes('*')) await t.resolves(access(fileOf(source)), source)
   }
   const imported = new Set<string>()
@@ -102,7 +102,7 @@ t.test('the Dockerfile copies what is there and what the service needs', async (
   t.notOk(copied.includes('chaos'))
 
   const [, run = ''] = dockerfile.split(/^FROM .*$/m).slice(-2)
-  t.match(run, /^USER node$/m, 'not as root')
+  t.match(run, /^USER node$/m, 'it does not run as root')
   t.match(run, /npm ci --omit=dev --omit=optional/)
   t.match(run, /^HEALTHCHECK /m)
   const variables = [...run.matchAll(/^ENV (.+)$/gm)].flatMap(([, line]) => line?.split(' ') ?? [])
@@ -116,13 +116,13 @@ t.test('the Dockerfile copies what is there and what the service needs', async (
   )
 })
 
-t.test('.ci/run is a program and says what the README says', async (t) => {
+t.test('.ci/run is executable and runs the tests', async (t) => {
   t.ok(((await stat(fileOf('.ci/run'))).mode & 0o111) !== 0)
   t.match(await read('.ci/run'), /^npm ci && npm test$/m)
 })
 
 t.test(
-  'every container of docker-compose.yml may do as little as it needs, and only this machine reaches it',
+  'every container of docker-compose.yml has minimal privileges, and ports are published on this machine only',
   async (t) => {
     for (const [name, service] of Object.entries(services)) {
       t.strictSame(service.cap_drop, ['ALL'], name)

@@ -28,7 +28,7 @@ async function query(embedded: { url: string }, text: string) {
   }
 }
 
-t.test('a database is made once, opens by its password alone, and has one service at a time', async (t) => {
+t.test('a database is created once, requires its password, and admits one service at a time', async (t) => {
   const folder = await createDataDir(t)
   const lines: string[] = []
   const first = await startEmbedded(folder, (line) => lines.push(line))
@@ -51,12 +51,12 @@ t.test('a database is made once, opens by its password alone, and has one servic
     name: 'StartError',
     message: /^.*: another Silo is running on this folder: stop it, or set SILO_DATA_DIR/,
   })
-  t.strictSame(await query(first, 'select 1'), [1], 'the first goes on')
+  t.strictSame(await query(first, 'select 1'), [1], 'the first service keeps running')
   await first.stop()
-  t.equal(await findPostmaster(folder), undefined, 'the server is gone')
+  t.equal(await findPostmaster(folder), undefined, 'the server has ended')
 
   const second = await startEmbedded(folder, (line) => lines.push(line))
-  t.equal(lines.length, 1, 'nothing is made again')
+  t.equal(lines.length, 1, 'nothing is created again')
   t.strictSame(await query(second, 'select answer from kept'), [42])
   t.equal(second.jwtSecret, first.jwtSecret)
   t.ok(second.jwtSecret.length >= 32)
@@ -69,7 +69,7 @@ t.test('a database is made once, opens by its password alone, and has one servic
   })
 })
 
-t.test('nobody reaches it from another machine, and nothing in its folder is for other users', async (t) => {
+t.test('the server is unreachable from other machines, and its files closed to other users', async (t) => {
   const folder = await createDataDir(t)
   const embedded = await startEmbedded(folder, silent, { network: true })
   const port = Number(new URL(embedded.url).port)
@@ -90,20 +90,20 @@ t.test('nobody reaches it from another machine, and nothing in its folder is for
     .split('\n')
     .filter((line) => /^\s*[^#\s]/.test(line))
   t.ok(rules.length > 0)
-  for (const rule of rules) t.match(rule, /\bscram-sha-256$/, 'no way in without the password')
+  for (const rule of rules) t.match(rule, /\bscram-sha-256$/, 'every rule requires the password')
   t.strictSame(await query(embedded, 'show password_encryption'), ['scram-sha-256'])
   await embedded.stop()
 
   for (const entry of await readdir(folder, { recursive: true })) {
     const { mode } = await stat(join(folder, entry))
-    // Root lets the group of the server's account, and nobody else, through to the data.
+    // Under root, the group of the server's account alone can pass through to the data.
     const forOthers = isRoot && entry === 'cluster' ? 0o067 : 0o077
-    if ((mode & forOthers) !== 0) t.fail(`${entry} is for others: ${(mode & 0o777).toString(8)}`)
+    if ((mode & forOthers) !== 0) t.fail(`${entry} is open to others: ${(mode & 0o777).toString(8)}`)
   }
   t.equal(await modeOf(join(folder, 'cluster', 'secrets.json')), '600')
 })
 
-t.test('of two first starts at once one wins, and nothing half made is used or left', async (t) => {
+t.test('of two concurrent first starts one succeeds, and no unfinished folder is used or left', async (t) => {
   const folder = await createDataDir(t)
   await mkdir(join(folder, 'unfinished-abc', 'data'), { recursive: true })
   const starts = await Promise.allSettled([startEmbedded(folder, silent), startEmbedded(folder, silent)])
@@ -118,17 +118,17 @@ t.test('of two first starts at once one wins, and nothing half made is used or l
   }
 })
 
-t.test('a folder left by kill -9 works again, with its server alive, dead or mistaken', async (t) => {
+t.test('a folder left by kill -9 works again, unless another process has its process id', async (t) => {
   const folder = await createDataDir(t)
   const service = startService(t, { SILO_DATA_DIR: folder })
   await service.url()
   const postmaster = await findPostmaster(folder)
   await service.kill('SIGKILL')
-  t.equal(await findPostmaster(folder), postmaster, 'the server lives on')
+  t.equal(await findPostmaster(folder), postmaster, 'the server is still running')
 
   const lines: string[] = []
   const second = await startEmbedded(folder, (line) => lines.push(line))
-  t.equal(await findPostmaster(folder), postmaster, 'and is taken over')
+  t.equal(await findPostmaster(folder), postmaster, 'it is taken over')
   t.match(lines, [/left running by a Silo that was killed/])
   t.strictSame(await query(second, 'select count(*)::integer from users'), [1])
   await killPostmaster(folder)
@@ -144,7 +144,7 @@ t.test('a folder left by kill -9 works again, with its server alive, dead or mis
     name: 'StartError',
     message: new RegExp(`process ${stranger.pid ?? ''} should be PostgreSQL .* delete ${pidFile}`),
   })
-  t.equal(stranger.exitCode, null, 'a process that is none of ours is left alone')
+  t.equal(stranger.exitCode, null, 'an unrelated process is left alone')
   stranger.kill()
   await once(stranger, 'exit')
 
@@ -154,7 +154,7 @@ t.test('a folder left by kill -9 works again, with its server alive, dead or mis
   t.equal(await findPostmaster(folder), undefined)
 })
 
-t.test('a folder that holds something else is refused and left as it is', async (t) => {
+t.test('a folder with other content is refused and left unchanged', async (t) => {
   const folder = await createDataDir(t)
   await chmod(folder, 0o755)
   await writeFile(join(folder, 'thesis.txt'), '')
@@ -170,7 +170,7 @@ t.test('a folder that holds something else is refused and left as it is', async 
   })
 })
 
-t.test("root's own folders work too", { skip: !isRoot && 'only root has them' }, async (t) => {
+t.test('a folder that only root can enter works', { skip: !isRoot && 'only root has them' }, async (t) => {
   const home = await mkdtemp(join(tmpdir(), 'silo-root-'))
   t.equal(await modeOf(home), '700')
   const folder = join(home, 'data')
@@ -181,7 +181,10 @@ t.test("root's own folders work too", { skip: !isRoot && 'only root has them' },
   await embedded.stop()
 })
 
-/** What a process of another user's sees of a file: its text, or the error's code. */
+/**
+ * Reads a file as another user.
+ * @returns its text, or the error
+ */
 async function readAs(uid: number, path: string): Promise<string> {
   try {
     return (await promisify(execFile)('cat', [path], { uid, gid: uid, cwd: '/' })).stdout
@@ -197,14 +200,14 @@ async function idOf(user: string): Promise<number> {
 const ROOT_ONLY = { skip: !isRoot && 'only root gives files away' }
 
 t.test(
-  'started as root, its files belong to a user that nothing else runs as, and its secrets to root',
+  'started as root, its files belong to a user id that nothing else runs as, and its secrets to root',
   ROOT_ONLY,
   async (t) => {
     const folder = await createDataDir(t)
     const home = join(folder, 'cluster')
     const embedded = await startEmbedded(folder, silent)
     const { uid } = await stat(join(home, 'data'))
-    await t.rejects(promisify(execFile)('id', ['-u', String(uid)]), 'the user has no name')
+    await t.rejects(promisify(execFile)('id', ['-u', String(uid)]), 'the user id has no name')
     t.equal((await stat(join(home, 'secrets.json'))).uid, 0)
     const nobody = await idOf('nobody')
     for (const other of [nobody, uid]) {
@@ -219,13 +222,13 @@ t.test(
     }
     await embedded.stop()
     const again = await startEmbedded(folder, silent)
-    t.equal((await stat(join(home, 'data'))).uid, uid, 'it stays the same user')
+    t.equal((await stat(join(home, 'data'))).uid, uid, 'the user id stays the same')
     await again.stop()
   },
 )
 
 t.test(
-  "a folder that an earlier version gave to nobody's account is taken from it at the next start",
+  'a folder that an earlier version gave to the user nobody is taken from it at the next start',
   ROOT_ONLY,
   async (t) => {
     const folder = await createDataDir(t)
@@ -247,7 +250,7 @@ t.test(
   },
 )
 
-t.test('a folder may have any name, and a path longer than that of a socket', async (t) => {
+t.test('a folder may have any name, and a path that is too long for a Unix socket', async (t) => {
   const parent = await createDataDir(t)
   await chmod(parent, 0o711)
   const names = [`a b ü 'c' "d" $HOME \`id\`, e`, 'long'.repeat(40)]
@@ -259,6 +262,6 @@ t.test('a folder may have any name, and a path longer than that of a socket', as
     t.ok(Buffer.byteLength(socketFolder) < 90, socketFolder)
     t.equal(await modeOf(socketFolder), '700')
     await embedded.stop()
-    if (!socketFolder.startsWith(folder)) t.notOk(existsSync(socketFolder), 'nothing of it is left')
+    if (!socketFolder.startsWith(folder)) t.notOk(existsSync(socketFolder), 'its socket folder is removed')
   }
 })

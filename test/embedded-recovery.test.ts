@@ -19,7 +19,7 @@ async function query({ url }: { url: string }, text: string): Promise<void> {
   }
 }
 
-/** Signs the first admin in. */
+/** Signs in as the first admin. */
 async function signIn(origin: string): Promise<{ token: string }> {
   const response = await fetch(`${origin}/api/auth/login`, {
     method: 'POST',
@@ -29,7 +29,7 @@ async function signIn(origin: string): Promise<{ token: string }> {
   return (await response.json()) as { token: string }
 }
 
-t.test('a server that was killed is started again, and streams stay open meanwhile', async (t) => {
+t.test('a server that was killed is restarted while streams stay open', async (t) => {
   const folder = await createDataDir(t)
   const service = startService(t, { SILO_DATA_DIR: folder, SILO_ADMIN_PASSWORD: PASSWORD })
   const origin = await service.url()
@@ -53,10 +53,10 @@ t.test('a server that was killed is started again, and streams stay open meanwhi
   t.equal(created.status, 201)
   await watcher.untilEvents(1)
   t.equal(await service.kill('SIGTERM'), 0)
-  t.equal(await findPostmaster(folder), undefined, 'the server is gone')
+  t.equal(await findPostmaster(folder), undefined, 'the server has ended')
 })
 
-t.test('a server that ends again and again ends the service, with one sentence', async (t) => {
+t.test('a server that ends repeatedly ends the service, with one sentence', async (t) => {
   const folder = await createDataDir(t)
   const service = startService(t, { SILO_DATA_DIR: folder })
   await service.url()
@@ -75,7 +75,10 @@ t.test('a server that ends again and again ends the service, with one sentence',
   )
 })
 
-/** A server that asks for the password in a way of its own, on `port`, and all that it is sent. */
+/**
+ * Starts a server on `port` that sends `request` to authenticate its client.
+ * @returns its port, and the bytes it has received
+ */
 async function startImpostor(
   t: Test,
   port: number,
@@ -85,7 +88,8 @@ async function startImpostor(
   const server = createServer((socket) => {
     socket.on('data', (bytes) => {
       received += bytes.toString('latin1')
-      // To the startup message, which begins with its length, and not to an answer, which begins with a "p".
+      // Respond to the startup message, which begins with its length, not to a password message, which begins
+      // with "p".
       if (bytes[0] === 0) socket.write(request)
     })
     socket.on('error', () => undefined)
@@ -95,18 +99,21 @@ async function startImpostor(
   return { port: (server.address() as AddressInfo).port, received: () => received }
 }
 
-/** What a server asks for: the type of the message, its length, and the number of the method. */
+/**
+ * Builds an authentication request of the PostgreSQL protocol: the message type, its length and the method's
+ * number.
+ */
 const requestFor = (method: number, ...more: number[]): Buffer =>
   Buffer.from([0x52, 0, 0, 0, 8 + more.length, 0, 0, 0, method, ...more])
 
-t.test('on a TCP port, whoever takes the port of a server that was killed learns no password', async (t) => {
+t.test('a process that takes the TCP port of a killed server learns no password', async (t) => {
   const folder = await createDataDir(t)
   const embedded = await startEmbedded(folder, silent, { network: true })
   const { port, password } = new URL(embedded.url)
   t.ok(password.length >= 32)
   const seize = async () => {
     await killPostmaster(folder)
-    // Where the server was quicker, it has its port again.
+    // The restarted server may have been faster, and have its port again.
     return startImpostor(t, Number(port), requestFor(3)).catch(() => undefined)
   }
   const impostor = await waitFor('the port', seize)
@@ -115,14 +122,14 @@ t.test('on a TCP port, whoever takes the port of a server that was killed learns
     name: 'StartError',
     message: /PostgreSQL does not start; why is at the end of/,
   })
-  t.ok(impostor.received().includes('silo'), 'it was asked')
+  t.ok(impostor.received().includes('silo'), 'it received the startup message')
   t.notOk(impostor.received().includes(password))
-  t.notOk(impostor.received().includes('p\0\0'), 'and was sent no message with a password')
+  t.notOk(impostor.received().includes('p\0\0'), 'and no password message')
   await embedded.stop()
 })
 
 t.test(
-  'a server that asks for the password in clear text or as MD5, or for nothing, is refused',
+  'a server that requests the password in clear text or as MD5, or no authentication, is refused',
   async (t) => {
     for (const [method, salt] of [
       [3, []],
@@ -132,7 +139,7 @@ t.test(
       const { port, received } = await startImpostor(t, 0, requestFor(method, ...salt))
       const url = `postgres://silo:secret-of-silo@127.0.0.1:${port}/silo?require_auth=scram-sha-256&sslmode=disable`
       await t.rejects(query({ url }, 'select 1'), { code: 'AUTH_METHOD_REFUSED' }, `method ${method}`)
-      t.notOk(received().includes('p\0\0'), 'it is sent nothing more')
+      t.notOk(received().includes('p\0\0'), 'nothing more is sent to it')
     }
   },
 )

@@ -9,7 +9,7 @@ import { testInBrowser } from './harness/browser.js'
 import { PASSWORD, createPerson } from './harness/people.js'
 import { listen } from './harness/watcher.js'
 
-/** Serves `foreign-page.js` in a page of its own at this host, without any policy. */
+/** Serves `foreign-page.js` in a page of its own on this host, without any policy. */
 async function serveForeignPage(t: Test, host: string): Promise<string> {
   const script = await readFile(new URL('test/harness/foreign-page.js', import.meta.resolve('#root')), 'utf8')
   const server = createServer((_, reply) => {
@@ -27,7 +27,7 @@ async function serveForeignPage(t: Test, host: string): Promise<string> {
 const run = (page: Page, name: string, ...args: unknown[]): Promise<unknown> =>
   page.evaluate(`${name}(...${JSON.stringify(args)})`)
 
-/** A service with a secret, and a browser that mara is signed in with. */
+/** Starts a service with one item, and a browser in which mara is signed in. */
 async function visitSignedIn(t: Test, browser: Browser) {
   const app = await startApp(t)
   const service = await listen(app)
@@ -84,10 +84,10 @@ async function testFrom(t: Test, browser: Browser, host: string): Promise<void> 
 
 await testInBrowser(t, (browser) => {
   t.test('a page of another site reads nothing and writes nothing', (t) => testFrom(t, browser, 'localhost'))
-  t.test('nor does a page at another port of the same host, which the browser gives the cookie to', (t) =>
+  t.test('nor does a page at another port of the same host, although the browser sends it the cookie', (t) =>
     testFrom(t, browser, '127.0.0.1'),
   )
-  t.test('a page at another name that was made to point here is a stranger', async (t) => {
+  t.test('a page at another name of the same address is not signed in', async (t) => {
     const { service, page } = await visitSignedIn(t, browser)
     const statuses = () =>
       page.evaluate(() =>
@@ -99,7 +99,7 @@ await testInBrowser(t, (browser) => {
     await page.waitForURL(`${elsewhere}/login?next=%2F`)
     t.strictSame(await statuses(), [401, 401])
   })
-  t.test('a page whose name was made to point here can not even sign in', async (t) => {
+  t.test('a page at an unknown name that resolves to this address cannot even sign in', async (t) => {
     const { service, page } = await visitSignedIn(t, browser)
     const elsewhere = service.replace('127.0.0.1', 'rebind.example')
     t.equal((await page.goto(`${elsewhere}/login`))?.status(), 421)
@@ -114,6 +114,6 @@ await testInBrowser(t, (browser) => {
         ),
       JSON.stringify({ username: 'vera', password: PASSWORD }),
     )
-    t.strictSame(statuses, [421, 421, 421, 421, 200], 'a probe says nothing but that the process lives')
+    t.strictSame(statuses, [421, 421, 421, 421, 200], 'the probe shows only that the process is alive')
   })
 })

@@ -49,7 +49,10 @@ const request = (target: string): Request => ({ method: 'GET', target, headers: 
 
 const errorBody = (error: string, message = '') => JSON.stringify({ error, message, details: [] })
 
-/** A server of the test's own; its port. */
+/**
+ * Starts a server of the test's own.
+ * @returns its port
+ */
 async function serve(
   t: Test,
   answer: (request: IncomingMessage, response: ServerResponse) => void,
@@ -69,7 +72,7 @@ async function serve(
   return (server.address() as AddressInfo).port
 }
 
-/** What the judge says of an answer as it comes from a server. */
+/** Returns the judge's findings about a response that a server sends. */
 async function verdictOn(
   t: Test,
   status: number,
@@ -86,7 +89,7 @@ async function verdictOn(
 const json = { 'content-type': 'application/json; charset=utf-8' }
 const gzip = { ...json, 'content-encoding': 'gzip' }
 
-t.test('what is as the document says is let pass', async (t) => {
+t.test('a response that conforms to the OpenAPI document has no findings', async (t) => {
   t.strictSame(await verdictOn(t, 200, json, '{"n":1}'), [])
   t.strictSame(await verdictOn(t, 204, {}, ''), [])
   t.strictSame(await verdictOn(t, 400, json, errorBody('invalid_request')), [])
@@ -103,27 +106,45 @@ const wrong: [
 ][] = [
   ['a 500', /the answer is 500/, 500, json, errorBody('internal')],
   ['a 503 without a reason', /not available/, 503, json, errorBody('database_unavailable')],
-  ['a status that is not described', /no answer 302/, 302, {}, ''],
-  ['another content type', /no content type "text\/plain"/, 200, { 'content-type': 'text/plain' }, 'x'],
+  ['an undeclared status', /no answer 302/, 302, {}, ''],
+  ['an undeclared content type', /no content type "text\/plain"/, 200, { 'content-type': 'text/plain' }, 'x'],
   ['a value of another type', /must be integer/, 200, json, '{"n":"1"}'],
-  ['a field too many', /additional properties/, 200, json, '{"n":1,"password_hash":""}'],
-  ['a body that is cut short', /not JSON/, 200, json, '{"n":1'],
+  ['an undeclared field', /additional properties/, 200, json, '{"n":1,"password_hash":""}'],
+  ['a truncated body', /not JSON/, 200, json, '{"n":1'],
   ['bytes that are not UTF-8', /not UTF-8/, 400, json, Buffer.from(errorBody('not_found', '\xff'), 'latin1')],
   ['a wrong value in a compressed body', /must be integer/, 200, gzip, gzipSync('{"n":"1"}')],
   ['a body in another coding than its header names', /not in the coding "gzip"/, 200, gzip, '{"n":1}'],
-  ['an error of another status', /not the status of not_found/, 400, json, errorBody('not_found')],
-  ['an error that is none', /not the status of oops/, 400, json, errorBody('oops')],
-  ['a 401 that does not say how', /without WWW-Authenticate/, 401, json, errorBody('unauthenticated')],
-  ['SQL', /shows SQL/, 400, json, errorBody('invalid_request', 'syntax error at or near "drop"')],
   [
-    'a stack',
+    'an error code with the status of another',
+    /not the status of not_found/,
+    400,
+    json,
+    errorBody('not_found'),
+  ],
+  ['an unknown error code', /not the status of oops/, 400, json, errorBody('oops')],
+  ['a 401 without WWW-Authenticate', /without WWW-Authenticate/, 401, json, errorBody('unauthenticated')],
+  [
+    'SQL in a message',
+    /shows SQL/,
+    400,
+    json,
+    errorBody('invalid_request', 'syntax error at or near "drop"'),
+  ],
+  [
+    'a stack trace in a message',
     /shows a stack/,
     400,
     json,
     errorBody('invalid_request', 'at insertItem (file:///srv/store/items.js:1:2)'),
   ],
-  ['a hash', /hash of a password/, 400, json, errorBody('invalid_request', '$scrypt$ln=15,r=8,p=3$x$y')],
-  ['a header that was injected', /out of a header/, 200, { ...json, 'x-injected': '1' }, '{"n":1}'],
+  [
+    'a password hash in a message',
+    /hash of a password/,
+    400,
+    json,
+    errorBody('invalid_request', '$scrypt$ln=15,r=8,p=3$x$y'),
+  ],
+  ['an injected header', /out of a header/, 200, { ...json, 'x-injected': '1' }, '{"n":1}'],
 ]
 for (const [what, sentence, status, headers, body] of wrong) {
   t.test(`the judge finds ${what}`, async (t) => {
@@ -131,7 +152,7 @@ for (const [what, sentence, status, headers, body] of wrong) {
   })
 }
 
-t.test('the judge finds a broken frame, and an event that is none', async (t) => {
+t.test('the judge finds a broken frame and an unknown event type', async (t) => {
   const stream = (body: string) => verdictOn(t, 200, { 'content-type': 'text/event-stream' }, body, '/stream')
   t.strictSame(await stream('id: x-1\nevent: heartbeat\ndata: {}\n\n'), [])
   t.match(await stream('evil\ndata: {}\n\n'), [/no client knows the field "evil"/])
@@ -139,7 +160,7 @@ t.test('the judge finds a broken frame, and an event that is none', async (t) =>
   t.match(await stream('event: evil\ndata: {}\n\n'), [/no event of type "evil"/])
 })
 
-t.test('what gets out of its answer is found', async (t) => {
+t.test('bytes after the end of a response are found', async (t) => {
   const port = await serve(t, ({ socket }, response) => {
     response.writeHead(200, { ...json, 'content-length': '7' }).end('{"n":1}')
     socket.write('x: y\r\n\r\n')
@@ -150,7 +171,7 @@ t.test('what gets out of its answer is found', async (t) => {
   await t.rejects(connection.ask(request('/things/a')), /bytes follow an answer|the status line is/)
 })
 
-t.test('one bad answer among many is found, and shrunk to what makes it', async (t) => {
+t.test('one bad response among many is found, and its request is shrunk', async (t) => {
   const port = await serve(t, ({ method, url = '' }, response) => {
     if (method !== 'GET' || !/^\/things\/[^/?#]*$/.test(url)) {
       response.writeHead(404, json).end(errorBody('not_found'))
@@ -163,7 +184,9 @@ t.test('one bad answer among many is found, and shrunk to what makes it', async 
   t.match(finding, { operation: 'GET /things/{name}', counterexample: { target: /%00/ } })
 })
 
-/** A process with the probe, that runs `handle` for each request and responds well; what a search finds with it. */
+/**
+ * Runs a search against a process with the probe that runs `handle` for each request and responds correctly.
+ */
 async function searchProcess(t: Test, handle: string) {
   const probe = new URL('dist/fuzz/probe.js?pause=500', import.meta.resolve('#root')).href
   const script = `
@@ -192,7 +215,7 @@ async function searchProcess(t: Test, handle: string) {
   return search({ port: Number(port), operations: things, known, judge, vitals, cases: 300, seed: 1 })
 }
 
-t.test('a request that stops the event loop for two seconds is found, with the request', async (t) => {
+t.test('a request that blocks the event loop for two seconds is reported', async (t) => {
   const spin = 'if (request.headers.range) for (const end = Date.now() + 2000; Date.now() < end; );'
   const { findings, longestPauseMs } = await searchProcess(t, spin)
   const stalls = findings.filter(({ what }) => what.includes('stood still'))
@@ -204,14 +227,14 @@ t.test('a request that stops the event loop for two seconds is found, with the r
   t.ok(longestPauseMs > 1000)
 })
 
-t.test('a request that leaves memory behind is found, with the request', async (t) => {
+t.test('a request that leaks memory is reported', async (t) => {
   const { findings } = await searchProcess(t, 'kept.push(Buffer.alloc(256 * 1024, 1))')
   const leak = findings.find(({ what }) => what.includes('this request leaves'))
   t.match(leak?.what, /leaves 2\d\d KiB each time/)
   t.equal(leak?.counterexample?.method, 'GET')
 })
 
-t.test('a service that neither stalls nor grows is let pass', async (t) => {
+t.test('a service that neither blocks nor grows has no findings', async (t) => {
   const { findings } = await searchProcess(t, '')
   t.strictSame(
     findings.filter(({ what }) => /stood still|memory/.test(what)),
@@ -219,7 +242,7 @@ t.test('a service that neither stalls nor grows is let pass', async (t) => {
   )
 })
 
-t.test('a body comes as its request says, and the response is read all the same', async (t) => {
+t.test('a body is sent at the pace of its request, and the response is read at each pace', async (t) => {
   const seen: string[] = []
   const port = await serve(t, (request, response) => {
     let body = ''
@@ -254,11 +277,11 @@ t.test('a body comes as its request says, and the response is read all the same'
     'aborted: 0123456789',
     'aborted: 0123456789',
   ])
-  // What is too much is the beginning of another request, and none: whichever response comes first is read.
+  // The excess bytes are an incomplete second request: whichever response comes first is read.
   t.match(String(await send('longer')), /^(200|400)$/)
 })
 
-t.test('a turnstile lets work run alone', async (t) => {
+t.test('a turnstile runs exclusive work alone', async (t) => {
   const turnstile = new Turnstile()
   const log: string[] = []
   const work = (name: string) => async () => {
@@ -280,7 +303,7 @@ t.test('a turnstile lets work run alone', async (t) => {
   t.equal(log.length, 10)
 })
 
-t.test('a watcher of the feed passes whole frames, and finds broken and missing ones', async (t) => {
+t.test('a feed watch accepts whole frames, and finds broken and missing events', async (t) => {
   const watch = async (stream: string, lastId: string) => {
     const port = await serve(t, (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write(stream)

@@ -7,7 +7,11 @@ const execute = promisify(execFile)
 const DIST = new URL('dist/', import.meta.resolve('#root'))
 const hrefOf = (path: string): string => new URL(path, DIST).href
 
-/** The names that two modules export, and of those the ones that differ, as a process sees it that loaded the mutants first. */
+/**
+ * Imports `module` in a process that has loaded these mutants.
+ * @returns whether it got the mutant, and the names of the exports that are missing or differ from those of
+ * the original module
+ */
 async function compare(module: string, mutant: string, mutants: readonly string[]) {
   const preload = new URL('chaos/mutants/load.js', DIST)
   for (const name of mutants) preload.searchParams.append('mutant', name)
@@ -29,25 +33,25 @@ async function compare(module: string, mutant: string, mutants: readonly string[
 for (const { name, fault, swap } of MUTANTS) {
   if (!swap) continue
   const { module, mutant } = swap
-  t.test(`the mutant ${name} takes the place of ${module}: ${fault}`, async (t) => {
+  t.test(`the mutant ${name} replaces ${module}: ${fault}`, async (t) => {
     const swapped = await compare(module, mutant, [POLL_OFF.name, name])
-    t.equal(swapped.isMutant, true, 'whoever imports the module gets the mutant')
-    t.strictSame(swapped.missing, [], 'with all that the module exports')
-    t.equal(swapped.changed.length, 1, 'and one export is another')
+    t.equal(swapped.isMutant, true, 'an import of the module gets the mutant')
+    t.strictSame(swapped.missing, [], 'the mutant has all exports of the module')
+    t.equal(swapped.changed.length, 1, 'exactly one export differs')
     const control = await compare(module, mutant, [])
     t.equal(control.isMutant, false)
     t.strictSame(control.changed, [])
   })
 }
 
-t.test('no two mutants swap the same module, and each changes something', (t) => {
+t.test('no two mutants replace the same module, and each changes something', (t) => {
   const modules = MUTANTS.flatMap(({ swap }) => swap?.module ?? [])
   t.strictSame([...new Set(modules)], modules)
   for (const { name, swap, sabotage } of REPORTED) t.ok(swap ?? sabotage, name)
   t.end()
 })
 
-t.test('a name that no mutant has is refused', async (t) => {
+t.test('an unknown mutant is refused', async (t) => {
   const preload = `${hrefOf('chaos/mutants/load.js')}?mutant=nonsense`
   const started = execute(process.execPath, ['--import', preload, '--eval', ''])
   await t.rejects(started, /no mutant is named nonsense/)

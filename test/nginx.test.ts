@@ -20,17 +20,19 @@ import { waitFor } from './harness/wait-for.js'
 import { Watcher, listen } from './harness/watcher.js'
 
 const NGINX = needs('nginx')
-/** Only Linux gives a client another loopback address. */
+/** Only Linux has other loopback addresses that a client can use. */
 const ON_LINUX = process.platform === 'linux' ? NGINX : { skip: 'only on Linux' }
 
-/** The project's nginx in front of these ports, stopped when the test ends. */
+/**
+ * Starts nginx with the project's configuration in front of these ports. It is stopped when the test ends.
+ */
 async function startNginx(t: Test, ports: number[]): Promise<Nginx> {
   const nginx = await Nginx.start(ports)
   t.teardown(() => nginx.stop())
   return nginx
 }
 
-/** Two instances on one database, behind nginx. */
+/** Starts two instances on one database, behind nginx. */
 async function startBoth(t: Test) {
   const databaseUrl = await createDatabase(t)
   const options = { databaseUrl, TRUST_PROXY: ['loopback'], HEARTBEAT_MS: 300 }
@@ -50,7 +52,7 @@ const create = (origin: string, token: string, part_number: string) =>
     JSON.stringify({ part_number, item_type: 'part', description: 'Bracket' }),
   )
 
-t.test('a stream through nginx is live, and goes on through the other instance', NGINX, async (t) => {
+t.test('a stream through nginx is live, and resumes at the other instance', NGINX, async (t) => {
   const { apps, nginx, token } = await startBoth(t)
   const health = await fetch(`${nginx.origin}/health`)
   t.strictSame(await health.json(), { status: 'ok', mode: 'normal' })
@@ -67,7 +69,7 @@ t.test('a stream through nginx is live, and goes on through the other instance',
   const other: FastifyInstance = holder === apps[0] ? apps[1] : apps[0]
   const closing = holder.close()
   await watcher.untilEnded()
-  t.equal(watcher.endedCleanly, true, 'the end is a complete one through nginx too')
+  t.equal(watcher.endedCleanly, true, 'the response is completed through nginx too')
   t.equal((await create(await listen(other), token, 'A01-0002')).status, 201)
   await closing
 
@@ -83,7 +85,7 @@ t.test('a stream through nginx is live, and goes on through the other instance',
   t.notOk(again.seen.some(({ type }) => type === 'reset'))
 })
 
-t.test("a client is known by nginx's word for its address, not by its own", NGINX, async (t) => {
+t.test('a client is identified by the address that nginx forwards, not by its header', NGINX, async (t) => {
   const { apps, nginx } = await startBoth(t)
   await createPerson(apps[0].db, 'mara', 'viewer')
   const signIn = async (forwarded: string): Promise<number> => {
@@ -94,24 +96,24 @@ t.test("a client is known by nginx's word for its address, not by its own", NGIN
     })
     return res.status
   }
-  // Each instance counts for itself, so ten on each are the most that pass.
+  // Each instance counts separately, so at most ten attempts succeed on each.
   const statuses: number[] = []
   for (let i = 0; i < 24; i += 1) statuses.push(await signIn(`198.51.100.${i}`))
   t.ok(statuses.filter((status) => status === 200).length <= 20)
-  t.equal(statuses.at(-1), 429, 'forged addresses are no way around')
+  t.equal(statuses.at(-1), 429, 'forged addresses do not circumvent the limit')
 
-  // As nginx sends it for another client: the service believes the proxy.
+  // The header as nginx sends it for another client: the service trusts the proxy.
   for (const app of apps) {
     const res = await fetch(`${await listen(app)}/api/auth/login`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-forwarded-for': '198.51.100.7' },
       body: JSON.stringify({ username: 'mara', password: PASSWORD }),
     })
-    t.equal(res.status, 200, 'another client is not held back by the first')
+    t.equal(res.status, 200, 'another client is not limited by the first')
   }
 })
 
-t.test('two clients behind one nginx are two', ON_LINUX, async (t) => {
+t.test('two clients behind one nginx are limited separately', ON_LINUX, async (t) => {
   const { apps, nginx } = await startBoth(t)
   await createPerson(apps[0].db, 'mara', 'viewer')
   const clientAt = (localAddress: string) => {
@@ -129,14 +131,14 @@ t.test('two clients behind one nginx are two', ON_LINUX, async (t) => {
     }
   }
   const [guesser, mara] = [clientAt('127.0.0.2'), clientAt('127.0.0.3')]
-  // Ten on each instance are the most that pass.
+  // At most ten attempts succeed on each instance.
   const statuses: number[] = []
   for (let i = 0; i < 24; i += 1) statuses.push(await guesser())
   t.equal(statuses.at(-1), 429)
   t.equal(await mara(), 200)
 })
 
-t.test('an import may be large, nothing else', NGINX, async (t) => {
+t.test('only an import may have a large body', NGINX, async (t) => {
   const { nginx, token } = await startBoth(t)
   const row = `,part,${'x'.repeat(900)}\n`
   const csv = `part_number,item_type,description\n${Array.from({ length: 2000 }, (_, i) => `L-${i}${row}`).join('')}`
@@ -150,7 +152,10 @@ t.test('an import may be large, nothing else', NGINX, async (t) => {
   t.match(await refused.json(), { error: 'payload_too_large', message: String, details: [] })
 })
 
-/** Something that takes a request and is gone before it has answered; the methods that it was sent. */
+/**
+ * Starts a server that closes each connection before it responds.
+ * @returns its port, and the methods of the requests that it received
+ */
 async function startCrasher(t: Test): Promise<{ port: number; methods: string[] }> {
   const methods: string[] = []
   const server = createServer((socket) => {
@@ -164,7 +169,7 @@ async function startCrasher(t: Test): Promise<{ port: number; methods: string[] 
   return { port: (server.address() as AddressInfo).port, methods }
 }
 
-t.test('a write that may have arrived is not sent again, a read is', NGINX, async (t) => {
+t.test('nginx retries a read at the other instance, but no write that may have arrived', NGINX, async (t) => {
   const crashers = [await startCrasher(t), await startCrasher(t)]
   const nginx = await startNginx(
     t,
@@ -179,11 +184,11 @@ t.test('a write that may have arrived is not sent again, a read is', NGINX, asyn
     t.equal(sent.length, times, `${method} is sent ${times === 1 ? 'once' : 'to both'}`)
   }
   const stream = await fetch(`${nginx.origin}/api/events`, { headers: { accept: 'text/event-stream' } })
-  t.equal(stream.status, 200, 'a status but 200 would stop an EventSource')
+  t.equal(stream.status, 200, 'another status would stop an EventSource')
   t.equal(stream.headers.get('content-type'), 'text/event-stream')
   t.match(await stream.text(), /^retry: [2-5]000\nevent: server\.state\ndata: {"mode":"degraded"}\n\n$/)
   for (const query of ['?last=1', '?types=item.created&wait=1', '?limit=5']) {
-    t.equal((await fetch(`${nginx.origin}/api/events${query}`)).status, 503, `${query} means a page`)
+    t.equal((await fetch(`${nginx.origin}/api/events${query}`)).status, 503, `${query} requests a page`)
     const asStream = await fetch(`${nginx.origin}/api/events${query}`, {
       headers: { accept: 'text/event-stream' },
     })
@@ -194,7 +199,7 @@ t.test('a write that may have arrived is not sent again, a read is', NGINX, asyn
   t.match(await page.json(), { error: 'overloaded' })
 })
 
-t.test('an item whose response is compressed is changed with the tag that it came with', NGINX, async (t) => {
+t.test('an item from a compressed response is updated with the tag of that response', NGINX, async (t) => {
   const { nginx, token } = await startBoth(t)
   const url = `${nginx.origin}/api/items/LARGE`
   const body = JSON.stringify({ part_number: 'LARGE', long_description: 'x'.repeat(5000) })
@@ -211,12 +216,12 @@ t.test('an item whose response is compressed is changed with the tag that it cam
     })
   t.equal((await put('W/"2"')).status, 412)
   t.equal((await put(etag)).status, 200)
-  t.equal((await put(etag)).status, 412, 'it names the revision before')
+  t.equal((await put(etag)).status, 412, 'it is the tag of the previous revision')
   const held = await fetch(url, { headers: { ...bearer(token), 'if-none-match': 'W/"2"' } })
   t.equal(held.status, 304)
 })
 
-t.test('instances that are back are taken again within seconds', NGINX, async (t) => {
+t.test('nginx uses instances again within seconds after they are back', NGINX, async (t) => {
   const databaseUrl = await createDatabase(t)
   const apps = [await startApp(t, { databaseUrl }), await startApp(t, { databaseUrl })]
   const token = await createToken((apps[0] as FastifyInstance).db, 'editor')
@@ -227,10 +232,10 @@ t.test('instances that are back are taken again within seconds', NGINX, async (t
   for (const [i, app] of apps.entries()) await app.listen({ host: '127.0.0.1', port: ports[i] ?? 0 })
   const began = performance.now()
   await waitFor('a write', async () => (await create(nginx.origin, token, 'BACK')).status === 201, 8000)
-  t.ok(performance.now() - began < 8000, 'ten seconds is the default')
+  t.ok(performance.now() - began < 8000, 'the default is ten seconds')
 })
 
-t.test('an instance that is gone costs no write', NGINX, async (t) => {
+t.test('no write fails while one of two instances is stopped', NGINX, async (t) => {
   const { apps, nginx, token } = await startBoth(t)
   await apps[1].close()
   const statuses = await Promise.all(
@@ -241,7 +246,7 @@ t.test('an instance that is gone costs no write', NGINX, async (t) => {
 })
 
 t.test(
-  "nginx's own responses carry the protective headers, those of the service no second ones",
+  "nginx's own responses have the security headers, and those of the service have them once",
   NGINX,
   async (t) => {
     const { apps, nginx } = await startBoth(t)
@@ -284,7 +289,7 @@ t.test(
   },
 )
 
-t.test('a proxy in front of nginx that ends TLS is believed where nginx.conf names it', NGINX, async (t) => {
+t.test('X-Forwarded-Proto in front of nginx is trusted only from a configured proxy', NGINX, async (t) => {
   const { apps, nginx } = await startBoth(t)
   const behind = await Nginx.start([Number(new URL(await listen(apps[0])).port)], '127.0.0.1')
   t.teardown(() => behind.stop())
@@ -303,10 +308,10 @@ t.test('a proxy in front of nginx that ends TLS is believed where nginx.conf nam
   }
   t.match(await cookieBy(behind, 'https'), /^__Host-silo_session_\d+=.*; Secure/)
   t.notMatch(await cookieBy(behind, 'http'), 'Secure')
-  t.notMatch(await cookieBy(nginx, 'https'), 'Secure', 'and nowhere else')
+  t.notMatch(await cookieBy(nginx, 'https'), 'Secure', 'not without that name')
 })
 
-/** A certificate of the test's own for silo.example. */
+/** Creates a self-signed certificate for silo.example. */
 async function createCertificate(t: Test): Promise<{ key: string; certificate: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-tls-'))
   t.teardown(() => rm(folder, { recursive: true }))
@@ -318,7 +323,10 @@ async function createCertificate(t: Test): Promise<{ key: string; certificate: s
   return { key, certificate }
 }
 
-/** What the comment above the TLS server block asks for: its comments taken away, the locations moved, a redirect in their place. */
+/**
+ * Enables the TLS server block of nginx.conf as the comment above it describes: removes its comment signs,
+ * moves the locations into it, and puts a redirect in their place.
+ */
 function withTls(text: string, { key, certificate }: { key: string; certificate: string }, port: number) {
   const begin = text.indexOf('    client_max_body_size 1m;')
   const end = text.indexOf('  }\n\n  # TLS:')
@@ -337,7 +345,7 @@ function withTls(text: string, { key, certificate }: { key: string; certificate:
 }
 
 t.test(
-  'the TLS server block of nginx.conf, filled in, makes cookies and every response those of TLS',
+  'with the TLS server block of nginx.conf enabled, cookies are Secure and every response has HSTS',
   needs('nginx', 'openssl'),
   async (t) => {
     const files = await createCertificate(t)

@@ -7,10 +7,19 @@ import outage from '../overload/outage.js'
 import unread from '../overload/unread.js'
 
 const FACTS: [title: string, experiment: Experiment][] = [
-  ['whoever there is no place for is told when to come back, and /health answers throughout', limits],
-  ['with PostgreSQL frozen, stopped or crashed, streams stay and get all they missed', outage],
-  ['readers that never read cost little, disturb nobody, and get everything when they read again', unread],
-  ['a crowd that comes back at once loses nothing, and asks no more of the database than a few', comeback],
+  ['clients and requests beyond the limits get a retry delay, and /health responds throughout', limits],
+  [
+    'while PostgreSQL is frozen, stopped or crashed streams stay open, and then receive all missed events',
+    outage,
+  ],
+  [
+    'clients that do not read cost little, delay no other client, and receive everything when they read again',
+    unread,
+  ],
+  [
+    'many clients that reconnect at once lose no event, and need no more queries than a few clients',
+    comeback,
+  ],
 ]
 
 for (const [title, experiment] of FACTS) {

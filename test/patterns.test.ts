@@ -8,7 +8,7 @@ import {
   readSources,
 } from './harness/patterns.js'
 
-/** What is shipped; tools that are started by hand on their own input are not. */
+/** The folders that are shipped. Tools that are started by hand on their own input are not checked. */
 const FOLDERS = [
   'cli',
   'conformance',

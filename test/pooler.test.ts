@@ -27,7 +27,10 @@ async function takesConnections(port: number): Promise<boolean> {
   }
 }
 
-/** Starts PgBouncer in front of the server of `url`, and gives back the address through it. It sets nothing aside for the service. */
+/**
+ * Starts PgBouncer in front of the server of `url`, without settings for the service.
+ * @returns the address through it
+ */
 async function startPooler(t: Test, url: string, mode: 'session' | 'transaction'): Promise<string> {
   const { hostname, port, username, password, pathname } = new URL(url)
   const folder = await mkdtemp(join(tmpdir(), 'silo-pooler-'))

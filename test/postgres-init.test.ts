@@ -11,10 +11,10 @@ const SCRIPT = fileURLToPath(new URL('postgres-init.sql', import.meta.resolve('#
 const PASSWORD = 'letters-and-digits'
 
 t.test(
-  'postgres-init.sql makes an owner with which the service starts, and takes the superuser out of the network',
+  'postgres-init.sql creates an owner with which the service starts, and the superuser cannot log in over the network',
   needs('pg_ctl', 'psql'),
   async (t) => {
-    // As the image of PostgreSQL sets a volume up: trust by the socket, passwords over TCP.
+    // As the PostgreSQL image initializes a volume: trust on the socket, passwords over TCP.
     const server = await PostgresServer.prepare(t)
     await server.write(`${server.folder}/password`, PASSWORD)
     await server.run(
@@ -62,6 +62,6 @@ t.test(
     t.equal(database?.owner, 'silo')
     const superuser = postgres(`postgres://postgres:${PASSWORD}@${host}/silo`, { max: 1 })
     t.teardown(() => superuser.end())
-    await t.rejects(superuser`select 1`, { code: '28P01' }, 'the superuser has no password any more')
+    await t.rejects(superuser`select 1`, { code: '28P01' }, 'the superuser has no password')
   },
 )

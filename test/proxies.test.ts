@@ -17,7 +17,7 @@ import { TcpProxy } from './harness/tcp-proxy.js'
 import { waitFor } from './harness/wait-for.js'
 import { Watcher, listen } from './harness/watcher.js'
 
-/** Waits until a proxy passes requests on to both instances. */
+/** Waits until the proxy has forwarded requests to both instances. */
 async function bothUsed(origin: string): Promise<void> {
   const used = new Set<number>()
   const listeners = apps.map(({ server }, nth) => {
@@ -35,13 +35,13 @@ async function bothUsed(origin: string): Promise<void> {
 }
 
 interface Proxy {
-  /** What must be installed. */
+  /** The program that must be installed. */
   program: string
-  /** Starts it in front of two ports, to end with the test. */
+  /** Starts the proxy in front of two ports. It is ended when the test ends. */
   start: (t: Test, ports: readonly [number, number]) => Promise<string>
-  /** How long it holds the response of an outage back, at least, in ms. */
+  /** How long the proxy delays its response to a stream during an outage, at least, in ms. */
   holdsMs: number
-  /** Whether a write that found its instance gone is sent to the other. */
+  /** Whether a write is sent to the other instance if the first accepts no connection. */
   sparesWrites: boolean
   /** The entity tag of revision 1 of a compressed response. */
   tag: string
@@ -50,7 +50,7 @@ interface Proxy {
 const TAGS: Record<string, string> = { HAProxy: 'W/"1"', Caddy: '"1"', Varnish: 'W/"1"', Apache: '"1-gzip"' }
 const HOLDS_MS: Record<string, number> = { HAProxy: 1500, Caddy: 1500 }
 
-/** Caddy does so in newer versions than Debian's. */
+/** Caddy does so in versions that are newer than Debian's. */
 const SPARES_WRITES = new Set(['HAProxy', 'Apache'])
 
 const PROXIES: Record<string, Proxy> = {
@@ -95,7 +95,7 @@ const post = (origin: string, item: object) =>
 const seenNumbers = ({ events }: Watcher) => events.map(({ data }) => data.part_number)
 
 const OUTAGE = /^retry: ([2-5]\d{3})\nevent: server\.state\ndata: (\{"mode":"degraded" ?\})\n\n$/
-/** What asks for a stream during an outage, and what asks for a page. */
+/** Requests for a stream (`STREAMS`) and for a page (`PAGES`) during an outage. */
 const STREAMS = [
   { query: '', accept: 'text/event-stream' },
   { query: '', accept: '*/*' },
@@ -138,7 +138,7 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
       await second.start()
     })
 
-    await t.test('an outage is a stream with an event, and what was missed comes afterwards', async (t) => {
+    await t.test('during an outage a stream gets one event, and the missed events after it', async (t) => {
       await bothUsed(origin)
       const watcher = await Watcher.open(t, origin, { token })
       await watcher.untilSeen('heartbeat')
@@ -169,16 +169,20 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
         async () => (await post(origin, { part_number: `${name}-4` })).status === 201,
         8000,
       )
-      t.ok(performance.now() - restarted < 8000, 'instances are taken again soon')
+      t.ok(performance.now() - restarted < 8000, 'restarted instances are used again soon')
       const again = await Watcher.open(t, origin, { token, lastEventId: String(watcher.lastId) })
       await again.untilEvents(2)
-      t.strictSame(seenNumbers(again), [`${name}-3`, `${name}-4`], 'each once, and the lost write never')
+      t.strictSame(
+        seenNumbers(again),
+        [`${name}-3`, `${name}-4`],
+        'each event once, and none of the failed write',
+      )
       t.notOk(again.seen.some(({ type }) => type === 'reset'))
     })
 
     await bothUsed(origin)
     if (proxy.sparesWrites) {
-      await t.test('an instance that is gone costs no write', async (t) => {
+      await t.test('no write fails while one of two instances is stopped', async (t) => {
         await first.stop()
         const statuses = await Promise.all(
           [1, 2, 3, 4].map(async (nth) => (await post(origin, { part_number: `${name}-5-${nth}` })).status),
@@ -189,7 +193,7 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
       })
     }
 
-    await t.test('a write that may have arrived is not sent again', async (t) => {
+    await t.test('a write that may have arrived is not retried', async (t) => {
       let arrived = 0
       const crash = ({ headers, socket }: IncomingMessage) => {
         if (headers['x-crash'] === undefined) return
@@ -201,7 +205,8 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
       for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {
         arrived = 0
         const body = method === 'DELETE' ? null : '{}'
-        // Some close the client's connection when a connection that was open before breaks, as RFC 9110, section 9.2.2, suggests.
+        // Some close the client's connection when a reused upstream connection breaks, as RFC 9110, section
+        // 9.2.2, suggests.
         const result = await fetch(`${origin}/api/items/X`, {
           method,
           body,
@@ -215,7 +220,7 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
       }
     })
 
-    await t.test('the service is told of the client by the proxy, not by itself', async (t) => {
+    await t.test('forwarded headers are those of the proxy, and not those of the client', async (t) => {
       const seen: IncomingMessage['headers'][] = []
       const notice = ({ headers }: IncomingMessage) => void seen.push(headers)
       for (const { server } of apps) server.on('request', notice)
@@ -245,7 +250,7 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
       t.equal(headers.host, new URL(origin).host)
     })
 
-    await t.test('a compressed item is changed with the tag that it came with', async (t) => {
+    await t.test('an item from a compressed response is updated with the tag of that response', async (t) => {
       const part_number = `${name}-LARGE`
       const long_description = 'x'.repeat(5000)
       t.equal((await post(origin, { part_number, long_description })).status, 201)
@@ -272,9 +277,9 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
         return response.statusCode
       }
       t.equal(await readIf(etag), 304)
-      t.equal(await put(etag.replace('1', '2')), 412, 'a revision that is not there yet')
+      t.equal(await put(etag.replace('1', '2')), 412, 'a revision that does not exist yet')
       t.equal(await put(etag), 200)
-      t.equal(await put(etag), 412, 'it names the revision before')
+      t.equal(await put(etag), 412, 'it is the tag of the previous revision')
       t.equal(await readIf(etag), 200)
       t.equal(await readIf(etag.replace('1', '2')), 304)
     })
@@ -295,7 +300,7 @@ const LoadBalancer = Type.Object(
   },
   STRICT,
 )
-/** What of Traefik's dynamic configuration the recipe uses. */
+/** The part of Traefik's dynamic configuration that the recipe uses. */
 const TraefikRouting = Type.Object(
   {
     http: Type.Object(
@@ -376,7 +381,7 @@ t.test("Traefik's recipe refers only to what it declares", async (t) => {
   })
 })
 
-t.test('the outage that Traefik falls back to is a stream with an event', needs('caddy'), async (t) => {
+t.test('the outage response that Traefik falls back to is an event stream', needs('caddy'), async (t) => {
   const response = await fetch(`${await startProxy(t, OUTAGE_SERVER, [0, 0])}/api/events`)
   t.equal(response.status, 200)
   t.match(response.headers.get('content-type'), 'text/event-stream')

@@ -18,13 +18,13 @@ import { Watcher, listen } from './harness/watcher.js'
 
 const execute = promisify(execFile)
 
-/** From a change of the database until the service says so, in ms. */
+/** The maximum time from a change of the database until the service reports it, in ms. */
 const NOTICE_MS = 2000
 
 const modesOf = (watcher: Watcher) =>
   watcher.seen.filter(({ type }) => type === 'server.state').map(({ data }) => data.mode)
 
-/** Everything that writes is refused as read-only, and everything that reads is served. */
+/** Asserts that every write is refused as read-only, and that every read is served. */
 async function demandReadOnly(t: Test, app: FastifyInstance, token: string, reason: RegExp): Promise<void> {
   const headers = bearer(token)
   const writes = [
@@ -58,7 +58,7 @@ async function demandReadOnly(t: Test, app: FastifyInstance, token: string, reas
   t.match(ready.json(), { status: 'ok', mode: 'read-only', database: 'read-only' })
 }
 
-/** An application on the database, with an item, an admin and somebody who watches; its log is kept. */
+/** Starts an application on the database, with an item, an admin and a subscriber. `lines` is its log. */
 async function open(t: Test, databaseUrl: string) {
   const lines: string[] = []
   const app = await buildApp(testConfig(databaseUrl, { LOG_LEVEL: 'warn' }), {
@@ -79,49 +79,46 @@ async function open(t: Test, databaseUrl: string) {
   return { app, token, watcher, lines }
 }
 
-t.test(
-  'a database that its operator makes read-only is noticed within two seconds, and so is its end',
-  async (t) => {
-    const { name, owner, superuser, administer, terminate } = await createOwnedDatabase(t)
-    const { app, token, watcher, lines } = await open(t, owner)
-    await administer(`alter database ${name} set default_transaction_read_only = on`)
-    await terminate()
-    await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
-    await demandReadOnly(t, app, token, /^The database (was made read-only|takes no writes)/)
+t.test('a database that becomes read-only, or writable again, is noticed within two seconds', async (t) => {
+  const { name, owner, superuser, administer, terminate } = await createOwnedDatabase(t)
+  const { app, token, watcher, lines } = await open(t, owner)
+  await administer(`alter database ${name} set default_transaction_read_only = on`)
+  await terminate()
+  await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
+  await demandReadOnly(t, app, token, /^The database (was made read-only|takes no writes)/)
 
-    // Who may write all the same is in the feed as ever.
-    const operator = connect(superuser, 1, { settings: { default_transaction_read_only: 'off' } })
-    t.teardown(() => operator.end())
-    await operator`insert into items (part_number) values ('OP-1')`
-    await until(
-      () => watcher.events.some(({ data }) => data.part_number === 'OP-1'),
-      'the event of the operator',
-    )
+  // The writes of a role that can still write are in the feed as before.
+  const operator = connect(superuser, 1, { settings: { default_transaction_read_only: 'off' } })
+  t.teardown(() => operator.end())
+  await operator`insert into items (part_number) values ('OP-1')`
+  await until(
+    () => watcher.events.some(({ data }) => data.part_number === 'OP-1'),
+    'the event of the operator',
+  )
 
-    const began = lines.length
-    for (let pulse = 0; pulse < 5; pulse++) await app.pulse()
-    t.strictSame(lines.slice(began), [], 'nothing is said again while it lasts')
+  const began = lines.length
+  for (let pulse = 0; pulse < 5; pulse++) await app.pulse()
+  t.strictSame(lines.slice(began), [], 'nothing is logged again while it lasts')
 
-    // Connections that are open keep what they began with: nobody ends them.
-    await administer(`alter database ${name} reset default_transaction_read_only`)
-    await until(() => modesOf(watcher).at(-1) === 'normal', 'the stream says so', NOTICE_MS)
-    const created = await app.inject({
-      method: 'POST',
-      url: '/api/items',
-      headers: bearer(token),
-      payload: { part_number: 'A-2' },
-    })
-    t.equal(created.statusCode, 201, created.body)
-    await until(() => watcher.events.some(({ data }) => data.part_number === 'A-2'), 'its event')
-    t.notOk(lines.some((line) => line.includes('"level":50') && !line.includes('takes no writes')))
-  },
-)
+  // Open connections keep the setting with which they were opened, since they are not terminated.
+  await administer(`alter database ${name} reset default_transaction_read_only`)
+  await until(() => modesOf(watcher).at(-1) === 'normal', 'the stream says so', NOTICE_MS)
+  const created = await app.inject({
+    method: 'POST',
+    url: '/api/items',
+    headers: bearer(token),
+    payload: { part_number: 'A-2' },
+  })
+  t.equal(created.statusCode, 201, created.body)
+  await until(() => watcher.events.some(({ data }) => data.part_number === 'A-2'), 'its event')
+  t.notOk(lines.some((line) => line.includes('"level":50') && !line.includes('takes no writes')))
+})
 
-t.test('a write that is refused as read-only is evidence: the mode follows it', async (t) => {
+t.test('a write that fails as read-only sets the mode to read-only', async (t) => {
   const { name, owner, administer } = await createOwnedDatabase(t)
   const { app, token, watcher } = await open(t, owner)
   await administer(`alter database ${name} set default_transaction_read_only = on`)
-  // Only the pool of requests begins anew; the pulse's connection doesn't know.
+  // Only the connections of requests are opened again. The connection of the pulse does not notice.
   await administer(`
     select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}' 
        and query not like '%generate_series%' and query not like '%server_settings%'
@@ -143,7 +140,8 @@ t.test(
   async (t) => {
     const { name, owner, administer } = await createOwnedDatabase(t)
     const { app, token } = await open(t, owner)
-    // The pool of requests alone opens its connections while the database is read-only: the pulse learns nothing of it.
+    // Only the connections of requests are opened while the database is read-only, so the pulse does not
+    // notice.
     await administer(`
     alter database ${name} set default_transaction_read_only = on;
     select pg_terminate_backend(pid) from pg_stat_activity
@@ -160,13 +158,17 @@ t.test(
         headers: bearer(token),
         payload: { description: randomBytes(4).toString('hex') },
       })
-    t.match((await change()).json(), { error: 'server_read_only' }, 'they do not know that it is over')
+    t.match(
+      (await change()).json(),
+      { error: 'server_read_only' },
+      'the connections still have the old setting',
+    )
     await until(async () => (await change()).statusCode === 200, 'a write is taken')
     t.equal(app.mode.current, 'normal')
   },
 )
 
-t.test('a start on a read-only database serves reads', async (t) => {
+t.test('a service that is started on a read-only database serves reads', async (t) => {
   const { name, owner, administer, terminate } = await createOwnedDatabase(t)
   const { app: first, token } = await open(t, owner)
   await first.close()
@@ -179,7 +181,7 @@ t.test('a start on a read-only database serves reads', async (t) => {
 const mount = (folder: string) =>
   execute('mount', ['-t', 'tmpfs', '-o', 'size=32m,mode=755', 'tmpfs', folder])
 
-/** Why no disk of a test's own can be had here, or false. */
+/** Returns why no disk can be mounted here, or false if one can. */
 async function whyNoDisk(): Promise<string | false> {
   if (process.getuid?.() !== 0) return 'only root can mount a disk'
   const folder = await mkdtemp(join(tmpdir(), 'silo-disk-'))
@@ -194,7 +196,7 @@ async function whyNoDisk(): Promise<string | false> {
   }
 }
 
-/** A disk of 32 MB, as a tablespace of the server. */
+/** Mounts a disk of 32 MB, as a tablespace of the server. */
 async function mountDisk(t: Test): Promise<{ folder: string; tablespace: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-disk-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -215,7 +217,7 @@ async function mountDisk(t: Test): Promise<{ folder: string; tablespace: string 
   return { folder, tablespace }
 }
 
-t.test('a full disk is read-only until there is space again', { skip: await whyNoDisk() }, async (t) => {
+t.test('while its disk is full the database counts as read-only', { skip: await whyNoDisk() }, async (t) => {
   const disk = await mountDisk(t)
   const { owner } = await createOwnedDatabase(t, `tablespace ${disk.tablespace}`)
   const { app, token, watcher } = await open(t, owner)

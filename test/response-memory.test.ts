@@ -8,7 +8,7 @@ import { startService } from './harness/service.js'
 import { waitFor } from './harness/wait-for.js'
 
 const MIB = 1024 * 1024
-/** The heap of the service, in MiB. What it may hold beyond that lies outside: buffers of sockets, the program itself. */
+/** The heap limit of the service, in MiB. The buffers of sockets and the program itself are outside it. */
 const HEAP_MIB = 192
 const MAX_RSS = (HEAP_MIB + 350) * MIB
 
@@ -20,7 +20,7 @@ const REVISIONS = 40
 /** Each character is six bytes in JSON. */
 const LONG = '\u0001'.repeat(65_536)
 
-/** A service with large items, in a process of its own. */
+/** Starts a service with large items in a process of its own. */
 async function start(t: Test) {
   const databaseUrl = await createDatabase(t)
   const sql = connect(databaseUrl, 1)
@@ -41,7 +41,10 @@ async function start(t: Test) {
   return { sql, service, origin }
 }
 
-/** Sends requests on connections of their own, `pipelined` on each, and reads nothing. @returns what disconnects them */
+/**
+ * Sends requests on connections of their own, `pipelined` on each, and reads no response.
+ * @returns a function that disconnects them
+ */
 async function askAndNotRead(
   t: Test,
   origin: string,
@@ -74,7 +77,7 @@ interface Load {
   pipelined: number
 }
 
-/** What is asked for, by how many users, and on how many connections of each. */
+/** The request, the number of users that send it, and the connections of each user. */
 const LOADS: Record<string, Load> = {
   'pages of items': { path: '/api/items?limit=500', users: 1, connections: 60, pipelined: 8 },
   'pages of items, of many users': { path: '/api/items?limit=500', users: 20, connections: 4, pipelined: 6 },
@@ -89,7 +92,7 @@ const LOADS: Record<string, Load> = {
   'reads of one item': { path: '/api/items/L-1', users: 2, connections: 60, pipelined: 16 },
 }
 
-t.test('responses that are not read take no more memory than they may, and nobody else waits', async (t) => {
+t.test('unread responses use no more memory than their limit, and other users do not wait', async (t) => {
   const { sql, service, origin } = await start(t)
   const other = { authorization: `Bearer ${await createToken(sql, 'viewer')}` }
   const status = async (path: string, headers = {}) => {
@@ -124,7 +127,7 @@ t.test('responses that are not read take no more memory than they may, and nobod
       t.comment(`${Math.round(peak / MIB)} MiB at most`)
       t.ok(peak < MAX_RSS, `${Math.round(peak / MIB)} MiB`)
       for (const disconnect of disconnects) disconnect()
-      // Whoever read nothing is served again.
+      // The users are served again, although they read none of the responses.
       await waitFor(
         'their users to be served again',
         async () => (await status('/api/items?limit=500', { authorization: `Bearer ${tokens[0]}` })) === 200,

@@ -15,7 +15,7 @@ import { bearer, createPerson, sessionOf } from './harness/people.js'
 import { readRoutes } from './harness/routes.js'
 import { waitFor } from './harness/wait-for.js'
 
-/** What a test sends to a route that changes something, and the role that the route asks for. */
+/** A request to a route that changes something, and the role that the route requires. */
 interface Sample {
   role: Role
   url: string
@@ -25,7 +25,10 @@ interface Sample {
 
 const NDJSON = 'application/x-ndjson'
 
-/** A request to each route that changes something by a right. What it names exists, and the change would be one. */
+/**
+ * A request to each route that changes something and requires a right. What it names exists, and it would be
+ * changed.
+ */
 const SAMPLES: Record<string, Sample> = {
   'POST /api/items': { role: 'editor', url: '/api/items', payload: { part_number: 'NEW' } },
   'PUT /api/items/{part_number}': { role: 'editor', url: '/api/items/A', payload: { description: 'new' } },
@@ -53,10 +56,13 @@ const SAMPLES: Record<string, Sample> = {
   'DELETE /api/auth/tokens/{id}': { role: 'viewer', url: '/api/auth/tokens/' },
 }
 
-/** Routes that need no right: they begin and end sessions. */
+/** Routes that require no right: they begin and end sessions. */
 const WITHOUT_RIGHT = ['POST /api/auth/login', 'POST /login', 'POST /logout']
 
-/** Takes the right of user `name` away in the database, as another instance would; the status that a write is refused with. */
+/**
+ * Takes the right of user `name` away in the database, as another instance would. `status` is that of a write
+ * without it.
+ */
 const LOSSES: Record<
   string,
   { status: number; take: (sql: Sql, name: string, role: Role) => Promise<unknown> }
@@ -96,7 +102,7 @@ const LOSSES: Record<
 const idOf = (sql: Sql, name: string) => sql`(select id from users where username = ${name})`
 const below = (role: Role): Role => ROLES[ROLES.indexOf(role) - 1] ?? 'viewer'
 
-/** Everything that a write could change. */
+/** Reads everything that a write could change. */
 async function everything(sql: Sql): Promise<unknown> {
   const [row] = await sql`
     select (select json_agg(i order by i.id) from items i) as items,
@@ -111,7 +117,7 @@ async function everything(sql: Sql): Promise<unknown> {
 
 let people = 0
 
-/** Somebody new with this role, signed in by an API token or by a session. */
+/** Creates a user with this role, signed in by an API token or by a session. */
 async function signIn(sql: Sql, app: FastifyInstance, role: Role, bySession = false) {
   const name = `p${(people += 1)}`
   if (!bySession) return { name, authorization: `Bearer ${await createToken(sql, role, name)}` }
@@ -136,9 +142,9 @@ t.test('every route that changes something has a sample here', async (t) => {
   t.strictSame(changing.sort(), [...Object.keys(SAMPLES), ...WITHOUT_RIGHT].sort())
 })
 
-t.test('a write is refused by the statement that writes, whatever was true of its head', async (t) => {
+t.test('the statement that writes checks the right again, after the head was accepted', async (t) => {
   const { sql, app } = await start(t)
-  /** Sends the sample by a right that is lost after the head was read, before the body is. */
+  /** Sends the sample, and takes its right away after the head was read and before the body is. */
   async function sendBefore(route: string, sample: Sample, what: string): Promise<void> {
     const loss = LOSSES[what]
     if (!loss) throw new Error(`there is no loss ${what}`)
@@ -161,7 +167,7 @@ t.test('a write is refused by the statement that writes, whatever was true of it
       headers: {
         authorization,
         'content-type': sample.contentType ?? 'application/json',
-        // As a socket would: without a length, a request that does not say so has no body.
+        // As a client would send it: without a length and without this header, a request has no body.
         'transfer-encoding': 'chunked',
       },
       payload: Readable.from(body()),
@@ -178,7 +184,7 @@ t.test('a write is refused by the statement that writes, whatever was true of it
   }
 })
 
-t.test('an admin who was thrown out at one instance does not let himself in again at another', async (t) => {
+t.test('an admin who was disabled or demoted at one instance cannot undo it at another', async (t) => {
   const { sql, app, databaseUrl } = await start(t)
   const other = await startApp(t, { databaseUrl })
   const root = bearer(await sessionOf(app, 'root'))
@@ -207,7 +213,9 @@ t.test('an admin who was thrown out at one instance does not let himself in agai
   )
 })
 
-/** Sends the head and the first part of a body; waits until the instance has looked up whose request it is. */
+/**
+ * Sends the head and the first part of a body, and waits until the instance has authenticated the request.
+ */
 async function sendHalf(
   { sql, app }: { sql: Sql; app: FastifyInstance },
   { name, authorization }: { name: string; authorization: string },
@@ -238,7 +246,7 @@ async function finish(request: ClientRequest, last: string): Promise<[number | u
   return [response.statusCode, await text(response)]
 }
 
-t.test('a request whose body is held back until its right has ended writes nothing', async (t) => {
+t.test('a request whose body comes after its right has ended writes nothing', async (t) => {
   const { sql, app } = await start(t)
   const cases = {
     'POST /api/users': ['{"username":"ghost","password":"long ', 'enough","role":"admin"}'],
@@ -283,7 +291,7 @@ t.test(
   },
 )
 
-t.test('a write that waited for a lock is refused when its right ended meanwhile', async (t) => {
+t.test('a write that waited for a lock is refused if its right has ended meanwhile', async (t) => {
   const { sql, app, databaseUrl } = await start(t)
   const holder = connect(databaseUrl, 1)
   t.teardown(() => holder.end())
@@ -326,5 +334,5 @@ t.test('a write that waited for a lock is refused when its right ended meanwhile
       t.equal((await answer).statusCode, status, `${route}: ${what}`)
     }
   }
-  t.equal((await sql`select from events`).length, 1, 'of the item that was there before')
+  t.equal((await sql`select from events`).length, 1, 'the event of the item that existed before')
 })

@@ -3,7 +3,7 @@ import t from 'tap'
 
 const read = (path: string): Promise<string> => readFile(new URL(path, import.meta.resolve('#root')), 'utf8')
 
-/** The titles of a file's tests, as they are written there. */
+/** Returns the titles of a file's tests, as they are written there. */
 async function titlesOf(file: string): Promise<string[]> {
   const found = (await read(file)).matchAll(/\bt\.test\(\s*(?:'([^'\n]+)'|"([^"\n]+)")/g)
   return [...found].map(([, single, double]) => single ?? double ?? '')

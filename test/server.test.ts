@@ -15,7 +15,7 @@ import { Site } from './harness/site.js'
 import { waitFor } from './harness/wait-for.js'
 import { Watcher } from './harness/watcher.js'
 
-/** What the first start prints, taken apart. */
+/** Parses what the first start prints. */
 async function readWelcome(service: ServiceProcess) {
   const address = await service.url()
   const curl = await waitFor('the curl lines', () => /^ {2}TOKEN=.*\n {2}curl .*$/m.exec(service.stdout)?.[0])
@@ -36,7 +36,7 @@ async function tokenOf(address: string, username: string, password: string): Pro
   return token
 }
 
-/** Pastes the lines into a shell and returns the first of the stream that they open. */
+/** Runs the lines in a shell, and returns the beginning of the stream that they open. */
 async function paste(t: Test, lines: string): Promise<string> {
   const shell = spawn('bash', ['-c', lines.replace(/^ {2}curl/m, '  exec curl')], {
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -57,7 +57,7 @@ const createItem = (address: string, token: string, part_number: string): Promis
     body: JSON.stringify({ part_number, item_type: 'part', description: 'Bracket' }),
   })
 
-t.test('the first start tells how to get in, once; what was written outlives stops and kills', async (t) => {
+t.test('the first start prints once how to sign in, and data survives stops and kills', async (t) => {
   const SILO_DATA_DIR = await createDataDir(t)
   const first = startService(t, { SILO_DATA_DIR })
   const { address, curl, username, password } = await readWelcome(first)
@@ -80,14 +80,14 @@ t.test('the first start tells how to get in, once; what was written outlives sto
   ])
   await t.rejects(fetch(`${address}/health`), 'the port is closed')
   t.equal(await findPostmaster(SILO_DATA_DIR), undefined, 'PostgreSQL is stopped')
-  // It removes that file a moment before it is gone itself.
+  // PostgreSQL removes that file shortly before its process exits.
   await waitFor('PostgreSQL to be gone', () => postmaster !== undefined && !isRunning(postmaster))
   t.notOk(first.stderr.includes(password))
 
   const second = startService(t, { SILO_DATA_DIR })
   const again = await second.url()
   const resumed = await Watcher.open(t, again, { token, lastEventId: watcher.lastId })
-  t.equal((await createItem(again, token, 'A01-0002')).status, 201, 'the session holds')
+  t.equal((await createItem(again, token, 'A01-0002')).status, 201, 'the session is still valid')
   await resumed.untilEvents(1)
   t.equal(await second.kill('SIGKILL'), 'SIGKILL')
   t.equal(second.stdout, `Silo is listening at ${again}\n`, 'no password')
@@ -109,12 +109,12 @@ t.test('the first start tells how to get in, once; what was written outlives sto
   t.equal(await rival.exit(), 1)
   t.match(rival.stderr, /^silo: .*another Silo is running on this folder: stop it, or set SILO_DATA_DIR.*$/m)
   t.notMatch(rival.stderr, /^ +at /m, 'no stack')
-  t.equal((await fetch(`${last}/health`)).status, 200, 'the first one goes on')
+  t.equal((await fetch(`${last}/health`)).status, 200, 'the first service keeps running')
   t.equal(await third.kill('SIGINT'), 0)
   t.equal(third.stdout, `Silo is listening at ${last}\n`)
 })
 
-t.test('a port in use ends the start plainly, and does not use up the password', async (t) => {
+t.test('a start on a port in use ends with a plain message, and does not use up the password', async (t) => {
   const SILO_DATA_DIR = await createDataDir(t)
   const holder = createServer().listen(0, '127.0.0.1')
   await once(holder, 'listening')
@@ -136,7 +136,7 @@ t.test('a port in use ends the start plainly, and does not use up the password',
   t.equal(await service.kill('SIGTERM'), 0)
 })
 
-t.test('a password that was given is the one, and is never printed', async (t) => {
+t.test('SILO_ADMIN_PASSWORD sets the password, which is never printed', async (t) => {
   const SILO_DATA_DIR = await createDataDir(t)
   const env = { SILO_DATA_DIR, SILO_ADMIN_USERNAME: 'mara', SILO_ADMIN_PASSWORD: PASSWORD }
   const service = startService(t, env)
@@ -147,7 +147,7 @@ t.test('a password that was given is the one, and is never printed', async (t) =
   t.notOk(service.stderr.includes(PASSWORD))
 })
 
-t.test('a password that was given holds as soon as the service is ready', async (t) => {
+t.test('SILO_ADMIN_PASSWORD is valid as soon as the service is ready', async (t) => {
   const SILO_DATA_DIR = await createDataDir(t)
   const port = await freePort()
   const service = startService(t, { SILO_DATA_DIR, PORT: String(port), SILO_ADMIN_PASSWORD: PASSWORD })
@@ -158,7 +158,7 @@ t.test('a password that was given holds as soon as the service is ready', async 
   t.equal(await service.kill('SIGTERM'), 0)
 })
 
-t.test('a start that listens beyond this machine without PUBLIC_URL warns', async (t) => {
+t.test('a service that listens beyond this machine without PUBLIC_URL warns at its start', async (t) => {
   const site = await Site.open(t)
   const warns = async (env: Record<string, string>) => {
     const { service } = await site.start(env)

@@ -6,12 +6,15 @@ import { createToken, startApp } from './harness/app.js'
 import { waitFor } from './harness/wait-for.js'
 import { listen } from './harness/watcher.js'
 
-/** All that the server says to these bytes until it hangs up, and how long it took, in ms. */
+/**
+ * Sends these bytes, and `drip` every 500 ms, until the server closes the connection.
+ * @returns the response of the server, and how long it took, in ms
+ */
 async function say(t: Test, origin: string, bytes: string, drip?: string) {
   const { hostname, port } = new URL(origin)
   const socket = connect(Number(port), hostname)
   t.teardown(() => socket.destroy())
-  // Whoever is cut off while sending sees a reset; what matters is that it is over.
+  // A client that is disconnected while it sends sees a reset. Only the end of the connection matters here.
   socket.on('error', () => undefined)
   await once(socket, 'connect')
   const began = performance.now()
@@ -25,7 +28,7 @@ async function say(t: Test, origin: string, bytes: string, drip?: string) {
   return { head, body, ms: performance.now() - began }
 }
 
-t.test('whoever sends nothing, or a request byte by byte, is told so and cut off', async (t) => {
+t.test('a client that sends nothing, or its request byte by byte, gets a 408 and is closed', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const token = await createToken(app.db, 'editor')
@@ -46,7 +49,7 @@ t.test('whoever sends nothing, or a request byte by byte, is told so and cut off
   }
 })
 
-t.test('whoever takes nothing of an answer is cut off, and nobody else has a timer', async (t) => {
+t.test('a client that reads nothing of a response is disconnected, and only it has a timer', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const { hostname, port } = new URL(origin)
@@ -59,9 +62,9 @@ t.test('whoever takes nothing of an answer is cut off, and nobody else has a tim
   }
   const ask = `GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n`
   const stalled = await open()
-  // Nothing is read: what these come to is more than any socket's buffers hold.
+  // Nothing is read: these responses are larger than the buffers of a socket.
   stalled.client.on('error', () => undefined).write(ask.repeat(200))
-  await waitFor('the answer that is not taken to have a timer', () => stalled.socket.timeout === 60_000)
+  await waitFor('the timer of the unread response', () => stalled.socket.timeout === 60_000)
   const closed = once(stalled.socket, 'close')
   stalled.socket.setTimeout(100)
   await closed
@@ -72,7 +75,7 @@ t.test('whoever takes nothing of an answer is cut off, and nobody else has a tim
   t.equal(served.socket.timeout, undefined)
 })
 
-t.test('what is too large or no HTTP at all is refused in the one error form', async (t) => {
+t.test('a request that is too large, or is not HTTP, gets the common error response', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const token = await createToken(app.db, 'editor')
@@ -95,7 +98,7 @@ t.test('what is too large or no HTTP at all is refused in the one error form', a
 })
 
 t.test(
-  'an upload that is refused while it comes gets its answer, and the connection serves on',
+  'an upload that is refused while it is sent gets its response, and its connection can be used again',
   async (t) => {
     const app = await startApp(t)
     const origin = await listen(app)
@@ -122,7 +125,7 @@ t.test(
   },
 )
 
-t.test('what is no HTTP is answered, however much of it comes', async (t) => {
+t.test('bytes that are not HTTP get a response, however many they are', async (t) => {
   const origin = await listen(await startApp(t))
   const { hostname, port } = new URL(origin)
   const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true })

@@ -15,7 +15,7 @@ interface Endpoint {
   role: string
 }
 
-/** The table of section 11.1: method, path, role, meaning. */
+/** Reads the table of section 11.1: method, path, role, meaning. */
 async function readTable(): Promise<Endpoint[]> {
   const text = await readFile(SPECIFICATION, 'utf8')
   const [, section = ''] = text.split('### 11.1 Endpoints')
@@ -48,7 +48,7 @@ t.test('section 3.1 lists every error with its status, its message and its cure'
   )
 })
 
-t.test('the role in section 11.1 is the role that is asked for', async (t) => {
+t.test('the role in section 11.1 is the role that the endpoint requires', async (t) => {
   const app = await startApp(t)
   const tokens = new Map<string, string>()
   for (const role of ROLES) tokens.set(role, await createToken(app.db, role))
@@ -66,10 +66,10 @@ t.test('the role in section 11.1 is the role that is asked for', async (t) => {
   for (const endpoint of await readTable()) {
     if (endpoint.role === 'public') {
       if (endpoint.path.includes('login')) continue
-      t.equal(await refusal(endpoint), undefined, `${name(endpoint)} is for everybody`)
+      t.equal(await refusal(endpoint), undefined, `${name(endpoint)} is public`)
       continue
     }
-    t.equal(await refusal(endpoint), 401, `${name(endpoint)} wants a sign-in`)
+    t.equal(await refusal(endpoint), 401, `${name(endpoint)} requires a sign-in`)
     const needed = ROLES.findIndex((role) => role === endpoint.role)
     t.ok(needed >= 0, `${endpoint.role} is a role`)
     for (const [rank, role] of ROLES.entries()) {
@@ -82,7 +82,7 @@ t.test('the role in section 11.1 is the role that is asked for', async (t) => {
   }
 })
 
-t.test('the OpenAPI document is one, with the errors of every route', async (t) => {
+t.test('the OpenAPI document has every endpoint, with its errors', async (t) => {
   const app = await startApp(t)
   const document = (await app.inject('/api/openapi.json')).json<{
     openapi: string
@@ -104,12 +104,9 @@ t.test('the OpenAPI document is one, with the errors of every route', async (t) 
     for (const [verb, { responses, summary, parameters = [] }] of Object.entries(methods)) {
       described.push(`${verb.toUpperCase()} ${path}`)
       t.ok(summary, `${verb} ${path} has a summary`)
-      t.match(Object.keys(responses).join(), /^[23].*4XX,5XX$/, `${verb} ${path} says all that it answers`)
+      t.match(Object.keys(responses).join(), /^[23].*4XX,5XX$/, `${verb} ${path} has all of its responses`)
       for (const { name, required, schema } of parameters) {
-        t.notOk(
-          required && 'default' in schema,
-          `${verb} ${path}: ${name}, having a default, may be left out`,
-        )
+        t.notOk(required && 'default' in schema, `${verb} ${path}: ${name} has a default, so it is optional`)
       }
     }
   }

@@ -12,7 +12,7 @@ const POSTGRES = {
   skip: programs === undefined ? 'the programs of PostgreSQL are not installed here' : false,
 }
 
-/** A standby of `server` that streams from it. */
+/** Starts a standby of `server` that streams from it. */
 async function startStandby(t: Test, server: PostgresServer): Promise<PostgresServer> {
   const standby = await PostgresServer.prepare(t)
   await standby.run(
@@ -27,7 +27,7 @@ async function startStandby(t: Test, server: PostgresServer): Promise<PostgresSe
 }
 
 t.test(
-  'a standby is followed live, waits for what is not committed yet, and writes once promoted',
+  'an instance on a standby follows it live, waits for uncommitted events, and writes after a promotion',
   POSTGRES,
   async (t) => {
     const server = await PostgresServer.start(t)
@@ -47,7 +47,7 @@ t.test(
     t.equal(refused.statusCode, 503)
     t.match(refused.json(), { error: 'server_read_only', message: /standby/ })
 
-    // An id that is drawn and not committed: the primary's locks are unknown here.
+    // An id that is drawn and not committed. The locks of the primary are not visible on the standby.
     const slow = connect(server.url(), 1)
     t.teardown(() => slow.end())
     await slow.unsafe("begin; insert into items (part_number) values ('SLOW'); set constraints all immediate")
@@ -66,7 +66,7 @@ t.test(
   },
 )
 
-t.test('of several hosts the one that takes writes is used, also after it has moved', POSTGRES, async (t) => {
+t.test('of several hosts the one that takes writes is used, also after a promotion', POSTGRES, async (t) => {
   const server = await PostgresServer.start(t)
   const standby = await startStandby(t, server)
   const hosts = [standby.url(), server.url()].map((url) => new URL(url).host)
@@ -74,7 +74,7 @@ t.test('of several hosts the one that takes writes is used, also after it has mo
   const token = await createToken(app.db, 'editor')
   const create = (part_number: string) =>
     app.inject({ method: 'POST', url: '/api/items', headers: bearer(token), payload: { part_number } })
-  t.equal((await create('A-1')).statusCode, 201, 'the standby stands first, and is not taken')
+  t.equal((await create('A-1')).statusCode, 201, 'the standby is listed first, and is not used')
   const follower = connect(standby.url(), 1)
   t.teardown(() => follower.end({ timeout: 1 }))
   const isThere = async () => (await follower`select from items`.catch(() => [])).length === 1

@@ -8,13 +8,16 @@ import { waitFor } from './harness/wait-for.js'
 
 const JWT_SECRET = 'a secret for tests, long enough to be one'
 
-/** The address with these hosts in place of its own. */
+/** Returns the address with these hosts in place of its own. */
 function withHosts(url: string, ...hosts: string[]): string {
   const { username, password, pathname } = new URL(url)
   return `postgres://${username}:${password}@${hosts.join(',')}${pathname}`
 }
 
-/** A server that takes connections and never says anything, and how many it has taken. */
+/**
+ * Starts a server that accepts connections and sends nothing.
+ * @returns its host, and the number of connections it has accepted
+ */
 async function silentServer(t: Test): Promise<{ host: string; taken: () => number }> {
   let taken = 0
   const server: Server = createServer((socket) => {
@@ -27,7 +30,7 @@ async function silentServer(t: Test): Promise<{ host: string; taken: () => numbe
   return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, taken: () => taken }
 }
 
-t.test('of several hosts the service takes the one that answers', async (t) => {
+t.test('of several hosts the service uses the one that responds', async (t) => {
   const url = await createDatabase(t)
   const { host } = new URL(url)
   for (const others of [[`127.0.0.1:${await freePort()}`], [(await silentServer(t)).host]]) {
@@ -39,7 +42,7 @@ t.test('of several hosts the service takes the one that answers', async (t) => {
   }
 })
 
-t.test('a start that can reach nothing says so once, and ends at once on SIGTERM', async (t) => {
+t.test('a start that reaches no database says so once, and ends at once on SIGTERM', async (t) => {
   const url = await createDatabase(t)
   const dead = `127.0.0.1:${await freePort()}`
   for (const hosts of [[dead], ['silent'], [dead, 'silent'], [dead, dead]]) {
@@ -63,7 +66,7 @@ t.test('a start that can reach nothing says so once, and ends at once on SIGTERM
   }
 })
 
-t.test('a start that can reach nothing ends within its 30 s, in one sentence', async (t) => {
+t.test('a start that reaches no database ends after 30 s, with one sentence', async (t) => {
   const url = await createDatabase(t)
   const [dead, silent] = [`127.0.0.1:${await freePort()}`, (await silentServer(t)).host]
   const starts = [[dead], [silent], [dead, silent]].map(async (hosts) => {
@@ -79,7 +82,7 @@ t.test('a start that can reach nothing ends within its 30 s, in one sentence', a
 })
 
 t.test(
-  'what the server refuses for good ends the start at once, in one sentence without the password',
+  'a permanent refusal by the server ends the start at once, with one sentence and without the password',
   async (t) => {
     const url = await createDatabase(t)
     const wrong = (change: (url: URL) => void) => {

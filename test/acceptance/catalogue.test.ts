@@ -4,9 +4,10 @@ import { Site } from '../harness/site.js'
 
 const PARTS = 86
 
-t.test('a real catalogue, imported in one request, is live on every instance', async (t) => {
+t.test('a catalogue imported in one request is delivered live by every instance', async (t) => {
   const { csv, published } = readCatalogue()
-  if (!published) t.comment('the published catalogue is not here: a made-up one of the same shape is used')
+  if (!published)
+    t.comment('the published catalogue is not available: a generated one of the same format is used')
   const site = await Site.open(t)
   const [one, two] = await Promise.all([site.start(), site.start()])
   const watchers = await Promise.all([one, two, one, two, one, two].map(({ origin }) => site.watch(origin)))
@@ -22,7 +23,11 @@ t.test('a real catalogue, imported in one request, is live on every instance', a
     await watcher.untilEvents(PARTS)
     t.ok(watcher.events.every(({ type, data }) => type === 'item.created' && data.actor === 'mara'))
     t.equal(new Set(watcher.events.map(({ data }) => data.part_number)).size, PARTS)
-    t.strictSame(watcher.events, watchers[0]?.events, 'the same, in the same order, for everybody')
+    t.strictSame(
+      watcher.events,
+      watchers[0]?.events,
+      'every subscriber receives the same events in the same order',
+    )
   }
 
   const found = await site.send('GET', `${two.origin}/api/items?search=gantry&limit=500`)
@@ -33,7 +38,7 @@ t.test('a real catalogue, imported in one request, is live on every instance', a
   t.strictSame(
     items.map(({ part_number }) => part_number).sort(),
     named?.map(({ part_number }) => part_number).sort(),
-    'a search finds exactly those that are named so',
+    'the search finds exactly the items whose number or description has the word',
   )
   t.ok(items.length >= 2)
 
@@ -46,7 +51,7 @@ t.test('a real catalogue, imported in one request, is live on every instance', a
     t.match(
       watcher.events.slice(PARTS),
       [{ type: 'item.created', data: { part_number: 'NEXT-1' } }],
-      'importing it again sent nothing',
+      'importing the file again creates no event',
     )
   }
 })

@@ -12,7 +12,7 @@ import { Site } from '../harness/site.js'
 import { closedOrigin } from '../harness/closed-origin.js'
 import { waitFor } from '../harness/wait-for.js'
 
-/** A client of any kind: its name, and what it has seen until now. */
+/** A client program: its name, and the events that it has received so far. */
 interface Client {
   name: string
   seen: () => FeedEvent[]
@@ -40,7 +40,10 @@ async function startCurl(t: Test, origin: string, token: string): Promise<Client
   return [{ name: 'curl', seen: () => curl.frames }]
 }
 
-/** With a token that it is given, and as silo-mod: signed in by the form, with a token that it makes itself. */
+/**
+ * Starts the Python client twice: with a given API token, and, as a desktop client would run it, signed in by
+ * the login form with a token that it creates itself.
+ */
 async function startPython(t: Test, origin: string, token: string): Promise<Client[]> {
   if (!isInstalled('python3')) {
     t.pass("Python's urllib", needs('python3'))
@@ -76,7 +79,7 @@ async function startClients(t: Test, origin: string, token: string): Promise<Cli
   return clients
 }
 
-/** Follows the pages, from the beginning, until the test ends. */
+/** Reads the log in JSON pages from the beginning until the test ends. */
 function startPages(t: Test, origin: string, token: string): Client {
   const seen: FeedEvent[] = []
   const stop = new AbortController()
@@ -90,7 +93,7 @@ function startPages(t: Test, origin: string, token: string): Client {
   return { name: 'JSON pages', seen: () => seen }
 }
 
-t.test('the six events come to every client with exactly their names and keys', async (t) => {
+t.test('every client receives all six event types with exactly the documented keys', async (t) => {
   const site = await Site.open(t)
   const { origin } = await site.start({ HEARTBEAT_MS: '1000' })
   const clients = await startClients(t, origin, site.token)
@@ -128,14 +131,14 @@ t.test('the six events come to every client with exactly their names and keys', 
       },
       { type: 'item.deleted', data: { part_number: 'A01-0002', ...by } },
     ])
-    t.equal(all.filter(isLogged).length, 4, `${name}: and nothing else`)
+    t.equal(all.filter(isLogged).length, 4, `${name}: no other event`)
   }
   await waitFor('the pages', () => bridge.seen().length >= 4)
-  t.strictSame(bridge.seen(), clients[0]?.seen().filter(isLogged), 'pages tell the same')
+  t.strictSame(bridge.seen(), clients[0]?.seen().filter(isLogged), 'the JSON pages have the same events')
 })
 
 t.test(
-  'every client comes back by itself after a restart, misses nothing and sees nothing twice',
+  'every client reconnects by itself after a restart, and receives each event exactly once',
   async (t) => {
     const site = await Site.open(t)
     const first = await site.start()
@@ -164,7 +167,10 @@ t.test(
   },
 )
 
-/** Runs Python's client as a module of `script`; what is printed comes back. */
+/**
+ * Runs `script`, which can import Python's client as a module.
+ * @returns what it prints
+ */
 async function runPython(script: string, ...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)('python3', ['-c', script, ...args], {
     cwd: new URL('examples/', import.meta.resolve('#root')),
@@ -173,8 +179,8 @@ async function runPython(script: string, ...args: string[]): Promise<string> {
   return stdout
 }
 
-t.test("Python's client, as a panel needs it", needs('python3'), async (t) => {
-  t.test('tries ten times, after 1 s, doubling to 60 s, and then gives up', async (t) => {
+t.test('the Python example client', needs('python3'), async (t) => {
+  t.test('retries ten times, first after 1 s, doubling up to 60 s, and then gives up', async (t) => {
     const script = [
       'import follow, sys',
       'follow.time.sleep = lambda s: print(s, end=" ")',
@@ -183,7 +189,7 @@ t.test("Python's client, as a panel needs it", needs('python3'), async (t) => {
     t.equal(await runPython(script.join('\n'), await closedOrigin()), '1 2 4 8 16 32 60 60 60 []\n')
   })
 
-  t.test('says so, and does not try again, where there is no feed', async (t) => {
+  t.test('reports that there is no feed, and does not retry', async (t) => {
     const site = await Site.open(t)
     const { origin } = await site.start()
     const env = { SILO_URL: `${origin}/older`, SILO_TOKEN: site.token }
@@ -192,7 +198,7 @@ t.test("Python's client, as a panel needs it", needs('python3'), async (t) => {
     t.equal(client.stderr, 'no live updates here\n')
   })
 
-  t.test('takes saving away whenever the mode is not normal', async (t) => {
+  t.test('disables saving whenever the mode is not normal', async (t) => {
     const site = await Site.open(t)
     const { origin } = await site.start()
     const client = await ClientProcess.start(t, 'python3', 'follow.py', {
@@ -209,7 +215,7 @@ t.test("Python's client, as a panel needs it", needs('python3'), async (t) => {
 })
 
 await testInBrowser(t, (browser) => {
-  t.test("a browser's EventSource, as the document has it", async (t) => {
+  t.test('the EventSource example of docs/clients.md works in a browser', async (t) => {
     const [, script = ''] = /```js\n([^]*?)```/.exec(await readDocument()) ?? []
     const site = await Site.open(t)
     const { origin } = await site.start()
@@ -222,7 +228,7 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('button', { name: 'Sign in' }).click()
     await page.waitForURL(`${origin}/`)
 
-    // What the document leaves to the page, as a page that writes down what it is told.
+    // The functions that the document leaves to the page: each records its calls.
     await page.goto(`${origin}/docs`)
     const told = await page.evaluateHandle<string[]>(`
     globalThis.told = [];
@@ -248,7 +254,7 @@ await testInBrowser(t, (browser) => {
   })
 })
 
-t.test('a spreadsheet gets all items by one line of curl', needs('curl'), async (t) => {
+t.test('the curl command of docs/clients.md exports all items as CSV', needs('curl'), async (t) => {
   const [, line = ''] = /^(curl .*text\/csv.*)$/m.exec(await readDocument()) ?? []
   const site = await Site.open(t)
   const { origin } = await site.start()
@@ -263,7 +269,7 @@ t.test('a spreadsheet gets all items by one line of curl', needs('curl'), async 
   t.match(row, /^A-1,.*red/)
 })
 
-t.test('the document about clients names every example, and only those there are', async (t) => {
+t.test('docs/clients.md links every example file, and no other', async (t) => {
   const text = await readDocument()
   const named = [...text.matchAll(/\(\.\.\/(examples\/[^)]+)\)/g)].map(([, path]) => path ?? '')
   t.strictSame(

@@ -7,10 +7,10 @@ const WRITES = 500
 const WRITERS = 8
 const KILLED_AFTER = 200
 
-/** What the log must hold for one write that was acknowledged. */
+/** A log entry that an acknowledged write must have produced. */
 type Promised = [type: string, part_number: string, revision: number | null]
 
-/** Follows the feed over many lives of the service, each time from its last id. */
+/** Follows the feed across restarts of the service, resuming each time after its last id. */
 class Follower {
   readonly #lives: Watcher[] = []
 
@@ -25,17 +25,21 @@ class Follower {
     return this.#lives.flatMap(({ events }) => events.map(logId))
   }
 
-  /** Whether the service's last life was left without a complete end, and none was told to begin anew. */
+  /** Whether the first connection was closed before its response was complete. */
   get wasCut(): boolean {
     return this.#lives[0]?.endedCleanly === false
   }
 
+  /** Whether any connection received a reset. */
   get wasReset(): boolean {
     return this.#lives.some(({ seen }) => seen.some(({ type }) => type === 'reset'))
   }
 }
 
-/** The nth write: every other one creates an item, the rest change one of five again and again. */
+/**
+ * Sends the nth write: an even one creates an item, an odd one changes one of five items.
+ * @returns the log entries that the response promises; empty if the write was refused
+ */
 async function write(site: Site, origin: string, n: number): Promise<Promised[]> {
   if (n % 2 === 0) {
     const res = await site.send('POST', `${origin}/api/items`, { part_number: `C-${n}` })
@@ -54,7 +58,7 @@ async function write(site: Site, origin: string, n: number): Promise<Promised[]>
 }
 
 t.test(
-  'kill -9 amid 500 writes: what was acknowledged is there, and a watcher saw everything once, in order',
+  'after kill -9 during 500 writes the log has every acknowledged write, and a subscriber received each event once, in order',
   async (t) => {
     const site = await Site.open(t)
     await site.sql`insert into items (part_number) select 'P-' || n from generate_series(0, 4) n`
@@ -84,7 +88,7 @@ t.test(
           acknowledged.push(promised)
           if (acknowledged.length === KILLED_AFTER) restarted = restart()
         } catch {
-          // Nobody knows what became of it; only what is acknowledged is promised.
+          // The outcome of this write is unknown: only acknowledged writes are promised.
           lost += 1
           await restarted
         }
@@ -92,26 +96,26 @@ t.test(
     }
     await Promise.all(Array.from({ length: WRITERS }, writer))
     await restarted
-    t.ok(lost > 0, `${lost} writes were cut off`)
-    t.ok(acknowledged.length >= WRITES - WRITERS * 2, `${acknowledged.length} were acknowledged`)
+    t.ok(lost > 0, `${lost} writes got no response`)
+    t.ok(acknowledged.length >= WRITES - WRITERS * 2, `${acknowledged.length} writes were acknowledged`)
 
     const log = (await site.readLog()).slice(5)
     const entries = log.map(({ type, part_number, data }) =>
       JSON.stringify([type, part_number, data.revision ?? data.revision_number ?? null]),
     )
     const distinct = new Set(entries)
-    t.equal(distinct.size, entries.length, 'nothing is in the log twice')
+    t.equal(distinct.size, entries.length, 'no entry is in the log twice')
     t.strictSame(
       acknowledged.flat().filter((promised) => !distinct.has(JSON.stringify(promised))),
       [],
-      'everything that was acknowledged is in it',
+      'every acknowledged write is in the log',
     )
 
     const ids = log.map(({ id }) => id)
     for (const follower of followers) {
       await waitFor('the followers', () => follower.ids.length >= ids.length)
       t.strictSame(follower.ids, ids, 'each event once, in the order of the log')
-      t.ok(follower.wasCut, 'the first connection was cut')
+      t.ok(follower.wasCut, 'the first connection was closed by the kill')
       t.notOk(follower.wasReset)
     }
   },

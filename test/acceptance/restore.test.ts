@@ -34,7 +34,7 @@ const create = (sql: Sql, ...numbers: string[]) =>
 const headReached = (app: FastifyInstance, id: number) =>
   until(() => parseCursor(app.sse.head)?.id === id, `the tail is at ${id}`, 30_000)
 
-/** A client of the service at `origin`. */
+/** An API client of the service at `origin`. */
 class Client {
   constructor(
     readonly t: Test,
@@ -57,7 +57,7 @@ class Client {
     return this.read<Page>(`/api/events?${query}`)
   }
 
-  /** The cursor of each of the newest events, by its part number. */
+  /** Returns the cursor of each event of the log, by its part number. */
   async cursors(): Promise<Map<unknown, string>> {
     const { events } = await this.page('since=earliest&limit=1000')
     return new Map(events.map(({ id, data }) => [data.part_number, id]))
@@ -67,7 +67,10 @@ class Client {
     return (await this.read<{ event_cursor: string }>('/api/items?limit=1')).event_cursor
   }
 
-  /** What a client is told that comes back with this cursor, by a stream and by pages, which must tell the same. */
+  /**
+   * Resumes after `cursor` by a stream and by a page, and asserts that both return the same.
+   * @returns the part numbers of the events up to `until`, or `reset`
+   */
   async comeBack(cursor: string, until: string): Promise<unknown[] | 'reset'> {
     const watcher = await this.watch(cursor)
     await watcher.until((w) => wasReset(w) || numbersOf(w.events).includes(until), 20_000)
@@ -75,34 +78,46 @@ class Client {
     await watcher.close()
     const { events } = await this.page(`since=${cursor}&limit=1000`)
     const paged = events[0]?.type === 'reset' ? 'reset' : numbersOf(events)
-    this.t.strictSame(paged, streamed, `a page tells the same after ${cursor}`)
+    this.t.strictSame(paged, streamed, `a page returns the same after ${cursor}`)
     return streamed
   }
 }
 
-/** Does what a restore does to the log: five events are in the backup, four come after it, and six after the restore. */
+/**
+ * The part numbers of a restore: five events are in the backup, four come after it and are lost, and six come
+ * after the restore.
+ */
 const OLD = ['OLD-1', 'OLD-2', 'OLD-3', 'OLD-4', 'OLD-5']
 const LOST = ['LOST-1', 'LOST-2', 'LOST-3', 'LOST-4']
 const NEW = ['NEW-1', 'NEW-2', 'NEW-3', 'NEW-4', 'NEW-5', 'NEW-6']
 
-/** Where clients stood before the restore. */
+/** The cursors that clients have before the restore. */
 interface Places {
   cursors: Map<unknown, string>
-  /** `event_cursor` of lists that were read at the backup, and before the restore. */
+  /**
+   * The `event_cursor` of lists that were read at the time of the backup (`kept`) and before the restore
+   * (`lost`).
+   */
   listed: { kept: string; lost: string }
 }
 
-/** Every client of before the restore comes back: those that have seen what is undone are reset, the others miss nothing. */
+/**
+ * Resumes from every cursor of before the restore: those of lost events get a reset, the others miss nothing.
+ */
 async function demandHonesty(t: Test, client: Client, { cursors, listed }: Places): Promise<void> {
   const at = (number: string) => cursors.get(number) ?? 'missing'
-  t.strictSame(await client.comeBack(at('OLD-2'), 'NEW-6'), [...OLD.slice(2), ...NEW], 'before the end')
-  t.strictSame(await client.comeBack(at('OLD-5'), 'NEW-6'), NEW, 'at the end')
-  t.strictSame(await client.comeBack(listed.kept, 'NEW-6'), NEW, 'with the event_cursor of the end')
+  t.strictSame(
+    await client.comeBack(at('OLD-2'), 'NEW-6'),
+    [...OLD.slice(2), ...NEW],
+    'before the end of the backup',
+  )
+  t.strictSame(await client.comeBack(at('OLD-5'), 'NEW-6'), NEW, 'at the end of the backup')
+  t.strictSame(await client.comeBack(listed.kept, 'NEW-6'), NEW, 'with the event_cursor of the backup')
   for (const number of LOST) t.equal(await client.comeBack(at(number), 'NEW-6'), 'reset', number)
-  t.equal(await client.comeBack(listed.lost, 'NEW-6'), 'reset', 'with the event_cursor of what was undone')
+  t.equal(await client.comeBack(listed.lost, 'NEW-6'), 'reset', 'with the event_cursor of a lost event')
 }
 
-t.test('a data folder that was copied back is another history', async (t) => {
+t.test('a data folder replaced by an older copy resets the clients with lost events', async (t) => {
   const folder = await createDataDir(t)
   const env = { SILO_DATA_DIR: join(folder, 'silo'), SILO_ADMIN_PASSWORD: 'admin-password-1' }
   const password = { username: 'admin', password: 'admin-password-1' }
@@ -139,7 +154,7 @@ t.test('a data folder that was copied back is another history', async (t) => {
   t.strictSame(
     await second.client.page(`since=${kept}`),
     { events: [], next: kept, head: kept },
-    'a restart resets nobody',
+    'a restart resets no client',
   )
   await second.make(...LOST)
   const cursors = await waitFor('the events', async () => {
@@ -154,13 +169,13 @@ t.test('a data folder that was copied back is another history', async (t) => {
   const third = await start()
   const early = await third.client.watch(cursors.get('LOST-4'))
   await early.untilSeen('server.state')
-  t.equal(early.seen[0]?.type, 'reset', 'also before anything new was written')
+  t.equal(early.seen[0]?.type, 'reset', 'it is reset also before anything new was written')
   await third.make(...NEW)
   await demandHonesty(t, third.client, { cursors, listed: { kept, lost } })
   await third.service.kill('SIGTERM')
 })
 
-/** A server of the test's own, with a database that two instances serve. */
+/** Starts a PostgreSQL server of the test's own, and two instances on its database. */
 async function setUp(t: Test, settings: Record<string, string> = {}) {
   const server = await PostgresServer.start(t, settings)
   const databaseUrl = server.url()
@@ -175,7 +190,10 @@ async function setUp(t: Test, settings: Record<string, string> = {}) {
   return { server, databaseUrl, apps, sql, token, client, other, reached }
 }
 
-/** Writes what a restore keeps, has `backUp` made, writes what it undoes, and notes where clients stand. */
+/**
+ * Writes the events of the backup, runs `backUp`, writes the events that the restore loses, and returns the
+ * cursors.
+ */
 async function live(
   { sql, client, reached }: { sql: Sql; client: Client; reached: (id: number) => Promise<unknown> },
   backUp: () => Promise<unknown>,
@@ -189,18 +207,21 @@ async function live(
   return { cursors: await client.cursors(), listed: { kept, lost: await client.eventCursor() } }
 }
 
-/** Demands that the streams that are open in both instances are reset to the end of what was kept, and go on from there. */
+/**
+ * Asserts that the open streams of both instances are reset to the end of the restored log, and continue from
+ * there.
+ */
 async function demandStreamsGoOn(t: Test, streams: Watcher[], write: () => Promise<unknown>): Promise<void> {
   for (const stream of streams) {
     await stream.untilSeen('reset', 30_000)
     const told = stream.seen.find(({ type }) => type === 'reset')
     t.match(told?.data, { reason: 'unknown' })
-    t.equal(parseCursor(String(told?.data.head))?.id, OLD.length, 'stands at the end of what was restored')
+    t.equal(parseCursor(String(told?.data.head))?.id, OLD.length, 'the head is the end of the restored log')
   }
   await until(async () => (await write().catch(() => undefined)) !== undefined, 'it takes writes', 30_000)
   for (const stream of streams) {
     await stream.until(({ events }) => numbersOf(events).includes('NEW-6'), 20_000)
-    t.strictSame(numbersOf(stream.events).slice(-6), NEW, 'goes on with the new events')
+    t.strictSame(numbersOf(stream.events).slice(-6), NEW, 'the new events follow')
     t.equal(stream.endedCleanly, undefined, 'on the same connection')
   }
 }
@@ -209,7 +230,7 @@ for (const [how, options] of [
   ['in one transaction', ['--single-transaction']],
   ['table by table', []],
 ] as const) {
-  t.test(`pg_restore --clean ${how}, under two running instances with open streams`, POSTGRES, async (t) => {
+  t.test(`pg_restore --clean ${how} under two running instances resets open streams`, POSTGRES, async (t) => {
     const { server, databaseUrl, sql, client, other, reached } = await setUp(t)
     const dump = join(server.folder, 'dump')
     const places = await live({ sql, client, reached }, () =>
@@ -221,17 +242,17 @@ for (const [how, options] of [
       client.watch(places.cursors.get('LOST-2')),
     ])
     for (const stream of streams) await stream.untilSeen('server.state')
-    // Somebody waits for a page, too.
+    // A client waits for a page meanwhile.
     const waiting = other.page(`since=${places.listed.lost}&wait=30`)
     await server.run('pg_restore', '--clean', '--if-exists', ...options, `--dbname=${databaseUrl}`, dump)
-    t.equal((await waiting).events[0]?.type, 'reset', 'a page that waits is told')
+    t.equal((await waiting).events[0]?.type, 'reset', 'a waiting page returns the reset')
     await demandStreamsGoOn(t, streams, () => create(sql, ...NEW))
     await demandHonesty(t, client, places)
     await demandHonesty(t, other, places)
   })
 }
 
-t.test('a restore of what everybody has already leaves open streams unharmed', POSTGRES, async (t) => {
+t.test('a restore of a dump that has every event resets no open stream', POSTGRES, async (t) => {
   const { server, databaseUrl, sql, client, other, reached } = await setUp(t)
   const dump = join(server.folder, 'dump')
   await create(sql, ...OLD)
@@ -253,7 +274,7 @@ t.test('a restore of what everybody has already leaves open streams unharmed', P
 })
 
 t.test(
-  'a dump in another database goes on for those who miss nothing, and resets the others',
+  'after a dump is loaded into another database, clients that received lost events are reset and the others miss nothing',
   POSTGRES,
   async (t) => {
     const { server, databaseUrl, sql, client, reached, token } = await setUp(t)
@@ -271,7 +292,7 @@ t.test(
 )
 
 t.test(
-  'a database of the same name, dropped and loaded again under a running instance',
+  'a database that is dropped and loaded again under a running instance resets its open streams, which continue',
   POSTGRES,
   async (t) => {
     const server = await PostgresServer.start(t)
@@ -303,7 +324,7 @@ t.test(
 )
 
 t.test(
-  'a promoted standby takes over from running instances: who has seen more than it has is reset, and nobody else',
+  'after a standby is promoted under running instances, only the clients that received events it lacks are reset',
   POSTGRES,
   async (t) => {
     const { server, sql, client, other, reached } = await setUp(t)
@@ -321,7 +342,7 @@ t.test(
   },
 )
 
-t.test('a promoted standby that has everything resets nobody', POSTGRES, async (t) => {
+t.test('a promoted standby that has every event resets no client', POSTGRES, async (t) => {
   const { server, sql, client, other, reached } = await setUp(t)
   const standby = await PostgresServer.prepare(t)
   await create(sql, ...OLD)
@@ -349,7 +370,7 @@ t.test('a promoted standby that has everything resets nobody', POSTGRES, async (
 })
 
 t.test(
-  'a standby that has lost a commit and kept a later id resets everybody: no cursor tells what was undone',
+  'a promoted standby that lacks a commit but has a later id resets every client, because no cursor shows what was lost',
   POSTGRES,
   async (t) => {
     const { server, databaseUrl, sql, client, reached, token } = await setUp(t)
@@ -377,7 +398,7 @@ t.test(
   },
 )
 
-t.test('a recovery to a point in time resets who was beyond it, and nobody else', POSTGRES, async (t) => {
+t.test('a point-in-time recovery resets only the clients beyond its target', POSTGRES, async (t) => {
   const archive = join(await createDataDir(t), 'archive')
   await mkdir(archive, { mode: 0o777, recursive: true })
   await execute('chmod', ['-R', '777', join(archive, '..')])
@@ -419,7 +440,7 @@ t.test('a recovery to a point in time resets who was beyond it, and nobody else'
   await demandHonesty(t, new Client(t, await listen(app), token), places)
 })
 
-t.test('a log that its owner empties is another history under a running instance', POSTGRES, async (t) => {
+t.test('truncating the log under a running instance resets its open streams', POSTGRES, async (t) => {
   const { sql, client, other, reached } = await setUp(t)
   await create(sql, ...OLD)
   await reached(OLD.length)

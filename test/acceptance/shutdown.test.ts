@@ -7,7 +7,7 @@ import { waitFor } from '../harness/wait-for.js'
 
 const SHUTDOWN_TIMEOUT_MS = 6000
 
-/** A client that asks for the feed and never reads. */
+/** Opens a stream and never reads it. */
 function neverRead(t: Test, origin: string, token: string): void {
   const { hostname, port } = new URL(origin)
   const socket = connect(Number(port), hostname)
@@ -24,7 +24,7 @@ const clientsOf = async (origin: string) =>
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(
-    `${signal} ends every stream completely, running requests first, and the process in time`,
+    `${signal} finishes running requests, ends every stream completely and exits within the timeout`,
     async (t) => {
       const site = await Site.open(t)
       const { service, origin } = await site.start({
@@ -32,7 +32,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS),
       })
       const watchers = await Promise.all([site.watch(origin), site.watch(origin)])
-      // More than any socket's buffers hold, so that the one who doesn't read has a backlog.
+      // More than the buffers of a socket hold, so that the client that does not read has a backlog.
       await site.sql`
       insert into items (part_number, description)
       select 'S-' || n, repeat('x', 1000) from generate_series(1, 15000) n
@@ -64,25 +64,28 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const ready = await fetch(`${origin}/ready`)
       t.equal(ready.status, 503)
       t.match(await ready.json(), { mode: 'draining' })
-      t.equal((await fetch(`${origin}/health`)).status, 200, 'it lives until it ends')
+      t.equal((await fetch(`${origin}/health`)).status, 200, 'the process is alive until it exits')
 
       upload.end('LATE-2\n')
       t.match(JSON.parse(await text(await answered)), { created: 2 }, 'a running request finishes')
-      t.equal((await page).status, 200, 'a page that waited is answered')
+      t.equal((await page).status, 200, 'a waiting page gets its response')
 
       for (const watcher of watchers) {
         await watcher.untilEnded()
-        t.equal(watcher.endedCleanly, true, 'a complete end')
+        t.equal(watcher.endedCleanly, true, 'the response is complete')
         t.strictSame(
           watcher.events.slice(-2).map(({ data }) => data.part_number),
           ['LATE-1', 'LATE-2'],
-          'what was still written came',
+          'events written during the shutdown were delivered',
         )
         const position = watcher.events.at(-1)?.id
         t.strictSame(watcher.seen.at(-1), { id: position, type: 'heartbeat', data: {} })
       }
       t.equal(await service.exit(), 0)
-      t.ok(performance.now() - began < SHUTDOWN_TIMEOUT_MS, 'in time, though one client never read')
+      t.ok(
+        performance.now() - began < SHUTDOWN_TIMEOUT_MS,
+        'within the timeout, although one client never read',
+      )
       t.equal(service.stderr, '')
     },
   )

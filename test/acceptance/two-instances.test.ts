@@ -6,7 +6,7 @@ const WRITERS = 4
 
 const pick = <T>(all: readonly [T, T]): T => all[Math.random() < 0.5 ? 0 : 1]
 
-t.test('a change made through either of two instances reaches the watchers of both', async (t) => {
+t.test('a change made through either of two instances reaches the subscribers of both', async (t) => {
   const site = await Site.open(t)
   const [one, two] = await Promise.all([site.start(), site.start()])
   const watchers = await Promise.all([one, two, one, two].map(({ origin }) => site.watch(origin)))
@@ -25,7 +25,7 @@ t.test('a change made through either of two instances reaches the watchers of bo
   }
 })
 
-t.test('a watcher that hops between two instances misses nothing and sees nothing twice', async (t) => {
+t.test('a client that alternates between two instances receives each event exactly once', async (t) => {
   const site = await Site.open(t)
   const [one, two] = await Promise.all([
     site.start({ HEARTBEAT_MS: '1000' }),
@@ -51,7 +51,7 @@ t.test('a watcher that hops between two instances misses nothing and sees nothin
       const wanted = Math.min(1 + Math.floor(Math.random() * 15), WRITES - seen.length)
       await watcher.untilEvents(wanted)
       await watcher.close()
-      // As if the connection had been lost right there, whatever came in the same piece.
+      // As if the connection had been lost exactly here, whatever else came in the same chunk.
       const taken = watcher.events.slice(0, wanted)
       lastId = taken.at(-1)?.id
       seen.push(...taken.map(logId))
@@ -62,7 +62,7 @@ t.test('a watcher that hops between two instances misses nothing and sees nothin
     }
   }
 
-  // The first position is taken before the first write.
+  // The first cursor is read before the first write.
   let { lastId } = await site.watch(one.origin)
   await Promise.all([hop(), ...Array.from({ length: WRITERS }, writer)])
   t.strictSame(

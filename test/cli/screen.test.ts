@@ -6,7 +6,7 @@ import t from 'tap'
 import { jsonLine, plain } from '../../cli/screen.js'
 import { Shell } from '../harness/command.js'
 
-/** Sets a terminal's title, clears it, turns its text around, hides text, breaks lines. */
+/** Sequences that set a terminal's title, clear it, reverse its text, hide text or break lines. */
 const HOSTILE = [
   '\u001b]0;OWNED\u0007',
   '\u001b[2J',
@@ -23,25 +23,31 @@ const HOSTILE = [
   '\r',
 ].join('|')
 
-/** What a terminal obeys or hides, but for the line breaks that the command itself writes. */
+/**
+ * Characters that a terminal interprets or hides, except for the line breaks that the command itself writes.
+ */
 const OBEYED = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u
 
-t.test('a text is one line with nothing in it that a terminal obeys', async (t) => {
+t.test('a text is printed as one line without any character that a terminal interprets', async (t) => {
   t.notMatch(plain(HOSTILE), OBEYED)
   t.equal(plain('a \n  b\n\nc'), 'a b  c')
-  t.equal(plain('می\u200cخواهم 👩\u200d🔧 m²'), 'می\u200cخواهم 👩\u200d🔧 m²', 'joiners are letters to some')
+  t.equal(
+    plain('می\u200cخواهم 👩\u200d🔧 m²'),
+    'می\u200cخواهم 👩\u200d🔧 m²',
+    'joiners are part of words in some scripts',
+  )
   const line = jsonLine(JSON.stringify({ text: HOSTILE }))
   t.notMatch(line, OBEYED)
-  t.strictSame(JSON.parse(line), { text: HOSTILE }, 'JSON says the same')
+  t.strictSame(JSON.parse(line), { text: HOSTILE }, 'the JSON has the same value')
 })
 
-t.test('a text of 65,535 spaces or line breaks takes no more time than its length', async (t) => {
+t.test('a text of 65,535 spaces or line breaks is sanitized in linear time', async (t) => {
   const startedAt = performance.now()
   for (const text of [' ', '\n', ' \n', '\r'].map((unit) => unit.repeat(65_535))) plain(`x${text}x`)
   t.ok(performance.now() - startedAt < 2000)
 })
 
-t.test('no message of a server reaches the terminal raw, in JSON neither', async (t) => {
+t.test('no text of a server reaches the terminal unescaped, in plain or in JSON output', async (t) => {
   const item = {
     part_number: HOSTILE,
     item_type: HOSTILE,

@@ -18,7 +18,7 @@ interface Visit {
   shell: Shell
 }
 
-/** A service, and somebody with mara's token at a shell. */
+/** Starts a service, and a shell with mara's token. */
 async function visit(t: Test, env: Record<string, string> = {}): Promise<Visit> {
   const site = await Site.open(t)
   const { origin } = await site.start()
@@ -27,7 +27,7 @@ async function visit(t: Test, env: Record<string, string> = {}): Promise<Visit> 
 
 const isLive = (command: Command) => command.stderr.includes('● live')
 
-t.test('signing in keeps a token, not the password, where nobody else can read it', async (t) => {
+t.test('login stores a token, not the password, in a file that only its owner can read', async (t) => {
   const site = await Site.open(t)
   const { origin } = await site.start()
   const shell = await Shell.open(t)
@@ -57,7 +57,7 @@ t.test('signing in keeps a token, not the password, where nobody else can read i
   t.equal(tokens?.count, 0, 'the token is revoked')
 })
 
-t.test('signing in again revokes the token it replaces; a token is kept beyond that by choice', async (t) => {
+t.test('logging in again revokes the previous token and what it made without --keep', async (t) => {
   const site = await Site.open(t)
   const { origin } = await site.start()
   const shell = await Shell.open(t)
@@ -75,19 +75,19 @@ t.test('signing in again revokes the token it replaces; a token is kept beyond t
   await shell.run(login, `${PASSWORD}\n`)
   const [tokens] =
     await site.sql`select count(*)::int from tokens where name like 'silo on %' and revoked_at is null`
-  t.equal(tokens?.count, 1, 'one sign-in of this machine')
-  t.equal(await status(made), 401, 'what it made has ended with it')
+  t.equal(tokens?.count, 1, 'one token of this machine')
+  t.equal(await status(made), 401, 'a token that the first login made has ended with it')
   t.equal(await status(kept), 200)
 })
 
-t.test('on a terminal the password is asked for and not shown', needs('script'), async (t) => {
+t.test('on a terminal login prompts for the password and does not echo it', needs('script'), async (t) => {
   const site = await Site.open(t)
   const { origin } = await site.start()
   const shell = await Shell.open(t)
   const command = shell.startOnTerminal('login', '--url', origin)
-  await waitFor('the question', () => command.stdout.includes('Username: '))
+  await waitFor('the prompt for the username', () => command.stdout.includes('Username: '))
   command.type('mara\r')
-  await waitFor('the next', () => command.stdout.includes('Password: '))
+  await waitFor('the prompt for the password', () => command.stdout.includes('Password: '))
   command.type(`${PASSWORD}\r`)
   const { code, stdout } = await command.ended()
   t.equal(code, 0, stdout)
@@ -95,7 +95,7 @@ t.test('on a terminal the password is asked for and not shown', needs('script'),
   t.notMatch(stdout, PASSWORD)
 })
 
-t.test('what is wrong is said in a sentence, and by the exit code', async (t) => {
+t.test('every error is one sentence on stderr, with its exit code', async (t) => {
   const { origin, shell } = await visit(t)
   const fails = async (args: string[], code: number, sentence: RegExp | string, who = shell) => {
     const ended = await who.run(args)
@@ -136,7 +136,7 @@ t.test('items are imported, found and shown', async (t) => {
   const imported = await shell.run(['import', file])
   t.equal(imported.stdout, '3 created, 0 updated, 0 skipped, 0 unchanged.\n')
   t.equal(imported.code, 0)
-  t.equal(imported.stderr, '', 'no bar where there is no terminal')
+  t.equal(imported.stderr, '', 'no progress bar without a terminal')
 
   await writeFile(file, 'Part Number,Type\nFDM-0003,part\nFDM-0004,ship\n')
   const refused = await shell.run(['import', file])
@@ -162,7 +162,7 @@ t.test('items are imported, found and shown', async (t) => {
   )
 })
 
-t.test("a token of one's own is given out alone, to be piped", async (t) => {
+t.test('token create writes nothing but the token to stdout, so that it can be piped', async (t) => {
   const { site, origin, shell } = await visit(t)
   const { stdout, stderr } = await shell.run(['token', 'create', 'bridge', '--role', 'viewer', '--days', '3'])
   t.match(stdout, /^silo_\S+\n$/)
@@ -174,7 +174,7 @@ t.test("a token of one's own is given out alone, to be piped", async (t) => {
   t.equal(row?.soon, true)
 })
 
-t.test('tail shows what was and what comes, filtered, in words or as JSON', async (t) => {
+t.test('tail prints past and new events, filtered, as text or as JSON', async (t) => {
   const { site, origin, shell } = await visit(t)
   const create = (part_number: string, description: string) =>
     site.send('POST', `${origin}/api/items`, { part_number, description })
@@ -221,7 +221,7 @@ t.test('tail shows what was and what comes, filtered, in words or as JSON', asyn
   t.equal(some.lines.length, 2)
 })
 
-t.test('tail comes back by itself after the service was killed, and misses nothing', async (t) => {
+t.test('tail reconnects by itself after the service was killed, and misses no event', async (t) => {
   const site = await Site.open(t)
   const first = await site.start()
   const shell = await Shell.open(t, { SILO_URL: first.origin, SILO_TOKEN: site.token })
@@ -250,10 +250,10 @@ t.test('tail comes back by itself after the service was killed, and misses nothi
   await waitFor('the mode', () => command.stderr.includes('! read-only: items can’t be changed'))
   await site.sql`update tokens set revoked_at = now()`
   await waitFor('the end', () => command.child.exitCode !== null)
-  t.equal((await command.ended()).code, 3, 'a sign-in that no longer holds ends it')
+  t.equal((await command.ended()).code, 3, 'it exits when its token is revoked')
 })
 
-t.test('only a terminal gets colours and a bar, and NO_COLOR turns them off', needs('script'), async (t) => {
+t.test('only a terminal gets colours and a bar; NO_COLOR disables colours', needs('script'), async (t) => {
   const { shell } = await visit(t)
   const file = join(shell.home, 'parts.csv')
   await writeFile(file, 'Part Number\nA-1\n')
@@ -267,7 +267,7 @@ t.test('only a terminal gets colours and a bar, and NO_COLOR turns them off', ne
   t.notMatch((await plain.startOnTerminal('get', 'A-1').ended()).stdout, '\x1b')
 })
 
-t.test('a closed pipe ends it quietly', async (t) => {
+t.test('a closed output pipe ends tail without an error', async (t) => {
   const { site, origin, shell } = await visit(t)
   await site.send('POST', `${origin}/api/items`, { part_number: 'A-1' })
   const command = shell.start('tail', '--since', 'earliest')
@@ -276,7 +276,7 @@ t.test('a closed pipe ends it quietly', async (t) => {
   t.notMatch(command.stderr, 'EPIPE')
 })
 
-t.test('in a fresh clone npx finds it, and builds it the first time', async (t) => {
+t.test('in a fresh clone npx finds the command, and builds it on first use', async (t) => {
   const clone = join((await Shell.open(t)).home, 'silo')
   const left = new Set(['node_modules', 'dist', '.git', '.tap', '.silo', '.silo-demo', 'test'])
   await cp(ROOT, clone, { recursive: true, filter: (path) => !left.has(basename(path)) })

@@ -40,12 +40,12 @@ const optionsFor = (feed: TinyFeed) => [
   ...['--trigger', `curl -sf --data-binary "$SSE_TEXT" ${feed.url.origin}/publish`],
 ]
 
-t.test('a server that keeps its promises: a line for each check, and exit code 0', async (t) => {
+t.test('a conforming server gets one line for each check and exit code 0', async (t) => {
   const feed = await TinyFeed.open(t)
   const { code, out, err } = await run(...optionsFor(feed))
   t.equal(code, 0, out + err)
   t.match(out, /^✓ A stream is answered with status 200\.$/m)
-  t.match(out, /^✓ No text breaks out of its event/m, 'the command carries the text')
+  t.match(out, /^✓ No text breaks out of its event/m, 'the trigger passes the text on')
   t.match(
     out,
     /^– A client that is gone is forgotten\. \(the server does not tell how many clients it has\)$/m,
@@ -53,7 +53,7 @@ t.test('a server that keeps its promises: a line for each check, and exit code 0
   t.match(out, /\n\n33 passed, 0 failed, 3 skipped\n$/)
 })
 
-t.test('a server that does not: exit code 1, and in JSON what was seen', async (t) => {
+t.test('a faulty server gets exit code 1, and --json shows what was received', async (t) => {
   const feed = await TinyFeed.open(t, { headers: { 'content-type': 'text/plain' } })
   const { code, out } = await run(...optionsFor(feed), '--json')
   t.equal(code, 1)
@@ -67,7 +67,7 @@ t.test('a server that does not: exit code 1, and in JSON what was seen', async (
   )
 })
 
-t.test('nobody there: one failure, and nothing else is judged', async (t) => {
+t.test('without a server one check fails and the others are skipped', async (t) => {
   const { code, out } = await run('http://127.0.0.1:1', '--patience', '1')
   t.equal(code, 1)
   t.match(
@@ -77,14 +77,14 @@ t.test('nobody there: one failure, and nothing else is judged', async (t) => {
   t.match(out, /0 passed, 1 failed, 35 skipped/)
 })
 
-t.test('a trigger that fails is said, with its command', async (t) => {
+t.test('a trigger that fails is reported with its command', async (t) => {
   const feed = await TinyFeed.open(t)
   const { code, out } = await run(...optionsFor(feed), '--trigger', 'exit 3')
   t.equal(code, 1)
   t.match(out, /✗ An event that happens comes .*\n {4}the command ended with 3: exit 3\./)
 })
 
-t.test('a wrong command line is refused with what is wrong', async (t) => {
+t.test('a wrong command line is refused with the reason', async (t) => {
   for (const [args, message] of [
     [[], /the first argument must be an address/],
     [['127.0.0.1:8080'], /the first argument must be an address/],

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { type Dispatched, StreamReader } from '../../conformance/grammar.js'
 
-/** What a reader makes of a stream, in one piece and byte by byte. */
+/** Parses a stream in one piece and byte by byte, and asserts that both give the same. */
 function read(t: Test, stream: string | Buffer) {
   const bytes = Buffer.from(stream)
   const whole = new StreamReader()
@@ -9,7 +9,7 @@ function read(t: Test, stream: string | Buffer) {
   const slow = new StreamReader()
   const slowly: Dispatched[] = []
   for (let i = 0; i < bytes.length; i++) slowly.push(...slow.feed(bytes.subarray(i, i + 1)))
-  t.strictSame(slowly, events, 'where the bytes are cut makes no difference')
+  t.strictSame(slowly, events, 'chunk boundaries make no difference')
   t.strictSame([...slow.violations, ...slow.malformed], [...whole.violations, ...whole.malformed])
   t.equal(slow.isAtBoundary, whole.isAtBoundary)
   const { lastId, retryMs, isAtBoundary } = whole
@@ -17,7 +17,7 @@ function read(t: Test, stream: string | Buffer) {
   return { events, complaints, lastId, retryMs, isAtBoundary }
 }
 
-t.test('the examples of WHATWG HTML, section 9.2.6, give what is said there', async (t) => {
+t.test('the examples of WHATWG HTML, section 9.2.6, give the events that it states', async (t) => {
   t.strictSame(read(t, 'data: YHOO\ndata: +2\ndata: 10\n\n').events, [
     { id: undefined, type: 'message', data: 'YHOO\n+2\n10' },
   ])
@@ -30,7 +30,7 @@ t.test('the examples of WHATWG HTML, section 9.2.6, give what is said there', as
     { id: '', type: 'message', data: 'second event' },
   ])
   t.equal(four.lastId, '')
-  t.equal(four.isAtBoundary, false, 'the third was never ended')
+  t.equal(four.isAtBoundary, false, 'the third event is incomplete')
   t.strictSame(
     read(t, 'data\n\ndata\ndata\n\ndata:').events.map(({ data }) => data),
     ['', '\n'],
@@ -59,19 +59,16 @@ t.test('LF, CR and CRLF each end a line, also when mixed', async (t) => {
   )
 })
 
-t.test(
-  'nothing is wrong with comments, retry, a byte order mark at the beginning, or an id alone',
-  async (t) => {
-    const { complaints, retryMs, lastId, events } = read(
-      t,
-      '\uFEFF: hello\nretry: 3000\n\nid: 7\n\ndata: x\uFEFFy\u2028\n\n',
-    )
-    t.strictSame(complaints, [])
-    t.equal(retryMs, 3000)
-    t.equal(lastId, '7')
-    t.strictSame(events, [{ id: undefined, type: 'message', data: 'x\uFEFFy\u2028' }])
-  },
-)
+t.test('comments, retry, a byte order mark at the beginning and an id alone are valid', async (t) => {
+  const { complaints, retryMs, lastId, events } = read(
+    t,
+    '\uFEFF: hello\nretry: 3000\n\nid: 7\n\ndata: x\uFEFFy\u2028\n\n',
+  )
+  t.strictSame(complaints, [])
+  t.equal(retryMs, 3000)
+  t.equal(lastId, '7')
+  t.strictSame(events, [{ id: undefined, type: 'message', data: 'x\uFEFFy\u2028' }])
+})
 
 const complaints: [stream: string | Buffer, complaint: RegExp][] = [
   ['data: a\nb\n\n', /no client knows the field "b"/],
@@ -88,12 +85,12 @@ const complaints: [stream: string | Buffer, complaint: RegExp][] = [
   [Buffer.from('data: ü\n\n', 'latin1'), /some bytes are not UTF-8/],
 ]
 for (const [stream, complaint] of complaints) {
-  t.test(`${JSON.stringify(stream.toString())} is complained about`, async (t) => {
+  t.test(`${JSON.stringify(stream.toString())} is reported as a violation`, async (t) => {
     t.match(read(t, stream).complaints[0], complaint)
   })
 }
 
-t.test('only a blank line leaves nothing half-said', async (t) => {
+t.test('a stream is at a boundary only when no event is incomplete', async (t) => {
   for (const [stream, is] of [
     ['', true],
     ['data: a\n\n', true],

@@ -8,7 +8,7 @@ import { until } from '../harness/until.js'
 
 const EPOCH = '0123abcd'
 
-/** A client that takes everything at once, unless it is told otherwise. */
+/** A sink that accepts every write, unless `isFull` or `fails` is set. */
 class Client implements Sink {
   isFull = false
   fails = false
@@ -27,7 +27,7 @@ class Client implements Sink {
     this.#text = ''
   }
 
-  /** The ids of the events of the log that it was sent. */
+  /** The ids of the log events that it received. */
   get ids(): number[] {
     return [...this.#text.matchAll(/^id: 0123abcd-(\d+)-[0-9a-f]{8}\nevent: item\./gm)].map(([, id]) =>
       Number(id),
@@ -73,37 +73,37 @@ const settle = (feed: Feed, id: number): void =>
 const having = (clients: { sink: Client }[], ids: number[]): number =>
   clients.filter(({ sink }) => JSON.stringify(sink.ids) === JSON.stringify(ids)).length
 
-t.test('a thousand clients do not keep the event loop from turning', async (t) => {
+t.test('delivery to a thousand clients does not block the event loop', async (t) => {
   const feed = startFeed(t)
   const clients = join(feed, 1000)
   settle(feed, 1)
-  t.ok(having(clients, [1]) < 1000, 'not all at once')
-  await until(() => having(clients, [1]) === 1000, 'everybody has it')
+  t.ok(having(clients, [1]) < 1000, 'not all in one turn')
+  await until(() => having(clients, [1]) === 1000, 'every client has it')
 })
 
-t.test('what settles in the middle of a round comes to everybody, once and in order', async (t) => {
+t.test('events that settle during a round reach every client, once and in order', async (t) => {
   const feed = startFeed(t)
   const clients = join(feed, 250)
   settle(feed, 1)
   settle(feed, 2)
   const half = having(clients, [1])
-  t.ok(half > 0 && half < 250, `${half} have the first alone`)
-  await until(() => having(clients, [1, 2]) === 250, 'everybody has both')
+  t.ok(half > 0 && half < 250, `${half} clients have the first event alone`)
+  await until(() => having(clients, [1, 2]) === 250, 'every client has both')
 })
 
-t.test('whoever joins in the middle of a round takes the turn of nobody', async (t) => {
+t.test('a connect during a round skips no other connection', async (t) => {
   const feed = startFeed(t)
   const clients = join(feed, 250)
   settle(feed, 1)
   settle(feed, 2)
   const later = join(feed, 150)
-  await until(() => having(clients, [1, 2]) === 250, 'those who were there have both')
+  await until(() => having(clients, [1, 2]) === 250, 'the earlier clients have both')
   settle(feed, 3)
-  await until(() => having(later, [3]) === 150, 'those who came have what came after them')
-  t.equal(having(clients, [1, 2]) + having(clients, [1, 2, 3]), 250, 'and the others lose nothing by it')
+  await until(() => having(later, [3]) === 150, 'the later clients have what came after they connected')
+  t.equal(having(clients, [1, 2]) + having(clients, [1, 2, 3]), 250, 'the earlier clients lose nothing')
 })
 
-t.test('whoever leaves in the middle of a round takes the turn of nobody', async (t) => {
+t.test('a disconnect during a round skips no other connection', async (t) => {
   const feed = startFeed(t)
   const clients = join(feed, 250)
   settle(feed, 1)
@@ -111,10 +111,10 @@ t.test('whoever leaves in the middle of a round takes the turn of nobody', async
   for (const { connection } of clients.slice(50, 200)) feed.close(connection, 'client-gone')
   const rest = [...clients.slice(0, 50), ...clients.slice(200)]
   await until(() => having(rest, [1, 2]) === 100, 'the others have both')
-  t.equal(having(clients, [1, 2]), 100, 'and nobody else')
+  t.equal(having(clients, [1, 2]), 100, 'and no client that has left')
 })
 
-t.test('whoever fails in a round takes the turn of nobody', async (t) => {
+t.test('a failing write during a round skips no other connection', async (t) => {
   const feed = startFeed(t)
   const clients = join(feed, 150)
   const failing = clients[50]
@@ -125,7 +125,7 @@ t.test('whoever fails in a round takes the turn of nobody', async (t) => {
   await until(() => having(clients, [1]) === 149, 'the others have it')
 })
 
-t.test('whose socket is full is sent nothing, and all that it has missed when it drains', async (t) => {
+t.test('a client with a full socket is sent nothing until it drains, then all it missed', async (t) => {
   const feed = startFeed(t)
   const clients = join(feed, 2)
   const slow = clients[0]
@@ -141,14 +141,14 @@ t.test('whose socket is full is sent nothing, and all that it has missed when it
 })
 
 t.test(
-  'a client that has an event of the log is not reset while its instance fails to read the log',
+  'a client whose event is in the log is not reset by an instance that has not noticed a restore',
   async (t) => {
     const check = checkOf(3, '{}')
     const prunedTo = { id: 0, check: '00000000' }
     const feed = startFeed(t, {
       find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check, newest: 3, isStandby: false }),
     })
-    // What this instance has at 3 was undone by a restore, which it has not noticed.
+    // A restore has undone the event that this instance has at id 3, and the instance has not noticed.
     settle(feed, 1)
     settle(feed, 2)
     feed.settled([

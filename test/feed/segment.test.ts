@@ -19,7 +19,7 @@ function segment(slices: Slices): Segment {
   return new Segment(slices, BEGINNING, 0, EVENTS, encodeEntries('0123abcd', events))
 }
 
-/** Where a connection stands after each write, when it begins at `cursor`. */
+/** The cursor after each write of a connection that starts at `cursor`. */
 function places(segment: Segment, cursor: number): number[] {
   const reached: number[] = []
   while (cursor < segment.head) {
@@ -29,68 +29,60 @@ function places(segment: Segment, cursor: number): number[] {
   return reached
 }
 
+/** The cursors that are not at the beginning of a block. */
 function placesAmidBlocks(segment: Segment): number[] {
   const ends = new Set([0, ...places(segment, 0)])
   return Array.from({ length: EVENTS }, (_, cursor) => cursor).filter((cursor) => !ends.has(cursor))
 }
 
-t.test('connections at one place share what they are sent', async (t) => {
+t.test('connections at the same cursor share one slice', async (t) => {
   const one = segment(new Slices())
   t.equal(one.slice(5, Filter.everything), one.slice(5, Filter.everything))
   t.not(one.slice(5, Filter.everything), one.slice(5, new Filter({ types: ['item.created'] })))
 })
 
-t.test(
-  'what is kept for that is bounded, at however many places and by whatever filters they read',
-  async (t) => {
-    const slices = new Slices()
-    const segments = [segment(slices), segment(slices)]
-    const filters = [Filter.everything, new Filter({ types: ['item.created'] })]
-    const cut = segments.flatMap((segment) =>
-      filters.flatMap((filter) =>
-        placesAmidBlocks(segment).map((cursor) => ({
-          segment,
-          filter,
-          cursor,
-          block: segment.slice(cursor, filter).block,
-        })),
-      ),
-    )
-    // From the newest: asking for what is gone makes it anew, and drives others out.
-    let kept = 0
-    for (const { segment, cursor, filter, block } of cut.reverse()) {
-      if (segment.slice(cursor, filter).block !== block) break
-      kept += block?.chunked.length ?? 0
-    }
-    t.ok(kept > 1024 * 1024, `${kept} bytes`)
-    t.ok(kept <= 16 * 1024 * 1024, `${kept} bytes`)
-  },
-)
+t.test('the memory of shared slices is bounded, whatever the cursors and filters', async (t) => {
+  const slices = new Slices()
+  const segments = [segment(slices), segment(slices)]
+  const filters = [Filter.everything, new Filter({ types: ['item.created'] })]
+  const cut = segments.flatMap((segment) =>
+    filters.flatMap((filter) =>
+      placesAmidBlocks(segment).map((cursor) => ({
+        segment,
+        filter,
+        cursor,
+        block: segment.slice(cursor, filter).block,
+      })),
+    ),
+  )
+  // Begin with the newest: reading an evicted slice creates it again, and evicts others.
+  let kept = 0
+  for (const { segment, cursor, filter, block } of cut.reverse()) {
+    if (segment.slice(cursor, filter).block !== block) break
+    kept += block?.chunked.length ?? 0
+  }
+  t.ok(kept > 1024 * 1024, `${kept} bytes`)
+  t.ok(kept <= 16 * 1024 * 1024, `${kept} bytes`)
+})
 
-t.test(
-  'whoever comes in amid what was encoded together soon takes the same writes as all others',
-  async (t) => {
-    const one = segment(new Slices())
-    const [first = 0, second = 0, ...others] = places(one, 0)
-    t.strictSame(places(one, first + 3), [second, ...others])
-  },
-)
+t.test('a connection that starts in the middle of a block soon shares the common blocks', async (t) => {
+  const one = segment(new Slices())
+  const [first = 0, second = 0, ...others] = places(one, 0)
+  t.strictSame(places(one, first + 3), [second, ...others])
+})
 
-t.test(
-  'what was encoded together is sent as it is, whoever asks and however much was sent since',
-  async (t) => {
-    const slices = new Slices()
-    const one = segment(slices)
-    const { block } = one.slice(0, Filter.everything)
-    for (const other of [one, segment(slices)])
-      for (const cursor of placesAmidBlocks(other)) other.slice(cursor, Filter.everything)
-    t.ok(block)
-    t.equal(one.slice(0, Filter.everything).block, block)
-    t.equal(one.slice(0, new Filter({ types: ['item.created'] })).block, block)
-  },
-)
+t.test('a whole block is sent without being copied, whatever was sliced since', async (t) => {
+  const slices = new Slices()
+  const one = segment(slices)
+  const { block } = one.slice(0, Filter.everything)
+  for (const other of [one, segment(slices)])
+    for (const cursor of placesAmidBlocks(other)) other.slice(cursor, Filter.everything)
+  t.ok(block)
+  t.equal(one.slice(0, Filter.everything).block, block)
+  t.equal(one.slice(0, new Filter({ types: ['item.created'] })).block, block)
+})
 
-t.test('filters that see the same are asked once about each event, however many there are', async (t) => {
+t.test('each filter is evaluated once for each event, however many filters there are', async (t) => {
   const one = segment(new Slices())
   let asked = 0
   class Counted extends Filter {
@@ -112,7 +104,7 @@ t.test('filters that see the same are asked once about each event, however many 
   t.equal(asked, first)
 })
 
-t.test('a write holds whole frames, each once, and no more than its bound', async (t) => {
+t.test('a write has whole frames, each once, and does not exceed its size limit', async (t) => {
   const one = segment(new Slices())
   let cursor = 7
   let text = ''
@@ -129,36 +121,33 @@ t.test('a write holds whole frames, each once, and no more than its bound', asyn
   t.strictSame(ids, due)
 })
 
-t.test(
-  'of what was encoded together, what all or none of it has in common is told by its outline',
-  async (t) => {
-    const outline = (...events: [type: string, partNumber: string][]) =>
-      Outline.of(events.map(([type, partNumber]) => ({ type, partNumber })))
-    const block = outline(['item.created', 'a-3'], ['item.updated', 'a-1'], ['item.created', 'a-20'])
-    const seen = (types: string[] | undefined, partNumbers: string[] | undefined, of = block) =>
-      new Filter({ types, partNumbers }).sees(of)
-    const both = ['item.created', 'item.updated']
-    t.equal(seen(undefined, undefined), 'all')
-    t.equal(seen([...both, 'item.deleted'], undefined), 'all')
-    t.equal(seen(undefined, ['B', 'A-*']), 'all')
-    t.equal(seen(both, ['A-*']), 'all')
-    t.equal(seen(undefined, ['A-1'], outline(['item.created', 'a-1'], ['item.updated', 'a-1'])), 'all')
-    t.equal(seen(['item.created'], undefined), 'some')
-    t.equal(seen(['item.created'], ['A-*']), 'some')
-    t.equal(seen(undefined, ['A-1']), 'some')
-    t.equal(seen(undefined, ['A-1*', 'A-2*', 'A-3*']), 'some', 'no beginning has them all')
-    t.equal(seen(undefined, ['A-2']), 'some', 'it lies between the first and the last')
-    t.equal(seen(['item.deleted'], undefined), 'none')
-    t.equal(seen(['item.deleted'], ['A-*']), 'none')
-    t.equal(seen(undefined, ['A-0*', 'A-4*', 'B', 'A']), 'none')
-    t.equal(seen(undefined, []), 'none')
-  },
-)
+t.test('the outline of a block tells whether a filter matches all, some or none of its events', async (t) => {
+  const outline = (...events: [type: string, partNumber: string][]) =>
+    Outline.of(events.map(([type, partNumber]) => ({ type, partNumber })))
+  const block = outline(['item.created', 'a-3'], ['item.updated', 'a-1'], ['item.created', 'a-20'])
+  const seen = (types: string[] | undefined, partNumbers: string[] | undefined, of = block) =>
+    new Filter({ types, partNumbers }).sees(of)
+  const both = ['item.created', 'item.updated']
+  t.equal(seen(undefined, undefined), 'all')
+  t.equal(seen([...both, 'item.deleted'], undefined), 'all')
+  t.equal(seen(undefined, ['B', 'A-*']), 'all')
+  t.equal(seen(both, ['A-*']), 'all')
+  t.equal(seen(undefined, ['A-1'], outline(['item.created', 'a-1'], ['item.updated', 'a-1'])), 'all')
+  t.equal(seen(['item.created'], undefined), 'some')
+  t.equal(seen(['item.created'], ['A-*']), 'some')
+  t.equal(seen(undefined, ['A-1']), 'some')
+  t.equal(seen(undefined, ['A-1*', 'A-2*', 'A-3*']), 'some', 'no pattern matches all of them')
+  t.equal(seen(undefined, ['A-2']), 'some', 'it is between the first and the last')
+  t.equal(seen(['item.deleted'], undefined), 'none')
+  t.equal(seen(['item.deleted'], ['A-*']), 'none')
+  t.equal(seen(undefined, ['A-0*', 'A-4*', 'B', 'A']), 'none')
+  t.equal(seen(undefined, []), 'none')
+})
 
-t.test('whatever the events and the filter, exactly what it lets through is sent', async (t) => {
+t.test('for any events and any filter, exactly the matching events are sent', async (t) => {
   const letters = ['', 'a', 'b', 'A-', 'B-', 'a-b', 'ab']
   const some = <Value>(values: readonly Value[], seed: number) => values.filter((_, i) => (seed >> i) & 1)
-  // Blocks of a few events each, of few or many numbers.
+  // Blocks of a few events each, with few or many different part numbers.
   const numbers = Array.from(
     { length: 400 },
     (_, i) => `${letters[(i >> 5) % 7] ?? ''}${(i * i) % (1 + (i >> 3))}`,
@@ -190,5 +179,5 @@ t.test('whatever the events and the filter, exactly what it lets through is sent
     if (due.length > 0 && due.length < events.length) filters++
   }
   t.strictSame(wrong, [])
-  t.ok(filters > 300, `${filters} filters let some through`)
+  t.ok(filters > 300, `${filters} filters matched some events`)
 })

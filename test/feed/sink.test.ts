@@ -6,12 +6,15 @@ import { Block } from '../../feed/frame.js'
 import { ResponseSink } from '../../feed/sink.js'
 import { until } from '../harness/until.js'
 
-/** What a socket may have waiting before it counts as full, in bytes. */
+/** How many bytes a socket may buffer before it counts as full. */
 const FULL = 16 * 1024
 const BLOCK = Block.fromText('x'.repeat(4000))
 const LARGE = Block.fromText('x'.repeat(FULL + 1))
 
-/** A stream to a client that reads nothing until it is resumed, and how the stream's socket closed, once it did. */
+/**
+ * Opens a stream to a client that reads nothing until it is resumed. `state` counts the drains, and has
+ * whether the stream stalled once its socket has closed.
+ */
 async function open(t: Test, stallMs: number) {
   const server: Server = createServer({ highWaterMark: FULL }).listen(0, '127.0.0.1')
   t.teardown(() => server.close())
@@ -29,7 +32,7 @@ async function open(t: Test, stallMs: number) {
   const sink = await ResponseSink.open(response, {}, { endGraceMs: 1000, stallMs })
   const state: { stalled: boolean | undefined; drains: number } = { stalled: undefined, drains: 0 }
   sink.watch(response, { drained: () => state.drains++, closed: (stalled) => (state.stalled = stalled) })
-  /** Writes until the kernel takes no more. */
+  /** Writes until the kernel accepts no more. */
   const fill = async () => {
     while (socket.writableLength === 0) {
       sink.write(BLOCK)
@@ -39,12 +42,12 @@ async function open(t: Test, stallMs: number) {
   return { client, socket, sink, state, fill }
 }
 
-t.test('a sink is full from when its socket holds too much until that has drained', async (t) => {
+t.test('a sink is full from when its socket buffers too much until it has drained', async (t) => {
   const { client, sink, state, fill } = await open(t, 60_000)
   sink.write(LARGE)
-  t.equal(sink.isFull, false, 'the kernel took it whole')
+  t.equal(sink.isFull, false, 'the kernel accepted all of it')
   await fill()
-  t.equal(sink.isFull, false, 'little is left')
+  t.equal(sink.isFull, false, 'little is buffered')
   const { drains } = state
   sink.write(LARGE)
   t.equal(sink.isFull, true)
@@ -53,15 +56,15 @@ t.test('a sink is full from when its socket holds too much until that has draine
   t.equal(sink.isFull, false)
 })
 
-t.test('a reader that takes nothing is cut, also when what waits for it is little', async (t) => {
+t.test('a client that reads nothing is disconnected, even if little is buffered for it', async (t) => {
   const { socket, state, fill } = await open(t, 500)
   await fill()
   t.equal(socket.writableNeedDrain, false, 'the socket would take more')
-  await until(() => state.stalled !== undefined, 'the stream is cut')
+  await until(() => state.stalled !== undefined, 'the stream is closed')
   t.equal(state.stalled, true)
 })
 
-t.test('one that takes a little now and then is not, nor one that there is nothing for', async (t) => {
+t.test('a client that reads a little at times, or has nothing to read, is not disconnected', async (t) => {
   const stallMs = 500
   const { client, socket, state, fill } = await open(t, stallMs)
   const began = performance.now()
@@ -76,7 +79,7 @@ t.test('one that takes a little now and then is not, nor one that there is nothi
   const quiet = performance.now()
   await until(
     () => performance.now() - quiet > 2 * stallMs || state.stalled !== undefined,
-    'two such times are over',
+    'two stall timeouts have passed',
   )
   t.equal(state.stalled, undefined)
 })

@@ -9,7 +9,7 @@ const WRITERS = 24
 const ITEMS = 39
 const ROUNDS = 25
 
-/** A tail on its own session, and everything that left it. */
+/** Starts a tail on a connection of its own, and records every event that it delivers. */
 async function follow(t: Test, url: string, rule: Partial<EventLog> = {}) {
   const sql = connect(url, 1)
   const seen: LoggedEvent[] = []
@@ -35,7 +35,7 @@ async function follow(t: Test, url: string, rule: Partial<EventLog> = {}) {
   return { seen, tail }
 }
 
-/** Runs `statements` in one transaction that has drawn its ids (`set constraints`) well before it ends. */
+/** Changes an item in a transaction that has drawn its ids (`set constraints`) `seconds` before it ends. */
 async function holdIds(sql: Sql, item: number, seconds: number, end: 'commit' | 'rollback'): Promise<void> {
   const session = await sql.reserve()
   try {
@@ -51,7 +51,10 @@ async function holdIds(sql: Sql, item: number, seconds: number, end: 'commit' | 
 
 const random = (below: number) => Math.floor(Math.random() * below)
 
-/** Concurrent writers on few items: quick ones, slow ones, ones that roll back, and one that idles for two seconds. */
+/**
+ * Runs concurrent writers on few items: quick ones, slow ones, ones that roll back, and one that idles for
+ * two seconds.
+ */
 async function write(sql: Sql): Promise<void> {
   async function writer(): Promise<void> {
     for (let round = 0; round < ROUNDS; round++) {
@@ -82,17 +85,17 @@ async function until(condition: () => boolean, deadlineMs = 10_000): Promise<boo
   return condition()
 }
 
-t.test('under contention nothing is missed, nothing comes twice, and revisions ascend', async (t) => {
+t.test('under contention no event is missing or repeated, and revisions ascend', async (t) => {
   const { url, sql, written } = await setUp(t)
   const { seen } = await follow(t, url)
   await write(sql)
   const truth = await written()
-  t.ok(await until(() => seen.length >= truth.length), 'everything has left the tail')
+  t.ok(await until(() => seen.length >= truth.length), 'every event was delivered')
   t.ok(truth.length > WRITERS * ROUNDS, `${truth.length} events`)
   t.strictSame(
     seen.map(({ id }) => id),
     truth.map(({ id }) => id),
-    'exactly what was committed, in the order of the log',
+    'exactly the committed events, in the order of the log',
   )
   const revisions = new Map<string, number>()
   for (const { type, part_number, data } of seen) {
@@ -103,7 +106,7 @@ t.test('under contention nothing is missed, nothing comes twice, and revisions a
   }
 })
 
-t.test('the same, without asking who still writes, loses events: the rule is what keeps them', async (t) => {
+t.test('a tail that does not wait for open transactions loses events: the rule is needed', async (t) => {
   const { url, sql, written } = await setUp(t)
   const { seen } = await follow(t, url, { writers: async () => [] })
   await write(sql)
@@ -112,7 +115,7 @@ t.test('the same, without asking who still writes, loses events: the rule is wha
   t.ok(seen.length < truth.length, `${truth.length - seen.length} of ${truth.length} lost`)
 })
 
-t.test('a tail that starts while somebody holds an id waits for that one', async (t) => {
+t.test('a tail that starts while a transaction holds an id waits for that id', async (t) => {
   const { url, sql, written } = await setUp(t)
   const slow = holdIds(sql, 0, 0.5, 'commit')
   t.ok(await until(() => true))
@@ -120,13 +123,13 @@ t.test('a tail that starts while somebody holds an id waits for that one', async
   await sql`update items set description = 'later' where part_number = 'P-1'`
   const { seen } = await follow(t, url)
   await slow
-  t.strictSame(seen, [], 'what was in flight belongs to what was there before the start')
+  t.strictSame(seen, [], 'an event in flight at the start counts as one before the start')
   await sql`update items set description = 'after' where part_number = 'P-1'`
   t.ok(await until(() => seen.length === 2))
   t.equal((await written()).at(-1)?.id, seen.at(-1)?.id)
 })
 
-t.test('a transaction that idles elsewhere holds nobody up', async (t) => {
+t.test('an open transaction that has drawn no id delays no event', async (t) => {
   const { url, sql } = await setUp(t)
   const { seen } = await follow(t, url)
   const session = await sql.reserve()
@@ -138,18 +141,15 @@ t.test('a transaction that idles elsewhere holds nobody up', async (t) => {
   session.release()
 })
 
-t.test(
-  'an id that was rolled back is passed over, and the lag says how long an event was held up',
-  async (t) => {
-    const { url, sql } = await setUp(t)
-    const { seen, tail } = await follow(t, url)
-    const rolledBack = holdIds(sql, 4, 0.3, 'rollback')
-    while ((await readWriters(sql)).length === 0);
-    await sql`update items set description = 'held up' where part_number = 'P-5'`
-    t.ok(await until(() => tail.lagMs > 50), 'the hole is waited for')
-    t.strictSame(seen, [])
-    await rolledBack
-    t.ok(await until(() => seen.length === 2), 'and passed when its writer has ended')
-    t.equal(tail.lagMs, 0)
-  },
-)
+t.test('an id that was rolled back is skipped, and lagMs is how long an event was delayed', async (t) => {
+  const { url, sql } = await setUp(t)
+  const { seen, tail } = await follow(t, url)
+  const rolledBack = holdIds(sql, 4, 0.3, 'rollback')
+  while ((await readWriters(sql)).length === 0);
+  await sql`update items set description = 'held up' where part_number = 'P-5'`
+  t.ok(await until(() => tail.lagMs > 50), 'the tail waits for the missing id')
+  t.strictSame(seen, [])
+  await rolledBack
+  t.ok(await until(() => seen.length === 2), 'the id is skipped when its transaction has ended')
+  t.equal(tail.lagMs, 0)
+})

@@ -16,7 +16,7 @@ import { listen } from '../harness/watcher.js'
 const range = (from: number, to: number) =>
   String.fromCodePoint(...Array.from({ length: to - from + 1 }, (_, i) => from + i))
 
-/** All that a text can hold and a stream could stumble over. NUL and half surrogates are no text to PostgreSQL. */
+/** Texts that could break a stream. PostgreSQL itself rejects NUL and unpaired surrogates. */
 const TEXTS = [
   ...Object.values(hostileTexts),
   range(0x01, 0x20),
@@ -35,10 +35,10 @@ const TEXTS = [
 const LONG_COMMENT = '🚀\n'.repeat(2000)
 const PART_NUMBERS = ['data', 'id', 'event', 'retry-1', '0', `9${'._-'.repeat(21)}`, 'Z'.repeat(64)]
 
-/** As much of `text` as a description can hold. */
+/** The part of `text` that fits into a description. */
 const describe = (text: string) => Array.from(text).slice(0, BOUNDS.description).join('')
 
-/** One item for each text, with the text wherever a text can be: description, comment, and who did it. */
+/** Creates one item for each text, with the text in its description, comment and actor. */
 async function write(sql: Sql): Promise<void> {
   for (const [i, text] of [...TEXTS, LONG_COMMENT].entries()) {
     const partNumber = PART_NUMBERS[i] ?? `T-${i}`
@@ -55,7 +55,7 @@ async function write(sql: Sql): Promise<void> {
   }
 }
 
-/** The feed from its beginning, byte by byte as it left the socket, without the head of the answer. */
+/** Reads the feed from its beginning as raw bytes, without the head of the response. */
 async function readRaw(t: Test, origin: string, token: string, lastId: string): Promise<Buffer> {
   const { hostname, port } = new URL(origin)
   const socket = connect(Number(port), hostname)
@@ -81,7 +81,10 @@ async function readChunked(t: Test, origin: string, token: string, length: numbe
   return bytes
 }
 
-/** Cuts where chance has it, also within a character: pieces of 1 to `longest` bytes. The same seed, the same cuts. */
+/**
+ * Splits at random positions, also within a character, into pieces of 1 to `longest` bytes. The same seed
+ * gives the same pieces.
+ */
 function cut(bytes: Buffer, longest: number, seed: number): Buffer[] {
   const pieces: Buffer[] = []
   let chance = seed
@@ -94,7 +97,7 @@ function cut(bytes: Buffer, longest: number, seed: number): Buffer[] {
   return pieces
 }
 
-t.test('whatever stands in the database comes through the bytes of a stream, and nothing else', async (t) => {
+t.test('every text in the database arrives unchanged in the bytes of a stream', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const token = await createToken(app.db, 'viewer')
@@ -126,11 +129,11 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
     t.strictSame(told('item.created', 'part_number').slice(0, PART_NUMBERS.length), PART_NUMBERS)
   })
 
-  t.test('every byte is of the grammar (WHATWG HTML, section 9.2.5)', async (t) => {
+  t.test('every byte conforms to the grammar (WHATWG HTML, section 9.2.5)', async (t) => {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw)
     t.ok(
       raw.every((byte) => byte === 0x0a || byte >= 0x20),
-      'no control character but the line feed',
+      'the only control character is the line feed',
     )
     const frame =
       /^id: [0-9a-f]{8}-\d+-[0-9a-f]{8}\nevent: (?:item|revision|server)\.[a-z]+\ndata: \{[^\n]*\}$/
@@ -147,7 +150,7 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
     )
   })
 
-  t.test('the JSON of each is as JSON.stringify would write it, with line separators escaped', async (t) => {
+  t.test('the JSON of each event is that of JSON.stringify, with line separators escaped', async (t) => {
     const lines = raw.toString().split('\n')
     for (const line of lines.filter((line) => line.startsWith('data: '))) {
       const json = JSON.stringify(JSON.parse(line.slice('data: '.length)))
@@ -156,7 +159,7 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
     }
   })
 
-  t.test('in chunks come the same bytes', async (t) => {
+  t.test('a chunked response has the same bytes', async (t) => {
     const chunked = await readChunked(t, origin, token, raw.length)
     const withoutRetry = (bytes: Buffer) => bytes.subarray(bytes.indexOf('\n'))
     t.ok(withoutRetry(chunked).equals(withoutRetry(raw)))
@@ -171,7 +174,7 @@ t.test('whatever stands in the database comes through the bytes of a stream, and
   const types = ['server.state', 'evil', 'heartbeat', 'reset', ...new Set(truth.map(({ type }) => type))]
   for (const [name, parse] of Object.entries(parsers)) {
     for (const [how, pieces] of Object.entries(cuts)) {
-      t.test(`${name} reads them ${how}`, async (t) => {
+      t.test(`${name} parses them ${how}`, async (t) => {
         t.comment(`seed ${seed}`)
         const [state, ...seen] = await parse(pieces, types)
         t.match(state, { id: `${epoch}-0-00000000`, type: 'server.state', data: '{"mode":"normal"}' })

@@ -22,7 +22,7 @@ async function listOf<T>(values: AsyncIterable<T>): Promise<T[]> {
 const recordsOf = (text: string, length = text.length || 1): Promise<CsvRecord[]> =>
   listOf(readRecords(chunksOf(text, length), LIMITS))
 
-/** Why a file is refused as a whole, with the part of it that is wrong. */
+/** Returns the details with which a file is refused as a whole. */
 async function refusalOf(text: string): Promise<string> {
   try {
     await listOf(readCsv(chunksOf(text, 7)))
@@ -35,40 +35,37 @@ async function refusalOf(text: string): Promise<string> {
 
 const quote = (cell: string): string => `"${cell.replaceAll('"', '""')}"`
 
-/** What a file's author may put into a cell: more often than not something that means something in CSV. */
+/** A cell with any content, often with characters that have a meaning in CSV. */
 const cell = fc.string({
   unit: fc.oneof(fc.constantFrom(',', '"', '\r', '\n', ';', '\t', "'", '=', ' ', '\ufeff', 'é'), fc.string()),
   maxLength: 8,
 })
 const lineEnd = fc.constantFrom('\n', '\r\n', '\r')
 
-t.test(
-  'what is written in any line ends, quoted or bare, in chunks of any length, is read as it was',
-  async (t) => {
-    const record = fc.record({ cells: fc.array(cell, { minLength: 2, maxLength: 5 }), end: lineEnd })
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(record, { maxLength: 8 }),
-        fc.integer({ min: 1, max: 9 }),
-        fc.boolean(),
-        async (records, length, endsInLine) => {
-          const text = records
-            .map(({ cells, end }, index) => {
-              const line = cells.map((value) => (/[",\r\n]/.test(value) ? quote(value) : value)).join(',')
-              return endsInLine || index < records.length - 1 ? line + end : line
-            })
-            .join('')
-          t.strictSame(
-            await recordsOf(text, length),
-            records.map(({ cells }) => ({ cells })),
-          )
-        },
-      ),
-    )
-  },
-)
+t.test('cells are read as they were written, with any line ends, quoting and chunk sizes', async (t) => {
+  const record = fc.record({ cells: fc.array(cell, { minLength: 2, maxLength: 5 }), end: lineEnd })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(record, { maxLength: 8 }),
+      fc.integer({ min: 1, max: 9 }),
+      fc.boolean(),
+      async (records, length, endsInLine) => {
+        const text = records
+          .map(({ cells, end }, index) => {
+            const line = cells.map((value) => (/[",\r\n]/.test(value) ? quote(value) : value)).join(',')
+            return endsInLine || index < records.length - 1 ? line + end : line
+          })
+          .join('')
+        t.strictSame(
+          await recordsOf(text, length),
+          records.map(({ cells }) => ({ cells })),
+        )
+      },
+    ),
+  )
+})
 
-t.test('another CSV library writes what is read as it was, and reads the same', async (t) => {
+t.test('files of csv-stringify are read as they were written, and as csv-parse reads them', async (t) => {
   const property = fc.asyncProperty(
     fc.array(fc.array(cell, { minLength: 2, maxLength: 4 }), { minLength: 1, maxLength: 6 }),
     fc.boolean(),
@@ -83,7 +80,7 @@ t.test('another CSV library writes what is read as it was, and reads the same', 
 })
 
 t.test(
-  'LF, CR LF and CR end a record outside quotes, also in one file, and are kept inside them',
+  'LF, CRLF and CR end a record outside quotes, also mixed in one file, and are preserved inside quotes',
   async (t) => {
     const text = 'a,b\r\n1,2\n3,4\r5,"x\r\ny\rz\n"\r\r\n\n6,7'
     for (const length of [1, 2, 3, text.length]) {

@@ -7,7 +7,10 @@ import type { Role } from '../../schemas/auth.js'
 import type { Sql } from '../../store/connect.js'
 import { createDatabase } from './database.js'
 
-/** The configuration of a test's application: any free port, quiet, no heartbeat soon, and what the test wants different. */
+/**
+ * Returns the configuration of a test's application: any free port, no log, no heartbeat soon, and the values
+ * of `wanted`.
+ */
 export function testConfig(databaseUrl: string, wanted: Partial<AppConfig> = {}): AppConfig {
   return {
     ...readConfig({ PORT: '0', LOG_LEVEL: 'silent', HEARTBEAT_MS: '3600000' }),
@@ -17,7 +20,7 @@ export function testConfig(databaseUrl: string, wanted: Partial<AppConfig> = {})
   }
 }
 
-/** An application of the test's own on a database of its own (or on the one that is given), closed when the test ends. */
+/** Starts an application on a database of its own, or on `databaseUrl`. It is closed when the test ends. */
 export async function startApp(
   t: Test,
   { databaseUrl, ...wanted }: Partial<AppConfig> & { databaseUrl?: string } = {},
@@ -28,7 +31,7 @@ export async function startApp(
   return app
 }
 
-/** An API token of a fresh user with this role, made in the database: for tests whose subject is not the sign-in. */
+/** Creates an API token of a user with this role in the database, for tests that are not about signing in. */
 export async function createToken(
   sql: Sql,
   role: Role,

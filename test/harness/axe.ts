@@ -1,7 +1,7 @@
 import axe from 'axe-core'
 import type { Page } from 'playwright-core'
 
-/** What axe finds wrong with the page as it is, as `rule: element`. */
+/** Returns the violations that axe finds on the page, as `rule: element`. */
 export async function faultsOf(page: Page): Promise<string[]> {
   await page.evaluate(axe.source)
   return page.evaluate<string[]>(`

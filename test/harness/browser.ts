@@ -20,11 +20,11 @@ const ARGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // A name that was made to point here, for what must refuse it.
+  // A host name that resolves to this machine, and that the service must refuse.
   '--host-resolver-rules=MAP rebind.example 127.0.0.1',
 ]
 
-/** The Chromium of this machine: what CHROMIUM_PATH names, or one at a usual place. */
+/** Returns the path of Chromium: `CHROMIUM_PATH`, or the first usual path that exists. */
 export function findChromium(): string | undefined {
   return process.env.CHROMIUM_PATH ?? PLACES.find((place) => existsSync(place))
 }
@@ -35,7 +35,7 @@ export async function launchBrowser(t: Test, executablePath: string): Promise<Br
   return browser
 }
 
-/** What the page complains of: uncaught errors, and whatever is an error on its console, so every breach of the CSP. */
+/** Collects the page's uncaught errors and the errors on its console, which include every CSP violation. */
 export function complaintsOf(page: Page): string[] {
   const complaints: string[] = []
   page.on('pageerror', (error) => complaints.push(error.message))
@@ -46,8 +46,8 @@ export function complaintsOf(page: Page): string[] {
 }
 
 /**
- * Declares tests that need a browser, and starts one for them; where there is none, they are skipped.
- * @throws {Error} under CI, where there must be one
+ * Declares tests that need a browser, and starts one for them. Where none is installed, they are skipped.
+ * @throws {Error} under CI, where one must be installed
  */
 export async function testInBrowser(t: Test, declare: (browser: Browser) => void): Promise<void> {
   const needed = needs('chromium')

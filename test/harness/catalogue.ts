@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-/** The published catalogue, which is not part of the project; SILO_CATALOGUE says where else it lies. */
+/** The published catalogue, which is not part of the project. `SILO_CATALOGUE` overrides its path. */
 const PUBLISHED =
   process.env.SILO_CATALOGUE ??
   new URL('../shared/data/lumenpnp-part-catalog.csv', import.meta.resolve('#root')).pathname
 
-/** 86 parts in the shape of the published catalogue. */
+/** Generates 86 parts in the format of the published catalogue. */
 function makeUp(): string {
   const header = 'Part Number,Part Name,Comment,Optional,Source 1,Source 1 URL'
   const rows = Array.from({ length: 86 }, (_, n) => {
@@ -15,7 +15,7 @@ function makeUp(): string {
   return [header, ...rows, ''].join('\n')
 }
 
-/** A catalogue of 86 parts, the published one where it can be read. */
+/** Returns a catalogue of 86 parts: the published one if it can be read. */
 export function readCatalogue(): { csv: string; published: boolean } {
   const published = existsSync(PUBLISHED)
   return { csv: published ? readFileSync(PUBLISHED, 'utf8') : makeUp(), published }

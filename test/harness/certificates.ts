@@ -18,7 +18,10 @@ default_md = sha256
 default_crl_days = 2
 `
 
-/** An authority of the test's own, and what it signs: `<name>.pem` and `<name>.key` in one folder. Needs `openssl`. */
+/**
+ * A certificate authority of the test's own. Its certificates are `<name>.pem` and `<name>.key` in one
+ * folder. Needs `openssl`.
+ */
 export class Authority {
   private constructor(readonly folder: string) {}
 
@@ -46,7 +49,10 @@ export class Authority {
     await this.#openssl('req', '-x509', '-config', 'config', ...key, ...files, '-subj', subject, ...args)
   }
 
-  /** @param alternatives the names of a server (`DNS:…`, `IP:…`) */
+  /**
+   * Issues a certificate.
+   * @param alternatives the subject alternative names of a server (`DNS:…`, `IP:…`)
+   */
   async sign(name: string, subject: string, alternatives?: string): Promise<void> {
     await this.#make(name, subject, [
       ...['-CA', 'ca.pem', '-CAkey', 'ca.key'],
@@ -54,13 +60,13 @@ export class Authority {
     ])
   }
 
-  /** Writes the key once more, as `<name>-locked.key`. */
+  /** Writes a copy of the key that is encrypted with the passphrase, as `<name>-locked.key`. */
   async lock(name: string, passphrase: string): Promise<void> {
     const cipher = ['-aes256', '-passout', `pass:${passphrase}`]
     await this.#openssl('ec', '-in', `${name}.key`, '-out', `${name}-locked.key`, ...cipher)
   }
 
-  /** Writes `crl.pem`, in which the certificate of this name is revoked. */
+  /** Revokes the certificate of this name, and writes the revocation list `crl.pem`. */
   async revoke(name: string): Promise<void> {
     const signer = ['-config', 'config', '-cert', 'ca.pem', '-keyfile', 'ca.key']
     await this.#openssl('ca', ...signer, '-revoke', `${name}.pem`)

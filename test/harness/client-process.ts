@@ -7,7 +7,7 @@ import { createParser } from 'eventsource-parser'
 import type { Test } from 'tap'
 import type { Seen } from './watcher.js'
 
-/** One of the clients in examples/ as a process of its own, with a bookmark of its own. */
+/** One of the clients in examples/ as a process with a bookmark file of its own. */
 export class ClientProcess {
   stderr = ''
   #stdout = ''
@@ -20,7 +20,9 @@ export class ClientProcess {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
   }
 
-  /** Starts `program` with a file of examples/; it is ended, with what it started, when the test ends. */
+  /**
+   * Starts `program` with a file of examples/. It is killed, with its child processes, when the test ends.
+   */
   static async start(
     t: Test,
     program: string,
@@ -42,7 +44,7 @@ export class ClientProcess {
     return new ClientProcess(bookmark, child)
   }
 
-  /** The events in what it printed, one a line of JSON. */
+  /** The events that it printed as lines of JSON. */
   get lines(): Seen[] {
     return this.#stdout
       .split('\n')
@@ -50,7 +52,7 @@ export class ClientProcess {
       .map((line) => JSON.parse(line) as Seen)
   }
 
-  /** The events in what it printed, when that is the stream itself. */
+  /** The events that it printed as a raw stream. */
   get frames(): Seen[] {
     const seen: Seen[] = []
     const parser = createParser({

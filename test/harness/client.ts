@@ -6,17 +6,20 @@ import { createToken } from './app.js'
 
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD'
 
-/** Sends a request and returns the answer; `json<T>()` reads its body. */
+/** Sends a request and returns the response; `json<T>()` parses its body. */
 export type Send = (method: Method, url: string, more?: InjectOptions) => Promise<LightMyRequestResponse>
 
-/** What a fresh user with this role sends to the application. */
+/** Returns a function that sends requests to the application as a user with this role. */
 export async function signIn(app: FastifyInstance, role: Role, username?: string): Promise<Send> {
   const authorization = `Bearer ${await createToken(app.db, role, username)}`
   return (method, url, more = {}) =>
     app.inject({ ...more, method, url, headers: { authorization, ...more.headers } })
 }
 
-/** The log as it is in the database: every event's type, part number, actor and whatever else its data says, in the order of their ids. */
+/**
+ * Reads the log from the database, in the order of its ids: type, part number, actor and the remaining data
+ * of each event.
+ */
 export async function readEvents(sql: Sql): Promise<unknown[][]> {
   const events = await sql<{ type: string; part_number: string; actor: string; data: unknown }[]>`
     select type, part_number, data->>'actor' as actor, data::jsonb - array['part_number', 'actor', 'at'] as data
@@ -26,7 +29,7 @@ export async function readEvents(sql: Sql): Promise<unknown[][]> {
   return events.map(({ type, part_number, actor, data }) => [type, part_number, actor, data])
 }
 
-/** The fields that an error names. */
+/** The fields in the details of an error. */
 export function fieldsOf(res: LightMyRequestResponse): string[] {
   return res.json<{ details: { field: string }[] }>().details.map(({ field }) => field)
 }
@@ -35,7 +38,7 @@ export function codeOf(res: LightMyRequestResponse): string {
   return res.json<{ error: string }>().error
 }
 
-/** Waits, for at most 5 s, until this many sessions of the database wait for a lock. */
+/** Waits for up to 5 s until `count` connections of the database wait for a lock. */
 export async function waitForWaiters(sql: Sql, count: number): Promise<void> {
   const deadline = Date.now() + 5000
   for (;;) {

@@ -13,7 +13,7 @@ interface Ended {
   stderr: string
 }
 
-/** The command `silo`, running; it is ended when the test ends. */
+/** A running `silo` command, which is killed when the test ends. */
 export class Command {
   stdout = ''
   stderr = ''
@@ -44,7 +44,7 @@ export class Command {
   }
 }
 
-/** Somebody at a shell, with a home of their own and these variables. */
+/** A shell with a home directory and environment variables of its own. */
 export class Shell {
   private constructor(
     readonly t: Test,
@@ -80,13 +80,13 @@ export class Shell {
     return this.#spawn(process.execPath, [LAUNCHER, ...args])
   }
 
-  /** Runs it on a terminal: what it writes on either output comes as `stdout`. */
+  /** Runs the command on a terminal; `stdout` has both of its outputs. */
   startOnTerminal(...args: string[]): Command {
     const line = [process.execPath, LAUNCHER, ...args].map((word) => `'${word}'`).join(' ')
     return this.#spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'])
   }
 
-  /** Runs it to its end; what is given is its standard input. */
+  /** Runs the command to its end, with `input` as its standard input. */
   run(args: string[], input = ''): Promise<Ended> {
     const command = this.start(...args)
     command.child.stdin?.end(input)

@@ -13,7 +13,10 @@ function urlOf(database: string): string {
   return url.href
 }
 
-/** Migrates the database that every test's own is cloned from. Called once, before the first test file. */
+/**
+ * Creates and migrates the template from which the databases of the tests are cloned. Called once, before the
+ * first test file.
+ */
 export async function createTemplate(): Promise<void> {
   const admin = postgres(serverUrl(), { max: 1, onnotice: () => undefined })
   await admin.unsafe(`drop database if exists ${TEMPLATE} with (force)`)
@@ -25,7 +28,8 @@ export async function createTemplate(): Promise<void> {
 }
 
 /**
- * A database of this test's own, dropped when the test has passed and kept, and named, when it failed.
+ * Creates a database for this test. It is dropped when the test has passed; otherwise it is left, and its
+ * name is printed.
  * @returns its postgres:// address
  */
 export async function createDatabase(t: Test): Promise<string> {

@@ -1,4 +1,7 @@
-/** Runs after the last test file: lists what failed, fails the run when a test ended without an assertion, and stops the server. */
+/**
+ * Runs after the last test file: lists the failed tests, fails the run when a test ended without an
+ * assertion, and stops the server.
+ */
 import { existsSync } from 'node:fs'
 import { readFile, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,7 +13,10 @@ import { waitFor } from './wait-for.js'
 
 const RESULTS = fileURLToPath(new URL('.tap/test-results', import.meta.resolve('#root')))
 
-/** What `find` finds in the results that were written after `since`, with their file: those of earlier runs stay in the folder. */
+/**
+ * Runs `find` on the result files that were written after `since`, and prefixes what it returns with the
+ * file. Results of earlier runs stay in the folder.
+ */
 async function findInResults(since: number, find: (tap: string) => string[]): Promise<string[]> {
   const found: string[] = []
   for (const entry of await readdir(RESULTS, { recursive: true })) {

@@ -1,4 +1,6 @@
-/** The script of a page that belongs to somebody else: what it tries on a service where its visitor is signed in. */
+/**
+ * The script of a page of another origin: what it tries against a service to which its visitor is signed in.
+ */
 
 async function outcomeOf(url, options) {
   try {
@@ -28,7 +30,7 @@ async function follow(url) {
   return { seen, closed: stream.readyState === EventSource.CLOSED }
 }
 
-/** What the page gets to know, by every way that a browser has to ask. */
+/** Collects what the page can read with each kind of request that a browser offers. */
 globalThis.spy = async (service) => ({
   stream: await follow(`${service}/api/events?since=earliest`),
   page: await outcomeOf(`${service}/api/events`, { headers: { accept: 'application/json' } }),
@@ -39,7 +41,7 @@ globalThis.spy = async (service) => ({
   image: await embed('img', { src: `${service}/web/icon.svg` }),
 })
 
-/** Sends what a page may send without asking first. Nobody tells it what became of that. */
+/** Sends the writes that need no preflight. The page cannot read their responses. */
 globalThis.write = async (service) => {
   const body = JSON.stringify({ part_number: 'FORGED', name: 'forged' })
   for (const path of ['/api/items', '/api/items/import', '/api/auth/tokens', '/logout']) {

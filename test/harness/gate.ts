@@ -2,9 +2,12 @@ import { type Socket, connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 
-/** A TCP way to a database that a test can block (nothing passes, nothing ends) or close, and open again. */
+/**
+ * A TCP proxy in front of a database that a test can block (no byte passes, no connection ends) and open
+ * again.
+ */
 export interface Gate {
-  /** The same database by way of the gate. */
+  /** The address of the same database through the gate. */
   databaseUrl: string
   block(): void
   open(): void
@@ -47,7 +50,7 @@ export async function createGate(t: Test, databaseUrl: string): Promise<Gate> {
     },
     open() {
       blocked = false
-      // What hung is not mended but replaced, as after a real outage.
+      // Connections that hung are destroyed, so that their clients open new ones, as after a real outage.
       for (const socket of sockets) socket.destroy()
     },
   }

@@ -1,6 +1,7 @@
 /**
- * Prepares the server that all test files of a run share, says `ready` to its parent, and keeps it until it is told to
- * end or the run is gone, however that came about. Its argument is the run's process id.
+ * Starts the server that all test files of a run share, sends `ready` to its parent, and keeps the server
+ * until this process is terminated or the process of the run is gone. Its argument is the process id of the
+ * run.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,7 +15,7 @@ import { noteOf } from './server-url.js'
 
 const run = Number(process.argv[2])
 
-/** Nothing here outlives the run, so nothing has to survive a crash of the machine. */
+/** The data is needed only during the run, so it need not survive a crash of the machine. */
 const SETTINGS = { max_connections: '300', fsync: 'off', full_page_writes: 'off' }
 
 const Secrets = Type.Object({ postgres_password: Type.String() })
@@ -25,7 +26,7 @@ async function superuserUrl(folder: string, server: Embedded): Promise<string> {
   url.username = 'postgres'
   url.password = Value.Parse(Secrets, JSON.parse(file)).postgres_password
   url.pathname = '/postgres'
-  // The driver takes the parameters of our addresses for settings.
+  // The driver would treat the parameters of Silo's addresses as server settings.
   url.search = ''
   return url.href
 }

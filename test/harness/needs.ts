@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path'
 import { findChromium } from './browser.js'
 import { findPostgresPrograms } from './postgres-server.js'
 
-/** Where servers are installed, which is not on everybody's path. */
+/** Folders in which servers are installed, which are not in every user's PATH. */
 const SERVER_FOLDERS = ['/usr/sbin', '/usr/local/sbin']
 
 const isExecutable = (path: string): boolean => {
@@ -15,7 +15,7 @@ const isExecutable = (path: string): boolean => {
   }
 }
 
-/** Whether `program` can be run here. */
+/** Whether `program` is installed. */
 export function isInstalled(program: string): boolean {
   if (program === 'chromium') return findChromium() !== undefined
   const folders = [
@@ -27,7 +27,7 @@ export function isInstalled(program: string): boolean {
 }
 
 /**
- * The options of a test that needs these programs: it is skipped, with the reason, where one is missing.
+ * Returns the options of a test that needs these programs: it is skipped, with the reason, if one is missing.
  * @throws {Error} under CI, which installs what the tests need (`.ci/run`)
  */
 export function needs(...programs: string[]): { skip: string | false } {

@@ -3,12 +3,16 @@ import postgres from 'postgres'
 import type { Test } from 'tap'
 import { serverUrl } from './server-url.js'
 
-/** A database and its owner, a role that may sign in and nothing else: what docs/configuration.md asks for. */
+/**
+ * A database and its owner, a role that can log in and has no other right, as docs/configuration.md
+ * recommends.
+ */
 export interface OwnedDatabase {
   /** The name of the database and of its owner. */
   name: string
-  /** The addresses of the database, for its owner and for a superuser. */
+  /** The address of the database for its owner. */
   owner: string
+  /** The address of the database for a superuser. */
   superuser: string
   /** Runs a statement as superuser, connected to another database. */
   administer: (statement: string) => Promise<void>
@@ -16,7 +20,10 @@ export interface OwnedDatabase {
   terminate: () => Promise<void>
 }
 
-/** Creates an empty database that is dropped with its owner when the test ends. `options` are those of `create database`. */
+/**
+ * Creates an empty database and its owner. Both are dropped when the test ends. `options` are those of
+ * `create database`.
+ */
 export async function createOwnedDatabase(t: Test, options = ''): Promise<OwnedDatabase> {
   const name = `silo_plain_${randomUUID().replaceAll('-', '').slice(0, 12)}`
   const admin = postgres(serverUrl(), { max: 1, onnotice: () => undefined })

@@ -1,13 +1,13 @@
 import type { Locator, Page } from 'playwright-core'
 import type { Send } from './client.js'
 
-/** The panel's lines that hold this text. */
+/** The panel's lines that contain this text. */
 export const line = (page: Page, text: string): Locator => page.locator('#lines > li', { hasText: text })
 
 /** The part numbers of the panel's lines, from the top. */
 export const numbers = (page: Page): Promise<string[]> => page.locator('#lines .number').allTextContents()
 
-/** What has happened, in the words of the panel's lines, from the top. */
+/** The kind of change in each of the panel's lines, from the top. */
 export const kinds = (page: Page): Promise<string[]> => page.locator('#lines .kind').allTextContents()
 
 export const createItem = (send: Send, part_number: string, description = '') =>

@@ -2,14 +2,14 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { check } from 'recheck'
 import ts from 'typescript'
 
-/** A regular expression, and where it is written. */
+/** A regular expression and where it is written. */
 export interface Pattern {
   source: string
   flags: string
   where: string
 }
 
-/** A file's text, by its path from the root. */
+/** The text of a file, and its path from the root. */
 export interface Source {
   path: string
   text: string
@@ -17,7 +17,9 @@ export interface Source {
 
 const ROOT = new URL('.', import.meta.resolve('#root'))
 
-/** The files of a folder of the project with one of these endings, subfolders included where `isDeep`. */
+/**
+ * Reads the files of a folder of the project that have one of these endings, with its subfolders if `isDeep`.
+ */
 export function readSources(folder: string, endings: readonly string[], isDeep = true): Source[] {
   const names = readdirSync(new URL(`${folder}/`, ROOT), { recursive: isDeep, encoding: 'utf8' })
   return names
@@ -29,8 +31,9 @@ export function readSources(folder: string, endings: readonly string[], isDeep =
 }
 
 /**
- * The regular expressions of a program: its literals, what `RegExp` is given, and strings that are a schema's `pattern`.
- * @throws {Error} for one that is put together at run time, which can't be checked
+ * Returns the regular expressions of a program: its literals, the arguments of `RegExp`, and strings that are
+ * the `pattern` of a schema.
+ * @throws {Error} for one that is built at run time, which cannot be checked
  */
 export function patternsOfProgram({ path, text }: Source): Pattern[] {
   const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)
@@ -61,7 +64,7 @@ export function patternsOfProgram({ path, text }: Source): Pattern[] {
   return found
 }
 
-/** The `pattern` attributes of a page, which the browser runs anchored and with the flag "v". */
+/** Returns the `pattern` attributes of a page, which a browser runs anchored and with the flag "v". */
 export function patternsOfPage({ path, text }: Source): Pattern[] {
   return [...text.matchAll(/\spattern="([^"]*)"/g)].map(([, source = '']) => ({
     source: `^(?:${source})$`,
@@ -70,7 +73,7 @@ export function patternsOfPage({ path, text }: Source): Pattern[] {
   }))
 }
 
-/** The patterns of JSON schemas anywhere in `value`, `patternProperties` included. */
+/** Returns the patterns of the JSON schemas anywhere in `value`, `patternProperties` included. */
 export function patternsOfSchema(value: unknown, where: string, seen = new Set<unknown>()): Pattern[] {
   if (typeof value !== 'object' || value === null || seen.has(value)) return []
   seen.add(value)
@@ -87,7 +90,10 @@ export function patternsOfSchema(value: unknown, where: string, seen = new Set<u
 
 const CHECK_TIMEOUT_MS = 20_000
 
-/** What is wrong with each pattern whose time grows faster than its text, or that can't be judged; each pattern is checked once. */
+/**
+ * Describes each pattern whose run time grows faster than its input, or that cannot be checked. Each distinct
+ * pattern is checked once.
+ */
 export async function findBacktracking(patterns: readonly Pattern[]): Promise<string[]> {
   const distinct = new Map(patterns.map((pattern) => [`/${pattern.source}/${pattern.flags}`, pattern]))
   const faults: string[] = []

@@ -1,14 +1,14 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** How long a request of somebody else took, and the event loop stood still, in ms. */
+/** The longest pause of the event loop, and the p99 of a request of another user, in ms. */
 export interface Pauses {
   longest: number
   p99: number
 }
 
 /**
- * The longest pause of this process's event loop while `work` runs, and the p99 of `probe`, another user's request, which is
- * repeated beside it.
+ * Measures the longest pause of this process's event loop while `work` runs, and the p99 of `probe`, a
+ * request of another user that is repeated meanwhile.
  */
 export async function measurePauses(
   work: () => Promise<unknown>,

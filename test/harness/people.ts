@@ -7,18 +7,18 @@ import { addUser } from '../../store/users.js'
 
 export const PASSWORD = 'correct horse battery staple'
 
-/** Hashed cheaply, as its parameters say: the work of a real one is not the subject of most tests. */
+/** A cheap hash, whose parameters are in the hash itself: most tests are not about the cost of hashing. */
 const KEY = scryptSync(PASSWORD, Buffer.alloc(16), 32, { N: 16, r: 8, p: 1 }).toString('base64').slice(0, -1)
 const PASSWORD_HASH = `$scrypt$ln=4,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$${KEY}`
 
-/** A user who can sign in with `PASSWORD`. */
+/** Creates a user who can sign in with `PASSWORD`. */
 export async function createPerson(sql: Sql, username: string, role: Role): Promise<void> {
   await addUser(sql, { username, display_name: username, role, password_hash: PASSWORD_HASH })
 }
 
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
 
-/** Signs in by JSON; the answer as it comes. */
+/** Signs in by JSON and returns the response. */
 export function signIn(
   app: FastifyInstance,
   username: string,
@@ -34,7 +34,10 @@ export async function sessionOf(app: FastifyInstance, username: string): Promise
   return res.json<{ token: string }>().token
 }
 
-/** Who writes to the store as this user, by a session made in the database; the user is made, too, where there is none. */
+/**
+ * Creates a session in the database, and its user if there is none.
+ * @returns the author with which the store writes as this user
+ */
 export async function authorOf(
   sql: Sql,
   username: string,

@@ -10,10 +10,13 @@ import type { Test } from 'tap'
 
 const execute = promisify(execFile)
 
-/** Where Debian keeps the programs of PostgreSQL, a folder for each major version. */
+/** Where Debian installs the programs of PostgreSQL, in one folder per major version. */
 const DEBIAN = '/usr/lib/postgresql'
 
-/** The folder with all of PostgreSQL's own programs, of the newest version that is installed. npm's package has not all of them. */
+/**
+ * Returns the folder with the programs of the newest PostgreSQL that is installed. The npm package has only
+ * some of them.
+ */
 export function findPostgresPrograms(): string | undefined {
   const versions = readVersions().sort((a, b) => Number(b) - Number(a))
   return versions[0] && join(DEBIAN, versions[0], 'bin')
@@ -36,25 +39,28 @@ async function findFreePort(): Promise<number> {
   return port
 }
 
-/** Whom PostgreSQL runs as: it refuses to be root. */
+/** Returns the account that PostgreSQL runs as: it refuses to run as root. */
 async function findAccount(): Promise<{ uid: number; gid: number } | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => execute('id', [flag, 'postgres'])))
   return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) }
 }
 
-/** A PostgreSQL of the test's own, with everything that an operator has: dumps, base backups, standbys. Ended with the test. */
+/**
+ * A PostgreSQL server of the test's own, with the programs of an operator: dumps, base backups, standbys. It
+ * is stopped when the test ends.
+ */
 export class PostgresServer {
   #port = 0
 
   private constructor(
     readonly programs: string,
-    /** For the server's data, and whatever else its account is to write. */
+    /** For the server's data, and other files that its account must be able to write. */
     readonly folder: string,
     readonly account: { uid: number; gid: number } | undefined,
   ) {}
 
-  /** Makes a server that is not started yet, and has no data. */
+  /** Prepares a server that is not started and has no data. */
   static async prepare(t: Test): Promise<PostgresServer> {
     const programs = findPostgresPrograms()
     if (programs === undefined) throw new Error('there is no PostgreSQL')
@@ -84,18 +90,18 @@ export class PostgresServer {
     return `postgres://silo@127.0.0.1:${this.#port}/${database}`
   }
 
-  /** Runs one of PostgreSQL's programs, as the account that owns the data. */
+  /** Runs one of PostgreSQL's programs as the account that owns the data. */
   async run(program: string, ...args: string[]): Promise<string> {
     return this.#execute(join(this.programs, program), args)
   }
 
-  /** Writes a file for that account. */
+  /** Writes a file that belongs to that account. */
   async write(path: string, text = ''): Promise<void> {
     await writeFile(path, text)
     await this.own(path)
   }
 
-  /** Gives a file to that account, for it alone to read and write. */
+  /** Makes a file belong to that account, which alone can read and write it. */
   async own(path: string): Promise<void> {
     if (this.account) await chown(path, this.account.uid, this.account.gid)
     await chmod(path, 0o600)
@@ -110,18 +116,18 @@ export class PostgresServer {
     return stdout
   }
 
-  /** Takes the data of a running server, as a standby or a recovery begins with. */
+  /** Takes a base backup of a running server, with which a standby or a recovery begins. */
   async backUp(server: PostgresServer): Promise<void> {
     await this.run('pg_basebackup', `--dbname=${server.url()}`, `--pgdata=${this.data}`, '--checkpoint=fast')
   }
 
-  /** Starts where clients look for a server that has ended. */
+  /** Starts at the port of `server`, which has ended, so that its clients connect to this one. */
   async startInPlaceOf(server: PostgresServer, settings: Record<string, string> = {}): Promise<void> {
     this.#port = server.#port
     await this.start(settings)
   }
 
-  /** The port stays the same, so that clients find the server again. */
+  /** Starts the server. It keeps its port when it is started again, so that clients reconnect. */
   async start(settings: Record<string, string> = {}): Promise<void> {
     this.#port ||= await findFreePort()
     const all = {

@@ -10,7 +10,7 @@ import { waitFor } from './wait-for.js'
 
 const RECIPES = new URL('deploy/proxies/', import.meta.resolve('#root'))
 
-/** Where a proxy of this test is, what it is to be in front of, and what belongs to it alone. */
+/** The port of a test's proxy, the ports of its upstreams, and a folder for its files. */
 interface Site {
   port: number
   upstreamPorts: readonly [number, number]
@@ -30,15 +30,17 @@ export interface Recipe {
   program: string
   /** The text of the file with the addresses of this test. */
   adapt: (text: string, site: Site) => string
-  /** What runs it, from the adapted file at `path`. */
+  /** Returns the program to run with the adapted file at `path`. */
   run: (path: string, site: Site) => Program | Promise<Program>
 }
 
-/** Both instances' addresses, as every recipe but one writes them. */
+/** Replaces the addresses of both instances, in the form of all recipes but one. */
 const withUpstreams = (text: string, [first, second]: Site['upstreamPorts']): string =>
   text.replaceAll('silo-1:8080', `127.0.0.1:${first}`).replaceAll('silo-2:8080', `127.0.0.1:${second}`)
 
-/** What Debian's own configuration of Apache says around a site: its modules are those that the recipe names. */
+/**
+ * Returns the configuration that Debian's Apache has around a site, with the modules that the recipe names.
+ */
 function apacheAround(path: string, recipe: string, { folder }: Site): string {
   const modules = /^# a2enmod (.+)$/m.exec(recipe)?.[1]?.split(' ') ?? []
   const load = ['mpm_event', 'authz_core', ...modules].map(
@@ -110,7 +112,7 @@ export const RECIPES_BY_NAME: Record<string, Recipe> = {
   },
 }
 
-/** What Traefik falls back to, since it has no response of its own to give. */
+/** The server that Traefik falls back to, since Traefik cannot serve a fixed response. */
 export const OUTAGE_SERVER: Recipe = {
   file: 'outage.Caddyfile',
   program: 'caddy',
@@ -127,7 +129,7 @@ async function isListening(port: number): Promise<boolean> {
   return open
 }
 
-/** Ends a process and waits for its end; one that does not end by itself is killed. */
+/** Ends a process and waits for its exit. It is killed if it does not exit within 5 s. */
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
@@ -138,8 +140,8 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 /**
- * Starts a proxy with a recipe of deploy/proxies, in which only addresses are this test's, in front of two ports of
- * 127.0.0.1. It ends with the test.
+ * Starts a proxy with a recipe of deploy/proxies, in which only the addresses are replaced, in front of two
+ * ports of 127.0.0.1. It is ended when the test ends.
  * @returns its origin
  */
 export async function startProxy(
@@ -148,14 +150,14 @@ export async function startProxy(
   upstreamPorts: readonly [number, number],
 ): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-proxy-'))
-  // Some give their rights up before they read it.
+  // Some proxies drop their privileges before they read the folder.
   await chmod(folder, 0o755)
   const site = { port: await freePort(), upstreamPorts, folder }
   const path = join(folder, recipe.file)
   await writeFile(path, recipe.adapt(await readFile(new URL(recipe.file, RECIPES), 'utf8'), site))
   const { command, args, env } = await recipe.run(path, site)
   const child = spawn(command, args, {
-    // Debian installs servers where not every user's path leads.
+    // Debian installs servers in folders that are not in every user's PATH.
     env: { ...env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

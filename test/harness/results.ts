@@ -1,4 +1,4 @@
-/** The titles of the tests in the TAP that a test file printed that ended without a single assertion, and without being skipped. */
+/** Returns the titles of the tests in a TAP output that ended without an assertion and were not skipped. */
 export function findEmptyTests(tap: string): string[] {
   const lines = tap.split('\n')
   return lines.flatMap((line, i) => {
@@ -12,14 +12,16 @@ export function findEmptyTests(tap: string): string[] {
   })
 }
 
-/** The titles of the tests that failed in the TAP that a test file printed, each with the titles of the groups around it. */
+/**
+ * Returns the titles of the tests that failed in a TAP output, each with the titles of the groups around it.
+ */
 export function findFailedTests(tap: string): string[] {
   const groups: string[] = []
   return tap.split('\n').flatMap((line) => {
     const [, indent = '', group] = /^( *)# Subtest: (.*)$/.exec(line) ?? []
     if (group !== undefined) groups.splice(indent.length / 4, Infinity, group)
     const [, depth = '', title] = /^( +)not ok \d+ - (.*?)(?: # time=\S+)?( \{)?$/.exec(line) ?? []
-    // A group fails with what is in it, which has been listed by then.
+    // A group fails when a test in it fails, which has been listed by then.
     if (title === undefined || groups[depth.length / 4] === title) return []
     return [[...groups.slice(0, depth.length / 4), title].join(' > ')]
   })

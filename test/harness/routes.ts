@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 
-/** The routes as `GET /items/{part_number}`, read from what the router prints: a tree, its branches indented by four characters. */
+/**
+ * Returns the routes as `GET /items/{part_number}`, parsed from the tree that the router prints, which is
+ * indented by four characters a level.
+ */
 export function readRoutes(app: FastifyInstance): string[] {
   const branch: string[] = []
   return app

@@ -1,6 +1,6 @@
 import { createHook } from 'node:async_hooks'
 
-/** How often scrypt is started while the work goes on, and how many of them are under way at once, at most. */
+/** Counts the calls of scrypt while `work` runs: their number, and the maximum that ran concurrently. */
 export async function countScryptsAtOnce(
   work: () => Promise<unknown>,
 ): Promise<{ total: number; most: number }> {

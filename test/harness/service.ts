@@ -18,7 +18,7 @@ export class ServiceProcess {
   constructor(env: Record<string, string>) {
     this.#process = spawn(process.execPath, ['dist/server.js'], {
       cwd: ROOT,
-      // None of tap's environment: it would be loaded into the service.
+      // Without tap's variables, with which tap would be loaded into the service.
       env: { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'warn', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -29,7 +29,7 @@ export class ServiceProcess {
     })
   }
 
-  /** How the process ended: its exit code, or the signal that killed it. */
+  /** Resolves with the exit code of the process, or with the signal that killed it. */
   exit(): Promise<number | NodeJS.Signals> {
     return this.#exited
   }
@@ -48,13 +48,16 @@ export class ServiceProcess {
     this.#process.kill(signal)
   }
 
-  /** Sends the signal and waits for the end. */
+  /** Sends the signal and waits for the exit. */
   kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals> {
     this.send(signal)
     return this.#exited
   }
 
-  /** The address that the service listens at, as soon as it does. Throws when it ends instead. */
+  /**
+   * Returns the address at which the service listens, as soon as it does. Throws if the service exits
+   * instead.
+   */
   url(): Promise<string> {
     return waitFor('the service to listen', () => {
       if (!this.running) throw new Error(`the service ended:\n${this.stdout}${this.stderr}`)
@@ -64,8 +67,8 @@ export class ServiceProcess {
 }
 
 /**
- * Starts the service with these variables alone; it is killed, by its id, when the test ends. Give it `DATABASE_URL` and
- * `JWT_SECRET`, or a `SILO_DATA_DIR` from `createDataDir`.
+ * Starts the service with these variables alone. It is killed, by its id, when the test ends. `env` needs
+ * `DATABASE_URL` and `JWT_SECRET`, or a `SILO_DATA_DIR` from `createDataDir`.
  */
 export function startService(t: Test, env: Record<string, string>): ServiceProcess {
   const service = new ServiceProcess(env)
@@ -73,7 +76,7 @@ export function startService(t: Test, env: Record<string, string>): ServiceProce
   return service
 }
 
-/** The process id of the embedded server on a data folder, from the file it keeps while it runs. */
+/** Returns the process id of the embedded server on a data folder, from its pid file. */
 export async function findPostmaster(dataDir: string): Promise<number | undefined> {
   const file = join(dataDir, 'cluster', 'data', 'postmaster.pid')
   const text = await readFile(file, 'utf8').catch(() => undefined)
@@ -88,7 +91,10 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** A folder for an embedded database, removed when the test ends, with the server that a killed service left on it. */
+/**
+ * Creates a folder for an embedded database. When the test ends it is removed, and a server that a killed
+ * service left on it is stopped.
+ */
 export async function createDataDir(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'silo-data-'))
   t.teardown(async () => {
@@ -102,7 +108,7 @@ export async function createDataDir(t: Test): Promise<string> {
   return folder
 }
 
-/** Kills the embedded server on a data folder, and waits until it is gone. */
+/** Kills the embedded server on a data folder, and waits for its exit. */
 export async function killPostmaster(dataDir: string): Promise<void> {
   const pid = await findPostmaster(dataDir)
   if (pid === undefined) throw new Error('no server is running')

@@ -7,7 +7,7 @@ import { createPerson } from './people.js'
 import { type ServiceProcess, startService } from './service.js'
 import { Watcher } from './watcher.js'
 
-/** An event of the log: its id without the epoch, and what is told about it. */
+/** An event of the log, with its id without the epoch. */
 export interface Logged {
   id: number
   type: string
@@ -15,7 +15,7 @@ export interface Logged {
   data: Record<string, unknown>
 }
 
-/** A database with one editor, `mara`, for as many processes of the service as a test wants. */
+/** A database with one editor, `mara`, for any number of service processes. */
 export class Site {
   readonly #t: Test
   readonly #databaseUrl: string
@@ -48,7 +48,7 @@ export class Site {
     return { service, origin: await service.url() }
   }
 
-  /** Sends a request as mara; a body that is not text goes as JSON. */
+  /** Sends a request as mara. A body that is not a string is sent as JSON. */
   send(method: string, url: string, body?: unknown, type = 'application/json'): Promise<Response> {
     return fetch(url, {
       method,
@@ -62,7 +62,7 @@ export class Site {
     return watcher.untilSeen('server.state')
   }
 
-  /** The log as it is in the database, in the order of its ids. */
+  /** Reads the log from the database, in the order of its ids. */
   readLog(): Promise<Logged[]> {
     return this.sql<Logged[]>`
       select id::int, type, part_number, data
@@ -72,5 +72,5 @@ export class Site {
   }
 }
 
-/** The id within the log of an event that a client saw. */
+/** The log's id of an event that a client received. */
 export const logId = ({ id }: { id: string }): number => Number(id.split('-')[1])

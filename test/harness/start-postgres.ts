@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
-// Kept apart from tap's reporter and coverage, which would wait for its output and count it.
+// Separate from tap's reporter and coverage, which would wait for its output and count it.
 const keeper = fork(fileURLToPath(new URL('keep-postgres.js', import.meta.url)), [String(process.ppid)], {
   env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' },
   stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

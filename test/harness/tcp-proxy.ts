@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net'
 import type { Test } from 'tap'
 
-/** A proxy in front of the service or its database, to do to the connection what networks do. */
+/** A proxy in front of the service or its database that simulates failures of the network. */
 export class TcpProxy {
   readonly #server: Server
   readonly #pairs = new Set<readonly [Socket, Socket]>()
@@ -41,7 +41,7 @@ export class TcpProxy {
     return proxy
   }
 
-  /** `url` with the proxy in place of its server. */
+  /** Returns `url` with the proxy in place of its server. */
   through(url: string): string {
     const through = new URL(url)
     through.host = `127.0.0.1:${this.port}`
@@ -53,7 +53,7 @@ export class TcpProxy {
     return this.#port
   }
 
-  /** Cuts every connection and no longer listens, as when the server's process is killed. */
+  /** Destroys every connection and stops listening, as when the server's process is killed. */
   async stop(): Promise<void> {
     const { port } = this
     this.cut()
@@ -66,7 +66,7 @@ export class TcpProxy {
     await once(this.#server.listen(this.port, '127.0.0.1'), 'listening')
   }
 
-  /** Ends every connection, at once and without a word. */
+  /** Destroys every connection. */
   cut(): void {
     for (const [client, server] of this.#pairs) {
       client.destroy()
@@ -74,24 +74,24 @@ export class TcpProxy {
     }
   }
 
-  /** Ends every connection with a reset, which its ends take for an error. */
+  /** Resets every connection (TCP RST), which both ends see as an error. */
   reset(): void {
     for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy()
   }
 
-  /** Cuts every connection and lets none in. */
+  /** Destroys every connection and refuses new ones. */
   refuse(): void {
     this.#refusing = true
     this.cut()
   }
 
-  /** Keeps the connections and passes nothing on: a black hole. */
+  /** Keeps the connections open and forwards nothing: a black hole. */
   freeze(): void {
     this.#frozen = true
     for (const pair of this.#pairs) for (const socket of pair) socket.pause()
   }
 
-  /** Passes everything on again. */
+  /** Forwards, and accepts new connections, again. */
   heal(): void {
     this.#refusing = false
     this.#frozen = false

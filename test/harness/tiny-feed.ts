@@ -9,7 +9,7 @@ interface Entry {
   text: string
 }
 
-/** One thing each that such a server can do, and can get wrong. */
+/** The behaviours of such a server, each of which a test can replace by a faulty one. */
 const faultless = {
   token: 'tiny' as string | undefined,
   status: 200,
@@ -25,7 +25,7 @@ const faultless = {
   resets: true,
   filters: true,
   refusesUnknownTypes: true,
-  /** Sends an event to the client that is the `nth` of those that are connected. */
+  /** Sends an event to a client, whose index among the connected clients is `nth`. */
   deliver: (response: ServerResponse, frame: string, nth: number): void => {
     if (nth >= 0) response.write(frame)
   },
@@ -44,7 +44,7 @@ const HEADERS = {
 const HISTORY = 'h1'
 const TYPES = ['made', 'other']
 
-/** The smallest server that keeps all the promises of a feed that resumes, but for what the test has it get wrong. */
+/** The smallest server that keeps the contract of a resumable feed, except for the faults in `wrong`. */
 export class TinyFeed {
   readonly #log: Entry[] = []
   readonly #clients = new Map<ServerResponse, { isHidden: boolean }>()
@@ -139,7 +139,7 @@ export class TinyFeed {
     })
   }
 
-  /** What a client with this cursor is sent first: a reset, or what it has missed. */
+  /** Returns what a client with this cursor receives first: a reset, or the events that it has missed. */
   #catchUp(cursor: string | undefined, isHidden: boolean): string {
     if (cursor === undefined) return ''
     const id = Number(/^h1-(\d{1,9})$/.exec(cursor)?.[1] ?? Infinity)

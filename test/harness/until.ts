@@ -1,4 +1,7 @@
-/** Waits, without sleeping, until `condition` holds; fails with `what` after the deadline. */
+/**
+ * Polls `condition`, once per turn of the event loop, until it holds. Throws, with `what`, after the
+ * deadline.
+ */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,

@@ -8,7 +8,7 @@ import { complaintsOf } from './browser.js'
 import { signIn as sendAs, type Send } from './client.js'
 import { PASSWORD, createPerson } from './people.js'
 
-/** How long a page may take for what it is to do: long, for the machine may be busy. */
+/** The timeout of the page's actions, in ms. It is long because the machine may be busy. */
 const DEADLINE_MS = 30_000
 
 /** A browser that has signed in to an application of the test's own. */
@@ -16,9 +16,9 @@ export interface Visit {
   app: FastifyInstance
   address: string
   page: Page
-  /** Sends what somebody else, `edith`, does meanwhile. */
+  /** Sends requests as another user, `edith`. */
   send: Send
-  /** Of the page, by `complaintsOf`. */
+  /** The page's errors, from `complaintsOf`. */
   complaints: string[]
 }
 
@@ -26,7 +26,7 @@ export function listen(app: FastifyInstance, port = 0): Promise<string> {
   return app.listen({ host: '127.0.0.1', port })
 }
 
-/** A page of a browser that knows nothing yet. */
+/** Opens a page in a new browser context, without cookies. */
 export async function openPage(t: Test, browser: Browser): Promise<Page> {
   const context = await browser.newContext()
   t.teardown(() => context.close())
@@ -40,10 +40,10 @@ export async function signIn(page: Page, username = 'vera', password = PASSWORD)
   await page.getByRole('button', { name: 'Sign in' }).click()
 }
 
-/** Waits until the page says that it is live. */
+/** Waits until the page shows that it is live. */
 export const live = (page: Page): Promise<void> => page.locator('#state', { hasText: /^live$/ }).waitFor()
 
-/** Starts an application and signs `vera` in to its page at `path`. */
+/** Starts an application and signs in as `vera` on its page at `path`. */
 export async function visit(
   t: Test,
   browser: Browser,

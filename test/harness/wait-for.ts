@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 /**
- * Waits until `found` gives something (not undefined, not false), and gives that back.
- * @throws after `deadline` ms, with what was waited for
+ * Polls `found` until it returns a value other than undefined and false, and returns that value.
+ * @throws after `deadline` ms, with `what`
  */
 export async function waitFor<T>(
   what: string,

@@ -5,30 +5,30 @@ import { Agent, type Dispatcher, request } from 'undici'
 
 export interface WatchOptions {
   token: string
-  /** What follows `/api/events`, with its question mark. */
+  /** The query string that follows `/api/events`, with its `?`. */
   query?: string
   lastEventId?: string | undefined
 }
 
-/** One event as a client saw it. */
+/** One event as a client received it. */
 export interface Seen {
   id: string
   type: string
   data: Record<string, unknown>
 }
 
-/** A listening application's address. */
+/** Returns the address of the application, which is started if it does not listen yet. */
 export async function listen(app: FastifyInstance): Promise<string> {
   return app.server.listening ? app.listeningOrigin : app.listen({ host: '127.0.0.1', port: 0 })
 }
 
-/** A client that follows the feed over a real socket and keeps all it has seen. */
+/** A subscriber that follows the feed over a real socket and records every event. */
 export class Watcher {
   readonly seen: Seen[] = []
-  /** The log's events, without server.state, heartbeats and resets. */
+  /** The events of the log, without `server.state`, `heartbeat` and `reset`. */
   readonly events: Seen[] = []
   retryMs: number | undefined
-  /** True when the server ended the stream with a complete end, false when it was cut. */
+  /** True when the server completed the response, false when the connection was closed before that. */
   endedCleanly: boolean | undefined
   readonly #waiting = new Set<() => void>()
   readonly #agent = new Agent({ bodyTimeout: 0 })
@@ -55,7 +55,7 @@ export class Watcher {
     return this.seen.at(-1)?.id
   }
 
-  /** Waits until what was seen satisfies `isEnough`; fails after `deadlineMs`. */
+  /** Waits until the recorded events satisfy `isEnough`; throws after `deadlineMs`. */
   async until(isEnough: (watcher: this) => boolean, deadlineMs = 10_000): Promise<this> {
     const deadline = AbortSignal.timeout(deadlineMs)
     deadline.addEventListener('abort', () => this.#wake())

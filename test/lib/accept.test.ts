@@ -3,7 +3,7 @@ import { preferredCoding, preferredType } from '../../lib/accept.js'
 
 const preferred = (accept: string | undefined) => preferredType(accept, ['application/json', 'text/csv'])
 
-t.test('Accept is read with parameters and quality values, as RFC 9110 writes it', async (t) => {
+t.test('Accept is parsed with parameters and quality values, as RFC 9110 defines it', async (t) => {
   const cases: [accept: string | undefined, type: string][] = [
     [undefined, 'application/json'],
     ['', 'application/json'],
@@ -29,15 +29,15 @@ t.test('Accept is read with parameters and quality values, as RFC 9110 writes it
   for (const [accept, type] of cases) t.equal(preferred(accept), type, accept ?? 'none')
 })
 
-t.test('what is excluded is not chosen while there is something else', async (t) => {
+t.test('an excluded type is not chosen while another one is offered', async (t) => {
   t.equal(preferred('application/json;q=0, */*'), 'text/csv')
   t.equal(preferred('application/json;q=0'), 'text/csv')
   t.equal(preferred('text/csv;q=0.0'), 'application/json')
-  t.equal(preferred('*/*;q=0'), 'application/json', 'nothing else is left')
+  t.equal(preferred('*/*;q=0'), 'application/json', 'no other type is left')
   t.equal(preferred('application/json;q=0, text/csv;q=0'), 'application/json')
 })
 
-t.test('what is not acceptable, or no Accept at all, gets the first that is offered', async (t) => {
+t.test('an Accept that matches nothing, or none, gets the first type that is offered', async (t) => {
   for (const accept of [
     'image/png',
     'text',
@@ -53,7 +53,7 @@ t.test('what is not acceptable, or no Accept at all, gets the first that is offe
   }
 })
 
-t.test('a hostile Accept is read in linear time', async (t) => {
+t.test('a hostile Accept is parsed in linear time', async (t) => {
   const began = performance.now()
   for (const part of ['*/*,', ';', '"', '\\', 'text/csv;q=0.0000', 'a/b;"', ' ', '/', '=;']) {
     preferred(part.repeat(100_000 / part.length))

@@ -36,7 +36,7 @@ t.test('each spelling of an address has the same canonical form', async (t) => {
   }
 })
 
-t.test('what is no address has no canonical form', async (t) => {
+t.test('a text that is no address has no canonical form', async (t) => {
   const texts = [
     '',
     'unknown',
@@ -83,7 +83,7 @@ t.test('an IPv6 address counts by its network, an IPv4 address by itself', async
   t.equal(networkOf('unknown', 64), 'unknown')
 })
 
-t.test('an address is looked up in networks of either family', async (t) => {
+t.test('an address is found in networks of either family', async (t) => {
   const contains = containsAddress([
     'loopback',
     '10.0.0.0/8',

@@ -2,7 +2,7 @@ import t from 'tap'
 import { batched } from '../../lib/batch.js'
 
 t.test(
-  'questions that come while an answer is under way share the next, which is asked after them',
+  'calls made while a batch is in flight share the next batch, whose query starts after them',
   async (t) => {
     const asked: string[][] = []
     const answers: (() => void)[] = []
@@ -26,7 +26,7 @@ t.test(
   },
 )
 
-t.test('a failure is told to those who asked in that batch, and the next one is asked anew', async (t) => {
+t.test('a failed batch rejects all of its calls, and the next call runs a new query', async (t) => {
   let isBroken = true
   const ask = batched(async (keys: readonly number[]) => {
     if (isBroken) throw new Error('no database')
@@ -37,29 +37,26 @@ t.test('a failure is told to those who asked in that batch, and the next one is 
   t.strictSame(await Promise.all([ask(3), ask(4)]), [3, 4])
 })
 
-t.test(
-  'how often is asked depends on the time that passes, not on how many questions there are',
-  async (t) => {
-    let queries = 0
-    const ask = batched(async (keys: readonly number[]) => {
-      queries++
-      return keys
-    })
-    const began = performance.now()
-    const answers: Promise<number>[] = []
-    for (let i = 0; i < 5000; i++) {
-      answers.push(ask(i))
-      if (i % 5 === 0) await new Promise(setImmediate)
-    }
-    t.strictSame(
-      await Promise.all(answers),
-      Array.from({ length: 5000 }, (_, i) => i),
-    )
-    t.ok(queries <= 11 + (performance.now() - began) / 100, `${queries} queries`)
-  },
-)
+t.test('the number of queries depends on the elapsed time, not on the number of calls', async (t) => {
+  let queries = 0
+  const ask = batched(async (keys: readonly number[]) => {
+    queries++
+    return keys
+  })
+  const began = performance.now()
+  const answers: Promise<number>[] = []
+  for (let i = 0; i < 5000; i++) {
+    answers.push(ask(i))
+    if (i % 5 === 0) await new Promise(setImmediate)
+  }
+  t.strictSame(
+    await Promise.all(answers),
+    Array.from({ length: 5000 }, (_, i) => i),
+  )
+  t.ok(queries <= 11 + (performance.now() - began) / 100, `${queries} queries`)
+})
 
-t.test('no more than the most go together, one batch after the other', async (t) => {
+t.test('a batch never exceeds the maximum size, and batches run one after the other', async (t) => {
   const sizes: number[] = []
   let underWay = 0
   const ask = batched(
@@ -77,7 +74,7 @@ t.test('no more than the most go together, one batch after the other', async (t)
   t.strictSame(sizes, [4, 4, 2])
 })
 
-t.test('a key that has failed fails alone', async (t) => {
+t.test('one failed key does not fail its batch', async (t) => {
   const ask = batched(async (keys: readonly number[]) =>
     keys.map((key) => (key === 2 ? new Error('two') : key)),
   )

@@ -3,7 +3,7 @@ import { findCursor } from '../../lib/cursor-parameters.js'
 
 const header = (...values: string[]) => values.flatMap((value) => ['Last-Event-ID', value])
 
-t.test('the header comes before what polyfills send, and that before since', async (t) => {
+t.test('the Last-Event-ID header precedes the parameter of polyfills, and that since', async (t) => {
   const url = '/api/events?since=a&lastEventId=b'
   t.strictSame(findCursor(['Host', 'x', ...header('c')], url), { cursor: 'c' })
   t.strictSame(findCursor([], url), { cursor: 'b' })
@@ -11,7 +11,7 @@ t.test('the header comes before what polyfills send, and that before since', asy
   t.strictSame(findCursor([], '/api/events'), { cursor: undefined })
 })
 
-t.test('a parameter is known without regard to case, _ and -', async (t) => {
+t.test('the name of a parameter is matched without regard to case, _ and -', async (t) => {
   for (const name of [
     'lastEventId',
     'last_event_id',
@@ -34,17 +34,17 @@ t.test('an empty value counts as absent, in the header and in the query', async 
   t.strictSame(findCursor(header(''), '/?since='), { cursor: undefined })
 })
 
-t.test('of a repeated parameter the last value counts', async (t) => {
+t.test('the last value of a repeated parameter counts', async (t) => {
   t.strictSame(findCursor([], '/?since=a&since=b'), { cursor: 'b' })
   t.strictSame(findCursor([], '/?lastEventId=a&last_event_id=b&lastEventId=c&since=d'), { cursor: 'c' })
 })
 
 t.test(
-  'a repeated header counts once where its values are the same, and is a conflict where they differ',
+  'a repeated header with equal values counts once, and with different values is a conflict',
   async (t) => {
     t.strictSame(findCursor(header('a', 'a'), '/'), { cursor: 'a' })
     t.strictSame(findCursor(['last-event-id', 'a, a', 'LAST-EVENT-ID', 'a'], '/'), { cursor: 'a' })
     t.strictSame(findCursor(header('a', 'b'), '/?since=a'), { conflict: 'last-event-id' })
-    t.strictSame(findCursor(header('a,b'), '/'), { conflict: 'last-event-id' }, 'joined on the way')
+    t.strictSame(findCursor(header('a,b'), '/'), { conflict: 'last-event-id' }, 'joined by an intermediary')
   },
 )

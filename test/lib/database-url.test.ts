@@ -5,7 +5,7 @@ const parse = (url: string, env: NodeJS.ProcessEnv = {}): DatabaseAddress =>
   parseDatabaseUrl(url, env, 'mara')
 const hostsOf = (url: string, env?: NodeJS.ProcessEnv): string[] => parse(url, env).hosts.map(hostName)
 
-t.test('hosts are read as by the clients of PostgreSQL', async (t) => {
+t.test('hosts are parsed as by the clients of PostgreSQL', async (t) => {
   const cases: Record<string, string[]> = {
     'postgres://db': ['db:5432'],
     'postgresql://u:p@db:6432/silo': ['db:6432'],
@@ -31,7 +31,7 @@ t.test('hosts are read as by the clients of PostgreSQL', async (t) => {
   t.strictSame(hostsOf('postgres://db/silo', { PGHOST: 'x', PGPORT: '7' }), ['db:7'])
 })
 
-t.test('the user, the password and the database are decoded, wherever they stand', async (t) => {
+t.test('the user, the password and the database are decoded, wherever they are in the address', async (t) => {
   const cases: [string, Partial<DatabaseAddress>, NodeJS.ProcessEnv?][] = [
     [
       'postgres://jos%C3%A9:p%40ss%2Fw%3Ard%25+%23@db/my%20db',
@@ -51,7 +51,7 @@ t.test('the user, the password and the database are decoded, wherever they stand
   for (const [url, expected, env] of cases) t.match(parse(url, env), expected, url)
 })
 
-t.test('each parameter that is accepted has its effect', async (t) => {
+t.test('each accepted parameter has its effect', async (t) => {
   const cases: [string, object][] = [
     ['', { tls: { mode: 'prefer' }, sessionAttributes: 'any', connectTimeoutMs: 5000, keepAliveSeconds: 60 }],
     ['sslmode=disable', { tls: { mode: 'disable' } }],
@@ -89,7 +89,7 @@ t.test('each parameter that is accepted has its effect', async (t) => {
   t.match(parse('postgres://db/silo', { PGSSLMODE: 'verify-full' }), { tls: { mode: 'verify-full' } })
 })
 
-t.test('what can not be obeyed is refused by name, and no part of a password is shown', async (t) => {
+t.test('an unusable address is refused with the reason, without any part of a password', async (t) => {
   const SECRET = 'hunter2'
   const cases: [string, RegExp][] = [
     ['mysql://db/silo', /begins with postgres:\/\//],
@@ -140,7 +140,7 @@ t.test('what can not be obeyed is refused by name, and no part of a password is 
     try {
       parse(url)
     } catch (err) {
-      t.notOk(String(err).includes(SECRET), 'the message has nothing of the password')
+      t.notOk(String(err).includes(SECRET), 'the message contains nothing of the password')
     }
   }
   t.throws(() => parse('postgres://db/silo', { PGSSLMODE: 'on' }), {
@@ -149,7 +149,7 @@ t.test('what can not be obeyed is refused by name, and no part of a password is 
   t.throws(() => parse('postgres://db/silo', { PGSERVICE: 'x' }), { message: /^PGSERVICE is set/ })
 })
 
-t.test('a password file gives the password of the first line that fits', async (t) => {
+t.test('a password file gives the password of the first matching line', async (t) => {
   const text = [
     '# host:port:database:user:password',
     'other:*:*:*:wrong',

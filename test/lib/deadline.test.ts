@@ -4,11 +4,11 @@ import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { within } from '../../lib/deadline.js'
 
-t.test('what does not answer in time is given up', async (t) => {
+t.test('work that does not finish before its deadline is rejected', async (t) => {
   await t.rejects(within(10, new Promise(() => undefined)), { code: 'NO_ANSWER' })
 })
 
-t.test('time in which this process stood still is not counted against the other side', async (t) => {
+t.test('time in which this process was blocked does not count against the deadline', async (t) => {
   const worker = new Worker(
     `const { parentPort } = require('node:worker_threads')
      const server = require('node:net').createServer((socket) => socket.on('data', (data) => setTimeout(() => socket.write(data), 20)))
@@ -20,11 +20,11 @@ t.test('time in which this process stood still is not counted against the other 
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   await once(socket, 'connect')
-  // Whatever else is due is done with; the block below is all that happens before the timer.
+  // Run all other pending callbacks, so that the block below is all that happens before the timer.
   await new Promise(setImmediate)
   const answer = within(1000, once(socket, 'data'))
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000)
-  // The question is sent only now, when its time would be over.
+  // The request is sent only now, after its deadline would have passed.
   socket.write('a')
   t.equal(String(await answer), 'a')
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { isHeld, isTagList, namedTags, tagOf } from '../../lib/entity-tags.js'
 
-t.test('a list of entity tags is read as RFC 9110 writes it', async (t) => {
+t.test('a list of entity tags is parsed as RFC 9110 defines it', async (t) => {
   const lists: [list: string, tags: string[] | undefined][] = [
     ['"1"', ['1']],
     ['W/"1"', ['1']],
@@ -21,7 +21,7 @@ t.test('a list of entity tags is read as RFC 9110 writes it', async (t) => {
   }
 })
 
-t.test('what is no list of entity tags names nothing', async (t) => {
+t.test('a malformed list of entity tags names no tag', async (t) => {
   const malformed = [
     '',
     ' ',
@@ -44,7 +44,7 @@ t.test('what is no list of entity tags names nothing', async (t) => {
   }
 })
 
-t.test('a tag is known in every form that an intermediary gives it', async (t) => {
+t.test('a tag is recognized in every form that an intermediary gives it', async (t) => {
   const marks = [
     '-gzip',
     '--gzip',
@@ -68,7 +68,7 @@ t.test('a tag is known in every form that an intermediary gives it', async (t) =
   }
 })
 
-t.test('a tag that only looks marked is still itself, and not another', async (t) => {
+t.test('a tag that only looks marked by an intermediary matches itself and no other', async (t) => {
   t.ok(isHeld('"x-gz"', '"x-gz"'))
   t.ok(isHeld('"x-gz-gzip"', '"x-gz"'))
   t.notOk(isHeld('"x"', '"x-gz"'))
@@ -80,7 +80,7 @@ t.test('a tag that only looks marked is still itself, and not another', async (t
   t.equal(namedTags(undefined), undefined)
 })
 
-t.test('a hostile list is read in linear time', async (t) => {
+t.test('a hostile list is parsed in linear time', async (t) => {
   const length = 100_000
   const lists = [', ', '"1", ', '"1" ', 'W/', '"', '"-gzip', '"1"-gzip-br,', '\t', '"1"-'].map((part) =>
     part.repeat(length / part.length),
@@ -92,5 +92,5 @@ t.test('a hostile list is read in linear time', async (t) => {
   )
   const began = performance.now()
   for (const list of lists) namedTags(list)
-  t.ok(performance.now() - began < 5000, 'more than a megabyte of them')
+  t.ok(performance.now() - began < 5000, 'more than a megabyte of lists')
 })

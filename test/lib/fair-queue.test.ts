@@ -3,7 +3,7 @@ import { FairQueue, QueueFull, type Share } from '../../lib/fair-queue.js'
 
 const never = new AbortController().signal
 
-/** Takes a share for each of `keys`, in order, and notes the order in which they are let in. */
+/** Takes a share for each of `keys` in order, and records the order in which the shares are granted. */
 function takeAll(queue: FairQueue, keys: string[], order: string[]): Promise<Share>[] {
   return keys.map(async (key) => {
     const share = await queue.take(key, 1, never)
@@ -14,7 +14,7 @@ function takeAll(queue: FairQueue, keys: string[], order: string[]): Promise<Sha
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-t.test('a key takes its share and no more, and the others do not wait for it', async (t) => {
+t.test('a key takes no more than its share, and the other keys do not wait for it', async (t) => {
   const queue = new FairQueue({ max: 4, maxPerKey: 2, maxWaitingPerKey: 10 })
   const order: string[] = []
   const shares = takeAll(queue, ['a', 'a', 'a', 'a', 'b', 'c'], order)
@@ -22,14 +22,14 @@ t.test('a key takes its share and no more, and the others do not wait for it', a
   t.strictSame(order, ['a', 'a', 'b', 'c'])
   ;(await shares[4])?.release()
   await turn()
-  t.strictSame(order, ['a', 'a', 'b', 'c'], 'what another gives back is not for a key that has its share')
+  t.strictSame(order, ['a', 'a', 'b', 'c'], 'a released share does not go to a key that has its maximum')
   ;(await shares[0])?.release()
   ;(await shares[0])?.release()
   await turn()
   t.strictSame(order, ['a', 'a', 'b', 'c', 'a'])
 })
 
-t.test('keys that wait have their turns one after the other', async (t) => {
+t.test('waiting keys are served in turn', async (t) => {
   const queue = new FairQueue({ max: 1, maxPerKey: 1, maxWaitingPerKey: 10 })
   const order: string[] = []
   const shares = takeAll(queue, ['a', 'a', 'a', 'b', 'b', 'c'], order)
@@ -38,7 +38,7 @@ t.test('keys that wait have their turns one after the other', async (t) => {
   t.strictSame(order, ['a', 'a', 'b', 'c', 'a', 'b'])
 })
 
-t.test('a caller that gives up while it waits leaves no trace', async (t) => {
+t.test('a caller that aborts while it waits leaves no trace', async (t) => {
   const queue = new FairQueue({ max: 1, maxPerKey: 1, maxWaitingPerKey: 1 })
   const first = await queue.take('a', 1, never)
   const leaving = new AbortController()
@@ -53,7 +53,7 @@ t.test('a caller that gives up while it waits leaves no trace', async (t) => {
   t.equal(queue.taken, 0)
 })
 
-t.test('weights are counted, changed when they are known, and the largest is let in alone', async (t) => {
+t.test('weights are counted and can be resized, and one above the maximum is granted alone', async (t) => {
   const queue = new FairQueue({ max: 10, maxPerKey: 6, maxWaitingPerKey: 10 })
   const first = await queue.take('a', 6, never)
   let isIn = false
@@ -70,7 +70,7 @@ t.test('weights are counted, changed when they are known, and the largest is let
   t.equal(queue.taken, 0)
 })
 
-t.test('keys that keep what they have leave a part to every other', async (t) => {
+t.test('keys that keep their shares leave a part of the capacity to every other key', async (t) => {
   const queue = new FairQueue({ max: 100, maxPerKey: 100, maxOfFree: 1 / 4, maxWaitingPerKey: 10 })
   for (let key = 0; key < 5; key++) while (queue.tryTake(`${key}`, 1));
   t.ok(queue.taken < 70, `${queue.taken} of 100`)
@@ -79,7 +79,7 @@ t.test('keys that keep what they have leave a part to every other', async (t) =>
   t.equal(queue.tryTake('0', 1), undefined)
 })
 
-t.test('a key whose callers wait takes nothing past them', async (t) => {
+t.test('a key whose callers wait gets nothing ahead of them', async (t) => {
   const queue = new FairQueue({ max: 2, maxPerKey: 2, maxWaitingPerKey: 10 })
   const first = await queue.take('a', 1, never)
   const second = queue.take('a', 2, never)

@@ -1,10 +1,10 @@
 import t from 'tap'
 import { escapeSeparatorBytes, escapeSeparators } from '../../lib/line-separators.js'
 
-/** Where Python's `str.splitlines` ends a line. */
+/** The characters at which Python's `str.splitlines` ends a line. */
 const ENDS = '\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029'
 
-t.test('JSON holds no character that a client ends a line at, and means the same', async (t) => {
+t.test('escaped JSON has no character at which a client ends a line, and the same value', async (t) => {
   const value = { [`a${ENDS}`]: `${ENDS}µ Å “quoted” \u0080\u0084\u0086\u2027\u202a 😀` }
   const json = escapeSeparators(JSON.stringify(value))
   for (const end of ENDS) t.notOk(json.includes(end), encodeURIComponent(end))

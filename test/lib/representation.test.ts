@@ -14,7 +14,7 @@ t.test('a representation is compressed once: each response sends the same buffer
   t.equal(await representation.encoded('identity'), representation.content)
 })
 
-t.test('a document is made once for what the service is called', async (t) => {
+t.test('a document is built once for each origin of the service', async (t) => {
   let made = 0
   const documentFor = keepsDocument((origin) => ({ origin, made: ++made }))
   const first = documentFor('http://a')

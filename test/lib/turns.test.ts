@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Turns } from '../../lib/turns.js'
 
-t.test('calls of one key begin in their order, so many at a time, and other keys do not wait', async (t) => {
+t.test('calls of one key begin in order, up to the maximum, and other keys do not wait', async (t) => {
   const turns = new Turns<object>(2)
   const [one, other] = [{}, {}]
   const begun: string[] = []

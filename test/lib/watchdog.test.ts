@@ -6,7 +6,7 @@ import { until } from '../harness/until.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
-/** A process with a watchdog of half a second that runs `script`. */
+/** Starts a process that runs `script`, with a watchdog timeout of half a second. */
 function start(t: Test, script: string, args: string[] = []): { child: ChildProcess; output: () => string } {
   const lines = `import { startWatchdog } from './dist/lib/watchdog.js'; startWatchdog(500); ${script}`
   const child = spawn(process.execPath, [...args, '--input-type=module', '-e', lines], {
@@ -21,7 +21,7 @@ function start(t: Test, script: string, args: string[] = []): { child: ChildProc
   return { child, output: () => text }
 }
 
-t.test('a process whose event loop stands still ends, with the stack that shows where', async (t) => {
+t.test('a process whose event loop is blocked is ended, and prints the blocking stack', async (t) => {
   for (const [name, body] of [
     ['loopForEver', 'for (;;);'],
     ['backtrack', `/^(a|a)*$/.test('a'.repeat(60) + 'x')`],
@@ -35,7 +35,7 @@ t.test('a process whose event loop stands still ends, with the stack that shows 
   }
 })
 
-t.test('a process that is busy in pieces, or was suspended, lives on', async (t) => {
+t.test('a process that is busy in short pieces, or was suspended, is not ended', async (t) => {
   const busy = `
     let pieces = 0
     const step = () => {
@@ -57,7 +57,7 @@ t.test('a process that is busy in pieces, or was suspended, lives on', async (t)
   t.match(output(), 'done')
 })
 
-t.test('a process with a debugger may stop, and one that has nothing to do ends', async (t) => {
+t.test('a process with a debugger is not ended, and the watchdog keeps no idle process alive', async (t) => {
   const debugged = start(
     t,
     `setTimeout(() => { const until = Date.now() + 2000; while (Date.now() < until); console.log('done'); process.exit(0) }, 300)`,

@@ -10,7 +10,7 @@ import { waitFor } from '../harness/wait-for.js'
 
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-/** A JWT by hand, as someone would make it who wants in. */
+/** Builds a JWT as an attacker would. */
 function forge(header: object, payload: object, secret: string, hash = 'sha256'): string {
   const text = `${encode(header)}.${encode(payload)}`
   return `${text}.${createHmac(hash, secret).update(text).digest('base64url')}`
@@ -22,7 +22,9 @@ function partsOf(jwt: string): { header: string; payload: string; signature: str
   return { header, payload, signature, jti }
 }
 
-/** Asserts that the request is answered like any other that is not signed in: not a word about what was wrong. */
+/**
+ * Asserts that the response is that of any request that is not signed in, without a hint at what was wrong.
+ */
 async function refuses(t: Test, app: FastifyInstance, authorization: string, what: string): Promise<void> {
   const res = await app.inject({ url: '/api/auth/me', headers: { authorization } })
   t.equal(res.statusCode, 401, what)
@@ -34,7 +36,7 @@ async function refuses(t: Test, app: FastifyInstance, authorization: string, wha
   })
 }
 
-t.test('a JWT is believed only as it was signed', async (t) => {
+t.test('only a JWT with the right algorithm, signature, expiry and session is accepted', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'admin')
   const jwt = await sessionOf(app, 'mara')
@@ -56,12 +58,12 @@ t.test('a JWT is believed only as it was signed', async (t) => {
     'no signature': `${header}.${payload}.`,
     'a payload that was changed': `${header}.${encode({ jti, exp: exp + 1 })}.${signature}`,
     'a signature that was changed': `${header}.${payload}.${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`,
-    'an end that has passed': forge(hs256, { jti, exp: exp - 7200 }, secret),
-    'no end': forge(hs256, { jti }, secret),
+    'an expiry in the past': forge(hs256, { jti, exp: exp - 7200 }, secret),
+    'no expiry': forge(hs256, { jti }, secret),
     'no session': forge(hs256, { exp }, secret),
-    'a session that never was': forge(hs256, { jti: randomUUID(), exp }, secret),
-    'a session that is no id': forge(hs256, { jti: "' or 1 = 1 --", exp }, secret),
-    'a session that is no text': forge(hs256, { jti: 7, exp }, secret),
+    'an unknown session': forge(hs256, { jti: randomUUID(), exp }, secret),
+    'a session id that is no UUID': forge(hs256, { jti: "' or 1 = 1 --", exp }, secret),
+    'a session id that is no text': forge(hs256, { jti: 7, exp }, secret),
     nothing: 'x',
     dots: '..',
   }
@@ -74,7 +76,7 @@ t.test('a JWT is believed only as it was signed', async (t) => {
   await refuses(t, app, `Bearer ${forge(hs256, { jti: api?.id, exp }, secret)}`, 'the id of an API token')
 })
 
-t.test('other credentials are refused in the same words', async (t) => {
+t.test('other invalid credentials get the same response', async (t) => {
   const app = await startApp(t)
   const token = await createToken(app.db, 'viewer')
   await refuses(t, app, 'Bearer silo_nobody', 'an unknown API token')
@@ -97,10 +99,10 @@ t.test('other credentials are refused in the same words', async (t) => {
   await createPerson(app.db, 'mara', 'viewer')
   const cookies = { silo_session_80: await sessionOf(app, 'mara') }
   const both = await app.inject({ url: '/api/auth/me', cookies, headers: bearer('silo_nobody') })
-  t.equal(both.statusCode, 401, 'a bearer decides alone')
+  t.equal(both.statusCode, 401, 'a bearer token alone decides')
 })
 
-t.test('what has ended in the database has ended', async (t) => {
+t.test('a token that has ended, or whose user is disabled or has a new password, is refused', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const ends: Record<string, () => Promise<unknown>> = {
@@ -122,7 +124,7 @@ t.test('what has ended in the database has ended', async (t) => {
   }
 })
 
-t.test('what another instance has revoked ends here within five seconds', async (t) => {
+t.test('a token that another instance has revoked is refused within five seconds', async (t) => {
   const databaseUrl = await createDatabase(t)
   const [one, two] = [await startApp(t, { databaseUrl }), await startApp(t, { databaseUrl })]
   await createPerson(one.db, 'mara', 'viewer')
@@ -134,7 +136,7 @@ t.test('what another instance has revoked ends here within five seconds', async 
   t.equal(await atTwo(), 401)
 })
 
-t.test('each role may what the ones below it may', async (t) => {
+t.test('each role has the rights of the roles below it', async (t) => {
   const app = await buildApp(testConfig(await createDatabase(t)))
   t.teardown(() => app.close())
   for (const role of ROLES) {
@@ -160,10 +162,10 @@ t.test('each role may what the ones below it may', async (t) => {
     t.equal((await app.inject({ url: '/editor', headers: bearer(token) })).statusCode, 403)
   }
   t.equal((await app.inject('/viewer')).statusCode, 401)
-  t.equal((await app.inject('/open')).statusCode, 500, 'without a guard there is nobody to speak of')
+  t.equal((await app.inject('/open')).statusCode, 500, 'without a guard a request has no principal')
 })
 
-t.test('a write by cookie from another origin is refused', async (t) => {
+t.test('a write with the cookie from another origin is refused', async (t) => {
   const PUBLIC_URL = ['http://silo.example', 'https://cad.example']
   const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'], PUBLIC_URL })
   await createPerson(app.db, 'mara', 'viewer')
@@ -192,7 +194,7 @@ t.test('a write by cookie from another origin is refused', async (t) => {
     { 'sec-fetch-site': 'same-site' },
     { 'sec-fetch-site': 'cross-site', origin: `http://${host}` },
     { origin: 'https://evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
-    // The password of a proxy in front says nothing of the page that sends the write.
+    // The credentials of a proxy in front say nothing about the page that sends the write.
     { origin: 'https://evil.example', authorization: 'Basic b2ZmaWNlOm9wZW4tc2VzYW1l' },
     { 'sec-fetch-site': 'cross-site', authorization: 'Negotiate oYG2MIGzoAMKAQ==' },
   ]
@@ -201,7 +203,7 @@ t.test('a write by cookie from another origin is refused', async (t) => {
     t.equal(res.statusCode, 403, JSON.stringify(headers))
     t.match(res.json(), { error: 'cross_origin' })
   }
-  t.equal(await count(), 0, 'and nothing was written')
+  t.equal(await count(), 0, 'nothing was written')
 
   const own: Record<string, string>[] = [
     { origin: `http://${host}` },
@@ -217,21 +219,21 @@ t.test('a write by cookie from another origin is refused', async (t) => {
     'x-forwarded-host': 'cad.example',
     'x-forwarded-proto': 'https',
   }
-  t.equal((await byCookie(proxied, '10.0.0.1')).statusCode, 201, 'the address that a trusted proxy names')
+  t.equal((await byCookie(proxied, '10.0.0.1')).statusCode, 201, 'the host that a trusted proxy forwards')
 
   t.equal(
     (await write({ ...bearer(token), origin: 'https://evil.example' })).statusCode,
     201,
-    'not by bearer',
+    'a bearer token is not checked for its origin',
   )
   const read = await app.inject({
     url: '/api/auth/me',
     headers: { host, cookie: `silo_session_80=${token}`, 'sec-fetch-site': 'cross-site' },
   })
-  t.equal(read.statusCode, 200, 'reading changes nothing')
+  t.equal(read.statusCode, 200, 'a read is not refused')
 })
 
-t.test('an Authorization of another scheme decides nothing, a Bearer always does', async (t) => {
+t.test('an Authorization header of another scheme is ignored, and a Bearer one alone decides', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const token = await sessionOf(app, 'mara')
@@ -263,7 +265,7 @@ t.test('an Authorization of another scheme decides nothing, a Bearer always does
     )
   }
   const page = await app.inject({ url: '/', headers: { authorization: 'Basic x' }, cookies })
-  t.equal(page.statusCode, 200, 'a page, too')
+  t.equal(page.statusCode, 200, 'a page too')
   const malformed = [
     'Bearer',
     'bearer ',
@@ -278,7 +280,7 @@ t.test('an Authorization of another scheme decides nothing, a Bearer always does
   t.equal(await status(`bEARER   ${token}`), 200)
 })
 
-t.test('the last use of an API token is noted, at most once a minute', async (t) => {
+t.test('the last use of an API token is recorded at most once a minute', async (t) => {
   const app = await startApp(t)
   const token = await createToken(app.db, 'viewer')
   const lastUse = async () => {
@@ -304,10 +306,10 @@ t.test('the last use of an API token is noted, at most once a minute', async (t)
   const other = await startApp(t, { databaseUrl: app.config.DATABASE_URL })
   await other.inject({ url: '/api/auth/me', headers: bearer(token) })
   await other.close()
-  t.strictSame(await lastUse(), noted, 'by another instance neither')
+  t.strictSame(await lastUse(), noted, 'nor do those of another instance')
 })
 
-t.test('a use that can not be noted fails nothing and is in the log', async (t) => {
+t.test('a use that cannot be recorded fails no request and is logged', async (t) => {
   const lines: string[] = []
   const config = testConfig(await createDatabase(t), { LOG_LEVEL: 'warn' })
   const app = await buildApp(config, { write: (line: string) => lines.push(line) })

@@ -5,7 +5,7 @@ import { createToken, startApp } from '../harness/app.js'
 import { bearer } from '../harness/people.js'
 import { listen } from '../harness/watcher.js'
 
-t.test('a DELETE without a body may carry a content type', async (t) => {
+t.test('a DELETE without a body may have a content type', async (t) => {
   const app = await startApp(t)
   const token = await createToken(app.db, 'editor')
   const port = Number(new URL(await listen(app)).port)
@@ -36,7 +36,7 @@ t.test('a DELETE without a body may carry a content type', async (t) => {
   }
 })
 
-t.test('a DELETE whose body of JSON comes in no chunks at all has none', async (t) => {
+t.test('a DELETE with a chunked body of JSON that is empty has no body', async (t) => {
   const app = await startApp(t)
   const token = await createToken(app.db, 'editor')
   await app.db`insert into items (part_number) values ('D')`
@@ -49,7 +49,7 @@ t.test('a DELETE whose body of JSON comes in no chunks at all has none', async (
   t.equal(res.status, 204)
 })
 
-t.test('where a body is expected, an empty one is refused', async (t) => {
+t.test('an empty body is refused where one is expected', async (t) => {
   const app = await startApp(t)
   const headers = { ...bearer(await createToken(app.db, 'editor')), 'content-type': 'application/json' }
   for (const [method, url] of [

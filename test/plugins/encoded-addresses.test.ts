@@ -6,7 +6,7 @@ import { readRoutes } from '../harness/routes.js'
 
 const NO_TEXT = ['%FC', '%C3%28', '%00', '%', '%zz', '%ED%A0%80', 'a%C3', '%C0%80', '%F5%80%80%80']
 
-t.test('an address that is not text is refused in the one error form, on every route', async (t) => {
+t.test('an address that does not decode to text gets the common error on every route', async (t) => {
   const app = await startApp(t)
   const headers = bearer(await createToken(app.db, 'admin'))
   const routes = readRoutes(app)
@@ -20,10 +20,10 @@ t.test('an address that is not text is refused in the one error form, on every r
       for (const url of addresses) {
         const res = await app.inject({ method: method as 'GET', url, headers })
         if (route === 'POST /login') {
-          if (!/error=invalid_request/.test(res.headers.location ?? '')) t.fail(`${url} leads elsewhere`)
+          if (!/error=invalid_request/.test(res.headers.location ?? '')) t.fail(`${url} redirects elsewhere`)
           continue
         }
-        if (res.statusCode !== 400) t.fail(`${method} ${url} is answered with ${res.statusCode}`)
+        if (res.statusCode !== 400) t.fail(`${method} ${url} responds with ${res.statusCode}`)
         const { error, details } = res.json<{ error: string; details: { field: string }[] }>()
         if (error !== 'invalid_request' || details.length !== 1) t.fail(`${method} ${url}: ${res.body}`)
       }
@@ -31,7 +31,7 @@ t.test('an address that is not text is refused in the one error form, on every r
   }
 })
 
-t.test('the part that is not text is named, and all other texts are taken', async (t) => {
+t.test('the part that does not decode to text is named, and all other texts are accepted', async (t) => {
   const cases: [string, string][] = [
     ['/api/items/%FC', 'path'],
     ['/api/items?search=%FC', 'search'],

@@ -7,7 +7,7 @@ import { bearer } from '../harness/people.js'
 import { createDatabase } from '../harness/database.js'
 import { listen } from '../harness/watcher.js'
 
-t.test('an unknown address answers in the one error form', async (t) => {
+t.test('an unknown address gets the common error response', async (t) => {
   const app = await buildApp(testConfig(await createDatabase(t)))
   t.teardown(() => app.close())
   app.get('/guarded', { onRequest: app.requireRole('editor') }, (request) => request.principal.username)
@@ -23,27 +23,24 @@ t.test('an unknown address answers in the one error form', async (t) => {
   t.equal(await get('abc'), 401)
 })
 
-t.test(
-  'a serialization failure and a deadlock are refused for now, not as a fault of the service',
-  async (t) => {
-    const app = await startApp(t)
-    const headers = bearer(await createToken(app.db, 'editor'))
-    for (const state of ['40001', '40P01']) {
-      await app.db.unsafe(`
+t.test('a serialization failure and a deadlock are a 503, not a fault of the service', async (t) => {
+  const app = await startApp(t)
+  const headers = bearer(await createToken(app.db, 'editor'))
+  for (const state of ['40001', '40P01']) {
+    await app.db.unsafe(`
       create or replace function fail() returns trigger language plpgsql
         as $$ begin raise exception 'later' using errcode = '${state}'; end $$;
       create or replace trigger fail before insert on items for each row execute function fail()
     `)
-      const payload = { part_number: 'A-1' }
-      const res = await app.inject({ method: 'POST', url: '/api/items', headers, payload })
-      t.equal(res.statusCode, 503, state)
-      t.match(res.json(), { error: 'overloaded', message: 'Another change came in between. Try again.' })
-      t.equal(res.headers['retry-after'], '2')
-    }
-  },
-)
+    const payload = { part_number: 'A-1' }
+    const res = await app.inject({ method: 'POST', url: '/api/items', headers, payload })
+    t.equal(res.statusCode, 503, state)
+    t.match(res.json(), { error: 'overloaded', message: 'Another change came in between. Try again.' })
+    t.equal(res.headers['retry-after'], '2')
+  }
+})
 
-/** What the service says to these bytes. */
+/** Returns the response of the service to these bytes. */
 async function answerTo(t: Test, bytes: string): Promise<string> {
   const origin = await listen(await startApp(t))
   const socket = connect(Number(new URL(origin).port), '127.0.0.1')
@@ -52,12 +49,12 @@ async function answerTo(t: Test, bytes: string): Promise<string> {
   return text(socket)
 }
 
-t.test('an expectation that nobody knows is passed over', async (t) => {
+t.test('an unknown expectation is ignored', async (t) => {
   const head = 'GET /health HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\nConnection: close\r\n\r\n'
   t.match(await answerTo(t, head), /^HTTP\/1.1 200 OK\r\n[^]*{"status":"ok","mode":"normal"}$/)
 })
 
-t.test('who does not say which host is meant is told so, unless he speaks HTTP/1.0', async (t) => {
+t.test('a request without a Host header is refused, unless it is HTTP/1.0', async (t) => {
   const answer = await answerTo(t, 'GET /health HTTP/1.1\r\nConnection: close\r\n\r\n')
   t.match(answer, /^HTTP\/1.1 400 Bad Request\r\n/)
   t.match(JSON.parse(answer.split('\r\n\r\n')[1] ?? ''), {

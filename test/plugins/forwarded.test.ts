@@ -3,7 +3,9 @@ import t, { type Test } from 'tap'
 import forwarded from '../../plugins/forwarded.js'
 import { testConfig } from '../harness/app.js'
 
-/** An application that answers with what it knows of the request. */
+/**
+ * Starts an application that responds with the client's address, the host and the protocol of the request.
+ */
 async function start(t: Test, TRUST_PROXY: string[]) {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => lines.push(line) } } })
@@ -29,12 +31,16 @@ t.test('the client is the last address that is not a trusted proxy, however each
   t.equal(await ipOf('10.0.0.1', '203.0.113.50:1, 10.0.0.2:2'), '203.0.113.50', 'a proxy with a port')
   t.equal(await ipOf('10.0.0.1', '203.0.113.50, [fd00::2%eth0]:2, ::ffff:a00:3'), '203.0.113.50')
   t.equal(await ipOf('10.0.0.1', ['203.0.113.50:1', '10.0.0.2:2']), '203.0.113.50', 'in two lines')
-  t.equal(await ipOf('10.0.0.1', '198.51.100.1, 203.0.113.50'), '203.0.113.50', 'what the client put before')
+  t.equal(
+    await ipOf('10.0.0.1', '198.51.100.1, 203.0.113.50'),
+    '203.0.113.50',
+    'after an address that the client sent',
+  )
   t.equal(await ipOf('10.0.0.1', '10.0.0.9, , 203.0.113.50 ,'), '203.0.113.50', 'empty elements')
   t.equal(await ipOf('fd00::1', '10.0.0.2, 10.0.0.3'), '10.0.0.2', 'proxies alone')
 })
 
-t.test('a proxy that names no address counts as the client', async (t) => {
+t.test('a proxy that forwards no valid address counts as the client', async (t) => {
   const { ask } = await start(t, ['10.0.0.0/8'])
   for (const name of ['unknown', '_hidden', 'localhost', '', '::g', '203.0.113']) {
     t.equal((await ask('10.0.0.1', { 'x-forwarded-for': name })).ip, '10.0.0.1', name)
@@ -44,7 +50,7 @@ t.test('a proxy that names no address counts as the client', async (t) => {
   t.equal((await ask('10.0.0.1', { 'x-forwarded-for': 'unknown, 10.0.0.2' })).ip, '10.0.0.2')
 })
 
-t.test('nobody else is believed, and the address of a peer is canonical, too', async (t) => {
+t.test('headers of an untrusted peer are ignored, and its address is canonical too', async (t) => {
   for (const trusted of [[], ['10.0.0.0/8']]) {
     const { ask } = await start(t, trusted)
     const headers = { 'x-forwarded-for': '1.2.3.4', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'evil' }
@@ -56,25 +62,25 @@ t.test('nobody else is believed, and the address of a peer is canonical, too', a
   }
 })
 
-t.test('scheme and host are what the outermost trusted proxy says', async (t) => {
+t.test('scheme and host are those that the outermost trusted proxy forwards', async (t) => {
   const { ask } = await start(t, ['10.0.0.0/8'])
   const chain = { 'x-forwarded-for': '203.0.113.50, 10.0.0.2:80' }
   const one = await ask('10.0.0.1', { 'x-forwarded-for': '203.0.113.50', 'x-forwarded-proto': 'http, https' })
-  t.equal(one.protocol, 'https', 'one proxy: its own word, the last')
+  t.equal(one.protocol, 'https', 'with one proxy its own value counts, the last')
   const forged = await ask('10.0.0.1', {
     'x-forwarded-for': '203.0.113.50',
     'x-forwarded-proto': 'https, http',
   })
   t.equal(forged.protocol, 'http')
   const two = await ask('10.0.0.1', { ...chain, 'x-forwarded-proto': 'https, http' })
-  t.equal(two.protocol, 'https', 'the outer one ends TLS')
+  t.equal(two.protocol, 'https', 'the outer one terminates TLS')
   t.equal((await ask('10.0.0.1', { ...chain, 'x-forwarded-proto': 'http,https,http' })).protocol, 'https')
   t.equal((await ask('10.0.0.1', { ...chain, 'x-forwarded-proto': 'HTTPS' })).protocol, 'https')
   t.equal((await ask('10.0.0.1', { ...chain, 'x-forwarded-host': 'a.example, b.example' })).host, 'a.example')
   t.equal((await ask('10.0.0.1', { host: 'c.example', 'x-forwarded-host': '' })).host, 'c.example')
 })
 
-t.test('forwarded headers from an address that is not trusted are in the log, once in a while', async (t) => {
+t.test('forwarded headers from an untrusted address are logged, at a limited rate', async (t) => {
   const { ask, lines } = await start(t, ['10.0.0.0/8'])
   await ask('10.0.0.1', { 'x-forwarded-for': '203.0.113.50' })
   await ask('192.0.2.1', {})

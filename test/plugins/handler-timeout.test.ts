@@ -8,7 +8,7 @@ import { PASSWORD } from '../harness/people.js'
 import { until } from '../harness/until.js'
 import { listen } from '../harness/watcher.js'
 
-t.test('a sign-in that fails after it was given up logs no error', async (t) => {
+t.test('a sign-in that fails after its request has timed out logs no error', async (t) => {
   const lines: string[] = []
   const config = testConfig(await createDatabase(t), { LOG_LEVEL: 'debug' })
   const app = await buildApp(config, { write: (line) => void lines.push(line) })

@@ -4,13 +4,13 @@ import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { waitFor } from '../harness/wait-for.js'
 
-t.test('an instance announces its commits as long as it does not know that it is alone', async (t) => {
+t.test('an instance announces its commits unless it knows that it is alone', async (t) => {
   const databaseUrl = await createDatabase(t)
   const sql = connect(databaseUrl, 2)
   t.teardown(() => sql.end())
   let heard: string[] = []
   await sql.listen('silo_events', (instance) => heard.push(instance))
-  // Whoever can't write there is not told who else is there.
+  // An instance that cannot write to this table does not learn which others exist.
   const blocker = connect(databaseUrl, 1)
   t.teardown(() => blocker.end({ timeout: 1 }))
   await blocker.unsafe('begin; lock table instances in exclusive mode')
@@ -23,7 +23,7 @@ t.test('an instance announces its commits as long as it does not know that it is
   }
   await waitFor('the greeting', () => heard.length === 1)
   await create('A01-0001')
-  await waitFor('the announcement of who knows of nobody yet', () => heard.length === 2)
+  await waitFor('the announcement of an instance that knows of no other yet', () => heard.length === 2)
   t.equal(app.instances.others, undefined)
 
   await blocker`commit`

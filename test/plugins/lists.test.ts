@@ -6,7 +6,9 @@ import { codeOf, fieldsOf, signIn } from '../harness/client.js'
 import { until } from '../harness/until.js'
 import { listen } from '../harness/watcher.js'
 
-/** Items with a description on which a search takes long: every one of its words is tried on all of it. */
+/**
+ * Creates items with a description on which a search is slow: each of its words is matched against all of it.
+ */
 async function fill(app: FastifyInstance, items: number): Promise<void> {
   await app.db`
     insert into items (part_number, description)
@@ -17,7 +19,7 @@ async function fill(app: FastifyInstance, items: number): Promise<void> {
 
 const SLOW = encodeURIComponent('o i a e u l p zq')
 
-/** How many searches run in the database. */
+/** Returns how many searches run in the database. */
 async function countSearches(app: FastifyInstance): Promise<number> {
   const [row] = await app.feedDb<{ count: number }[]>`
     select count(*)::integer as count
@@ -28,7 +30,10 @@ async function countSearches(app: FastifyInstance): Promise<number> {
   return row?.count ?? 0
 }
 
-/** Asks for a list without reading the response. @returns what hangs up */
+/**
+ * Requests a list without reading the response.
+ * @returns a function that disconnects
+ */
 function ask(t: Test, origin: string, token: string, path: string): () => void {
   const sent = request(`${origin}${path}`, { headers: { authorization: `Bearer ${token}` }, agent: false })
   sent.on('error', () => undefined).end()
@@ -37,7 +42,7 @@ function ask(t: Test, origin: string, token: string, path: string): () => void {
 }
 
 t.test(
-  'sixty slow searches of one user keep nobody else from reading, writing, signing in or searching',
+  'sixty slow searches of one user keep no other user from reading, writing, signing in or searching',
   async (t) => {
     const app = await startApp(t)
     await fill(app, 8000)
@@ -61,7 +66,7 @@ t.test(
   },
 )
 
-t.test('a search ends in the database when its client hangs up, and so do those that wait', async (t) => {
+t.test('running and waiting searches are canceled when their client disconnects', async (t) => {
   const app = await startApp(t)
   await fill(app, 8000)
   const origin = await listen(app)
@@ -74,21 +79,21 @@ t.test('a search ends in the database when its client hangs up, and so do those 
   t.equal(res.status, 200)
 })
 
-t.test('a search takes eight words', async (t) => {
+t.test('a search has at most eight words', async (t) => {
   const send = await signIn(await startApp(t), 'viewer')
   t.equal((await send('GET', '/api/items?search=a+b+c+d+e+f+g++h+')).statusCode, 200)
   const res = await send('GET', '/api/items?search=a+b+c+d+e+f+g+h+i')
   t.equal(codeOf(res), 'invalid_request')
   t.strictSame(fieldsOf(res), ['search'])
   t.match(res.body, 'takes at most 8 words, not 9')
-  // One character of four words, as it is searched.
+  // One character that the search normalizes to four words.
   t.equal(
     (await send('GET', `/api/items?search=${encodeURIComponent('\ufdfa'.repeat(200))}`)).statusCode,
     400,
   )
 })
 
-t.test('an export ends in the database when its client hangs up', async (t) => {
+t.test('an export is canceled in the database when its client disconnects', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const token = await createToken(app.db, 'viewer')
@@ -113,7 +118,7 @@ t.test('an export ends in the database when its client hangs up', async (t) => {
   t.ok(blocker)
 })
 
-t.test('/ready says that the database answers no request', async (t) => {
+t.test('/ready responds with 503 while the database completes no request', async (t) => {
   const app = await startApp(t)
   const stall = app.db.begin(async (tx) => {
     await tx`lock table items in access exclusive mode`
@@ -132,7 +137,7 @@ t.test('/ready says that the database answers no request', async (t) => {
   t.equal((await app.inject('/ready')).statusCode, 200)
 })
 
-t.test('writes that wait for a lock leave the connections of reads and of other users alone', async (t) => {
+t.test('writes that wait for a lock occupy no connection of reads or of other users', async (t) => {
   const app = await startApp(t)
   const send = await signIn(app, 'editor')
   const other = await signIn(app, 'editor')

@@ -8,10 +8,11 @@ const USERS = 50
 const PATH = '/api/auth/tokens'
 
 t.test(
-  'when a thousand requests wait for the database, the next is told so at once, and none is lost',
+  'when a thousand requests wait for the database, the next is refused at once, and none of them fails',
   async (t) => {
     const app = await startApp(t)
-    // One user alone can't have so many waiting, nor many who read large responses (plugins/response-memory.ts).
+    // A single user may not have so many waiting requests, nor many with large responses
+    // (plugins/response-memory.ts).
     const tokens = await Promise.all(Array.from({ length: USERS }, () => createToken(app.db, 'viewer')))
     const read = (n = 0) =>
       app.inject({ url: PATH, headers: { authorization: `Bearer ${tokens[n % USERS]}` } })
@@ -34,7 +35,7 @@ t.test(
       return (row?.waiting ?? 0) >= 10
     }, 'the pool is taken')
 
-    // Whoever isn't known yet would wait for the same sessions to be looked up.
+    // A request whose token is not cached would wait for the same connections to be authenticated.
     for (const refused of [await read(), await app.inject({ url: PATH, headers: stranger })]) {
       t.equal(refused.statusCode, 503)
       t.match(refused.json(), { error: 'overloaded', details: [] })
@@ -50,7 +51,7 @@ t.test(
   },
 )
 
-t.test('whoever is given up before it is known who asks gives the place back', async (t) => {
+t.test('a request that times out before it is authenticated releases its slot', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const tokens = await Promise.all(Array.from({ length: 1000 }, () => createToken(app.db, 'viewer')))

@@ -4,7 +4,7 @@ import { testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { waitFor } from '../harness/wait-for.js'
 
-t.test('the service warns of an event of the future that it deletes, and names it', async (t) => {
+t.test('the service logs a warning with the id when it deletes an event from the future', async (t) => {
   const lines: string[] = []
   const config = testConfig(await createDatabase(t), { EVENT_RETENTION_HOURS: 0.001, LOG_LEVEL: 'warn' })
   const app = await buildApp(config, { write: (line) => lines.push(line) })

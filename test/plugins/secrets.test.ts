@@ -5,7 +5,7 @@ import { createDatabase } from '../harness/database.js'
 import { PASSWORD, bearer, createPerson, signIn } from '../harness/people.js'
 
 t.test(
-  'no secret is ever in the log or in an error, even when everything is logged and breaks',
+  'no secret is in the log or in an error, even at the lowest log level and when queries fail',
   async (t) => {
     const lines: string[] = []
     const config = testConfig(await createDatabase(t), { LOG_LEVEL: 'trace' })
@@ -56,7 +56,7 @@ t.test(
     }
     await everything()
     t.ok(errors.length > 5)
-    // PostgreSQL quotes the row that a rule refuses, in its complaint.
+    // PostgreSQL quotes the row that violates a constraint in its error.
     await app.db`alter table users add constraint telling check (display_name <> 'telling')`
     await app.db`alter table tokens add constraint telling check (name <> 'telling')`
     const telling = { username: 'telling', password: wrong, role: 'viewer', display_name: 'telling' }
@@ -75,12 +75,12 @@ t.test(
     await everything()
     t.ok(
       lines.some((line) => line.includes('request failed')),
-      'what broke is in the log',
+      'the failure is in the log',
     )
     t.ok(errors.some((body) => body.includes('"internal"')))
     t.notOk(
       [...lines, ...errors].some((text) => text.includes('$scrypt$')),
-      'no hash of a password, whosever it is',
+      'no password hash, of any user',
     )
 
     for (const [name, secret] of Object.entries(secrets)) {

@@ -10,13 +10,13 @@ import { listen } from '../harness/watcher.js'
 const POLICY =
   "default-src 'self';base-uri 'none';form-action 'self';frame-ancestors 'none';object-src 'none'"
 
-t.test('a browser is told what it may do with every kind of answer', async (t) => {
+t.test('every kind of response has the security headers', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
   const headers = bearer(await createToken(app.db, 'editor'))
   const post = { method: 'POST', headers: { ...headers, 'content-type': 'application/json' } }
 
-  /** The head of an answer; the rest, an endless stream's too, is not waited for. */
+  /** Returns the status and the headers of a response, without waiting for its body, which may be endless. */
   async function ask(path: string, options: object = {}): Promise<[number | undefined, IncomingHttpHeaders]> {
     const asked = request(origin + path, options).end()
     const [answer] = (await once(asked, 'response')) as [
@@ -29,7 +29,7 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
     ['a page', 200, await ask('/login')],
     ['a file of a page', 200, await ask('/web/style.css')],
     ['a redirect', 303, await ask('/')],
-    ['an answer of the API', 200, await ask('/api/items', { headers })],
+    ['a response of the API', 200, await ask('/api/items', { headers })],
     ['a download', 200, await ask('/api/items', { headers: { ...headers, accept: 'text/csv' } })],
     ['the feed', 200, await ask('/api/events', { headers })],
     [
@@ -39,15 +39,15 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
     ],
     ['the description of the API', 200, await ask('/api/openapi.json')],
     ['a probe', 200, await ask('/health')],
-    ['nothing there', 404, await ask('/nothing')],
-    ['another method there', 405, await ask('/health', { method: 'DELETE' })],
+    ['an unknown address', 404, await ask('/nothing')],
+    ['an unsupported method', 405, await ask('/health', { method: 'DELETE' })],
     [
       'a body that is too large',
       413,
       await ask('/api/items', { ...post, headers: { ...post.headers, 'content-length': 9e9 } }),
     ],
-    ['nobody signed in', 401, await ask('/api/auth/me')],
-    ['a body that is none', 400, await ask('/api/items', post)],
+    ['a request without a token', 401, await ask('/api/auth/me')],
+    ['a missing body', 400, await ask('/api/items', post)],
   ]
   for (const [what, status, [actual, headers]] of kinds) {
     t.equal(actual, status, what)
@@ -58,8 +58,12 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
     t.equal(headers['x-frame-options'], 'DENY', what)
     t.equal(headers['cross-origin-resource-policy'], 'same-origin', what)
     t.equal(headers['cross-origin-opener-policy'], 'same-origin', what)
-    t.equal(headers['referrer-policy'], 'same-origin', 'else our own forms would come with "Origin: null"')
-    t.equal(headers['strict-transport-security'], undefined, 'promised by whoever ends the TLS')
+    t.equal(
+      headers['referrer-policy'],
+      'same-origin',
+      'otherwise the forms of the pages would send Origin: null',
+    )
+    t.equal(headers['strict-transport-security'], undefined, 'sent by the proxy that terminates TLS')
     t.equal(headers['x-powered-by'], undefined, what)
     t.equal(headers.server, undefined, what)
     t.equal(headers['access-control-allow-origin'], undefined, what)
@@ -67,7 +71,7 @@ t.test('a browser is told what it may do with every kind of answer', async (t) =
   }
 })
 
-t.test('what never became a request is answered as JSON in the one form, and as nothing else', async (t) => {
+t.test('a request that cannot be parsed or routed gets the common error response as JSON', async (t) => {
   for (const PUBLIC_URL of [[], ['https://silo.example']]) {
     const app = await startApp(t, { PUBLIC_URL })
     const { hostname, port } = new URL(await listen(app))
@@ -94,7 +98,7 @@ t.test('what never became a request is answered as JSON in the one form, and as 
       ['large headers', 431, 'headers_too_large', await get('/', local, `X: ${'x'.repeat(20_000)}`)],
       ['a long address', 431, 'headers_too_large', await get(`/?${'x'.repeat(20_000)}`, local)],
       ['another host', 421, 'misdirected_request', await get('/login', 'Host: rebind.example')],
-      ['nothing there', 404, 'not_found', await get('/nothing', local)],
+      ['an unknown address', 404, 'not_found', await get('/nothing', local)],
     ]
     for (const [what, status, code, { head, body }] of answers) {
       t.match(head, new RegExp(`^http/1.1 ${status} `), what)
@@ -106,9 +110,9 @@ t.test('what never became a request is answered as JSON in the one form, and as 
       t.match(head, /\r\nreferrer-policy: same-origin\r\n/, what)
       t.match(head, /\r\ncross-origin-resource-policy: same-origin\r\n/, what)
       const isPromised = /\r\nstrict-transport-security: max-age=31536000\r\n/.test(head)
-      t.equal(isPromised, PUBLIC_URL.length > 0, `${what}: TLS is promised where PUBLIC_URL is https`)
+      t.equal(isPromised, PUBLIC_URL.length > 0, `${what}: HSTS is sent only if PUBLIC_URL is https`)
       t.match(JSON.parse(body), { error: code }, what)
-      t.notMatch(body, /script|zz/, 'and nothing of it comes back')
+      t.notMatch(body, /script|zz/, 'nothing of the request is repeated')
     }
   }
 })

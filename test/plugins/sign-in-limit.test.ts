@@ -9,7 +9,7 @@ interface Client {
   headers?: Record<string, string>
 }
 
-/** Tries to sign in so many times, one after the other; the statuses. */
+/** Tries to sign in `times` times, one after the other, and returns the statuses. */
 async function attempt(
   app: FastifyInstance,
   times: number,
@@ -26,7 +26,7 @@ async function attempt(
 const last = (statuses: number[]): number | undefined => statuses.at(-1)
 const count = (statuses: number[], status: number): number => statuses.filter((s) => s === status).length
 
-t.test('one address tries one user ten times a minute', async (t) => {
+t.test('one address can try one user ten times a minute', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const statuses = await attempt(app, 11, (i) => (i % 2 ? 'mara' : 'MARA'))
@@ -34,8 +34,8 @@ t.test('one address tries one user ten times a minute', async (t) => {
   const res = await signIn(app, 'mara')
   t.match(res.json(), { error: 'rate_limited', details: [] })
   const wait = Number(res.headers['retry-after'])
-  t.ok(Number.isInteger(wait) && wait > 0 && wait <= 60, 'says when to come back')
-  t.strictSame(res.cookies, [], 'also the right password is not looked at')
+  t.ok(Number.isInteger(wait) && wait > 0 && wait <= 60, 'Retry-After is within the minute')
+  t.strictSame(res.cookies, [], 'even the right password is refused')
 
   const form = await app.inject({
     method: 'POST',
@@ -44,11 +44,11 @@ t.test('one address tries one user ten times a minute', async (t) => {
     payload: `username=mara&password=${encodeURIComponent(PASSWORD)}`,
   })
   t.equal(form.statusCode, 303)
-  t.equal(form.headers.location, '/login?error=rate_limited', 'the form is no way around')
+  t.equal(form.headers.location, '/login?error=rate_limited', 'the form has the same limit')
   t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
 })
 
-t.test('one address tries thirty times a minute, whomever', async (t) => {
+t.test('one address can try thirty times a minute, whatever the usernames', async (t) => {
   const app = await startApp(t)
   for (const name of ['a', 'b', 'c', 'd']) await createPerson(app.db, name, 'viewer')
   const statuses = await attempt(app, 31, (i) => 'abcd'.charAt(i % 4))
@@ -56,7 +56,7 @@ t.test('one address tries thirty times a minute, whomever', async (t) => {
   t.equal(last(statuses), 429)
 })
 
-t.test('an IPv6 network of 64 bits is one address', async (t) => {
+t.test('an IPv6 network of 64 bits counts as one address', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const statuses = await attempt(
@@ -69,7 +69,7 @@ t.test('an IPv6 network of 64 bits is one address', async (t) => {
   t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '2001:db8:0:2::1' })).statusCode, 200)
 })
 
-t.test('one user is tried sixty times a minute, from wherever', async (t) => {
+t.test('one user can be tried sixty times a minute, whatever the addresses', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   await createPerson(app.db, 'theo', 'viewer')
@@ -80,14 +80,14 @@ t.test('one user is tried sixty times a minute, from wherever', async (t) => {
   t.equal((await signIn(app, 'theo', PASSWORD, from(1))).statusCode, 200)
 })
 
-t.test('one address alone can not lock a user out', async (t) => {
+t.test('one address alone cannot lock a user out', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   await attempt(app, 100, () => 'mara')
   t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
 })
 
-t.test('two clients behind a trusted proxy are two', async (t) => {
+t.test('two clients behind a trusted proxy are counted separately', async (t) => {
   const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'] })
   await createPerson(app.db, 'mara', 'viewer')
   const behind = (client: string) => ({ remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': client } })
@@ -101,10 +101,10 @@ t.test('two clients behind a trusted proxy are two', async (t) => {
   t.equal((await signIn(app, 'mara', PASSWORD, behind('203.0.113.2'))).statusCode, 200)
 
   const forged = await signIn(app, 'mara', PASSWORD, behind('203.0.113.9, 203.0.113.1'))
-  t.equal(forged.statusCode, 429, 'what the client itself put before its address does not count')
+  t.equal(forged.statusCode, 429, 'an address that the client itself has sent does not count')
 })
 
-t.test('an address is one client, whatever port a trusted proxy writes beside it', async (t) => {
+t.test('an address is one client, whatever port a trusted proxy appends to it', async (t) => {
   const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'] })
   await createPerson(app.db, 'mara', 'viewer')
   const behind = (client: string) => ({ remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': client } })
@@ -120,10 +120,10 @@ t.test('an address is one client, whatever port a trusted proxy writes beside it
   t.equal(count(statuses, 200), 10)
   t.equal(last(statuses), 429)
   const other = await signIn(app, 'mara', PASSWORD, behind('198.51.100.7:40000'))
-  t.equal(other.statusCode, 200, 'and the user is not locked out from elsewhere')
+  t.equal(other.statusCode, 200, 'the user is not locked out elsewhere')
 })
 
-t.test('a forged X-Forwarded-For of a peer that is not trusted is ignored', async (t) => {
+t.test('a forged X-Forwarded-For of an untrusted peer is ignored', async (t) => {
   for (const TRUST_PROXY of [[], ['10.0.0.0/8']]) {
     const app = await startApp(t, { TRUST_PROXY })
     await createPerson(app.db, 'mara', 'viewer')
@@ -137,7 +137,7 @@ t.test('a forged X-Forwarded-For of a peer that is not trusted is ignored', asyn
   }
 })
 
-t.test('many attempts at once are counted like many in a row', async (t) => {
+t.test('concurrent attempts are counted like consecutive ones', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const answers = await Promise.all(Array.from({ length: 40 }, () => signIn(app, 'mara')))
@@ -150,7 +150,7 @@ t.test('many attempts at once are counted like many in a row', async (t) => {
   )
 })
 
-t.test('a name can not be spelled in another way that the limit takes for another name', async (t) => {
+t.test('a username has no other spelling that the limit counts as another name', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'kim', 'viewer')
   t.equal((await signIn(app, 'KIM')).statusCode, 200)
@@ -159,24 +159,24 @@ t.test('a name can not be spelled in another way that the limit takes for anothe
   }
 })
 
-t.test('a name typed in full-width letters is the same name, for the limit too', async (t) => {
+t.test('a username in full-width letters is the same name, for the limit too', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'kim', 'viewer')
   for (const name of ['ｋｉｍ', '\u212Aim']) t.equal((await signIn(app, name)).statusCode, 200, name)
   const spellings = ['kim', 'KIM', 'ｋｉｍ', 'ＫＩＭ', '\u212Aim']
   const statuses: number[] = []
   for (let n = 0; n < 12; n++) statuses.push((await signIn(app, spellings[n % 5] ?? '', 'wrong')).statusCode)
-  t.ok(statuses.includes(429), 'ten tries a minute, in whatever spelling')
+  t.ok(statuses.includes(429), 'ten attempts a minute, whatever the spelling')
 })
 
-/** The cookies that a browser sends after this answer. */
+/** Returns the cookies that a browser sends after this response. */
 const browserOf = (res: {
   cookies: { name: string; value: string }[]
 }): { cookies: Record<string, string> } => ({
   cookies: Object.fromEntries(res.cookies.map(({ name, value }) => [name, value])),
 })
 
-t.test('a count is not flushed by trying other names, from however many networks', async (t) => {
+t.test('a count is not evicted by attempts with other names, from however many networks', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const from = (i: number) => ({ remoteAddress: `2001:db8:${i.toString(16)}::1` })
@@ -187,7 +187,7 @@ t.test('a count is not flushed by trying other names, from however many networks
   t.equal((await wrong('mara', 61)).statusCode, 429)
 })
 
-t.test('who has signed in from a browser before is not locked out of it from elsewhere', async (t) => {
+t.test('attempts from elsewhere lock no user out of a browser with a device cookie', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   await createPerson(app.db, 'theo', 'viewer')
@@ -201,17 +201,21 @@ t.test('who has signed in from a browser before is not locked out of it from els
   t.equal(
     (await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.1' })).statusCode,
     429,
-    'a stranger is',
+    'another browser is',
   )
   for (let i = 0; i < 15; i += 1) {
     const res = await signIn(app, 'mara', PASSWORD, { ...mine, ...browser })
-    t.equal(res.statusCode, 200, 'the right password never counts')
+    t.equal(res.statusCode, 200, 'the right password is not counted')
   }
   const statuses: number[] = []
   for (let i = 0; i < 12; i += 1) {
     statuses.push((await signIn(app, 'mara', 'wrong', { ...mine, ...browser })).statusCode)
   }
-  t.strictSame(statuses, [...Array<number>(10).fill(401), 429, 429], 'but it guesses no more than another')
+  t.strictSame(
+    statuses,
+    [...Array<number>(10).fill(401), 429, 429],
+    'wrong passwords are limited as in any other',
+  )
   const both = browserOf(await signIn(app, 'theo', PASSWORD, { ...mine, ...browser }))
   for (let i = 0; i < 60; i += 1) {
     await signIn(app, 'theo', 'wrong', { remoteAddress: `198.51.100.${100 + i}` })
@@ -223,7 +227,7 @@ t.test('who has signed in from a browser before is not locked out of it from els
   )
 })
 
-t.test('a device cookie is of one user and can not be made up; it opens nothing', async (t) => {
+t.test('a device cookie is bound to one user, cannot be forged, and authenticates nothing', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   await createPerson(app.db, 'theo', 'viewer')
@@ -255,7 +259,7 @@ t.test('a device cookie is of one user and can not be made up; it opens nothing'
   t.equal(me.statusCode, 401)
 })
 
-t.test('an IPv6 household and an IPv6 site count as one, so neither locks a user out', async (t) => {
+t.test('IPv6 networks of 56 and of 48 bits count as one client, so none locks a user out', async (t) => {
   for (const networks of [
     (i: number) => `2001:db8:0:${i.toString(16)}::1`,
     (i: number) => `2001:db8:0:${(i * 256).toString(16)}::1`,
@@ -273,7 +277,7 @@ t.test('an IPv6 household and an IPv6 site count as one, so neither locks a user
   }
 })
 
-t.test('a name that exists and one that does not are limited alike', async (t) => {
+t.test('an existing and an unknown username are limited alike', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const seen = async (name: string, net: number) => {
@@ -290,11 +294,11 @@ t.test('a name that exists and one that does not are limited alike', async (t) =
   t.strictSame(await seen('mara', 100), await seen('none', 101))
 })
 
-t.test('the queue takes the network that has tried least, so many others do not shut it out', async (t) => {
+t.test('the queue serves the network with the fewest attempts first, whatever the flood', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const browser = browserOf(await signIn(app, 'mara', PASSWORD, { remoteAddress: '203.0.113.1' }))
-  // Each of 72 networks has tried before, and tries ten times at once.
+  // 72 networks, each with ten concurrent attempts.
   const flood = Array.from({ length: 720 }, (_, i) =>
     signIn(app, `nobody-${i}`, 'wrong', { remoteAddress: `198.51.100.${i % 72}` }),
   )
@@ -302,7 +306,7 @@ t.test('the queue takes the network that has tried least, so many others do not 
   const known = signIn(app, 'mara', PASSWORD, { remoteAddress: '198.51.100.1', ...browser })
   t.equal((await known).statusCode, 200)
   const first = (await fresh).statusCode
-  t.ok(first === 200 || first === 503, 'a fresh one among 72 fresh ones takes its turn')
+  t.ok(first === 200 || first === 503, 'a new network among 72 gets its turn, or a 503')
   t.ok(
     count(
       (await Promise.all(flood)).map(({ statusCode }) => statusCode),
@@ -316,20 +320,17 @@ t.test('the queue takes the network that has tried least, so many others do not 
   await Promise.all(again)
 })
 
-t.test(
-  'counts of other keys, however many, make no count forgotten; what is taken back takes no memory',
-  async (t) => {
-    const counters = new WindowCounters(60_000)
-    for (let i = 0; i < 60; i += 1) counters.count('mara')
-    for (let i = 0; i < 100_000; i += 1) counters.count(`other ${i}`)()
-    t.equal(counters.get('mara'), 60)
-    t.equal(counters.size, 1)
-    for (let i = 0; i < 10_000; i += 1) counters.count(`other ${i}`)
-    t.equal(counters.get('mara'), 60)
-  },
-)
+t.test('counts of other keys evict no count, and a count that is taken back uses no memory', async (t) => {
+  const counters = new WindowCounters(60_000)
+  for (let i = 0; i < 60; i += 1) counters.count('mara')
+  for (let i = 0; i < 100_000; i += 1) counters.count(`other ${i}`)()
+  t.equal(counters.get('mara'), 60)
+  t.equal(counters.size, 1)
+  for (let i = 0; i < 10_000; i += 1) counters.count(`other ${i}`)
+  t.equal(counters.get('mara'), 60)
+})
 
-t.test('a body that is too large, or no JSON, costs its network its share, and no other', async (t) => {
+t.test('a body that is too large or no JSON counts against its own network, and no other', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const send = (payload: string, remoteAddress: string, headers = {}) =>
@@ -351,9 +352,17 @@ t.test('a body that is too large, or no JSON, costs its network its share, and n
     t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: `${network}.1` })).statusCode, 429)
     t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: `${network}.2` })).statusCode, 200)
     const cookie = { cookie: 'silo_device_80=x' }
-    t.equal((await send('{', `${network}.1`, cookie)).statusCode, 400, 'a browser that may be known')
+    t.equal(
+      (await send('{', `${network}.1`, cookie)).statusCode,
+      400,
+      'a browser with a device cookie is not limited',
+    )
   }
   for (let i = 0; i < 40; i++) {
-    t.equal((await send('{"username":1}', '203.0.113.1')).statusCode, 400, 'one that was read costs none')
+    t.equal(
+      (await send('{"username":1}', '203.0.113.1')).statusCode,
+      400,
+      'a body that is JSON is not counted',
+    )
   }
 })

@@ -6,7 +6,7 @@ import { createDatabase } from '../harness/database.js'
 import { until } from '../harness/until.js'
 import { Watcher, listen } from '../harness/watcher.js'
 
-/** An application with a subscriber, and a connection that writes beside it. */
+/** Starts an application with a subscriber, and opens a connection that writes to its database. */
 async function open(t: Test) {
   const databaseUrl = await createDatabase(t)
   const app = await startApp(t, { databaseUrl })
@@ -18,13 +18,13 @@ async function open(t: Test) {
 }
 
 t.test(
-  'an adoption of a promoted log whose connections are replaced is repeated on other ones',
+  'the adoption of a promoted log is repeated when its connections are replaced meanwhile',
   async (t) => {
     const { app, databaseUrl, watcher, writer } = await open(t)
     await writer`insert into items (part_number) values ('A-1')`
     await watcher.untilEvents(1)
 
-    // As after a promotion. The row is locked, so the adoption waits.
+    // Simulates a promotion. The row is locked, so the adoption waits.
     await writer`update event_log set timeline = timeline + 1`
     const holder = connect(databaseUrl, 1)
     t.teardown(() => holder.end())
@@ -46,7 +46,7 @@ t.test(
 )
 
 t.test(
-  'ids that a promotion skips are no lost events: a write before the adoption causes no reset',
+  'ids that a promotion skips are not lost events: a write before the adoption causes no reset',
   async (t) => {
     const { watcher, writer } = await open(t)
     await writer`insert into items (part_number) values ('A-1')`
@@ -77,5 +77,5 @@ t.test('an event that a promotion has lost between others resets every client', 
     commit
   `)
   await watcher.untilSeen('reset')
-  t.pass('it is told')
+  t.pass('the client is reset')
 })

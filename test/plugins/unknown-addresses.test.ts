@@ -2,7 +2,7 @@ import t from 'tap'
 import { createToken, startApp } from '../harness/app.js'
 import { bearer } from '../harness/people.js'
 
-t.test('an address that takes other methods is answered with 405, and Allow names them', async (t) => {
+t.test('an unsupported method gets a 405, and Allow lists the supported ones', async (t) => {
   const app = await startApp(t)
   const headers = bearer(await createToken(app.db, 'editor'))
   const cases: [method: string, url: string, allow: string][] = [
@@ -31,7 +31,7 @@ t.test('an address that takes other methods is answered with 405, and Allow name
   }
 })
 
-t.test('an address that no method leads to is answered with 404, whatever its body is', async (t) => {
+t.test('an unknown address gets a 404, whatever the method and the body', async (t) => {
   const app = await startApp(t)
   for (const url of ['/nothing', '/API/items', '/health/', '/api', '//', '/api/items/A/revisions/1/2']) {
     for (const method of ['GET', 'POST', 'DELETE'] as const) {

@@ -10,13 +10,13 @@ import { withLongestPause } from '../../fuzz/loop-delay.js'
 import { readRoutes } from '../harness/routes.js'
 import { startService } from '../harness/service.js'
 
-/** An object of `count` members that no schema knows. */
+/** Returns an object with `count` members that are unknown to every schema. */
 const unknownMembers = (count: number): Record<string, number> =>
   Object.fromEntries(Array.from({ length: count }, (_, n) => [`field${n}`, n]))
 
 const HUGE = JSON.stringify(unknownMembers(50_000))
 
-t.test('a request with some wrong fields is told all of them', async (t) => {
+t.test('every wrong field of a request is reported', async (t) => {
   const send = await signIn(await startApp(t), 'editor')
   const payload = { part_number: '', item_type: 'x', description: 7, colour: 'red', size: 1 }
   const res = await send('POST', '/api/items', { payload })
@@ -45,7 +45,7 @@ t.test('a megabyte of unknown fields gets a response of less than 20 kB, without
   }
 })
 
-t.test('a row of an import with ten thousand wrong fields is told some of them', async (t) => {
+t.test('a row of an import with ten thousand wrong fields is reported with some of them', async (t) => {
   const send = await signIn(await startApp(t), 'editor')
   const payload = JSON.stringify({ part_number: 'A-1', item_type: 'x', ...unknownMembers(10_000) })
   const headers = { 'content-type': 'application/x-ndjson' }
@@ -54,7 +54,7 @@ t.test('a row of an import with ten thousand wrong fields is told some of them',
   t.ok(res.body.length < 20_000)
 })
 
-t.test('a query and headers with thousands of wrong names are told some of them', async (t) => {
+t.test('a query with thousands of unknown names is reported with some of them', async (t) => {
   const send = await signIn(await startApp(t), 'viewer')
   const query = Array.from({ length: 1500 }, (_, n) => `p${n}=1`).join('&')
   const res = await send('GET', `/api/items?${query}`)
@@ -62,7 +62,7 @@ t.test('a query and headers with thousands of wrong names are told some of them'
   t.ok(fieldsOf(res).length <= 50)
 })
 
-t.test('no route reads more than 16 KiB of a client that has not signed in', async (t) => {
+t.test('no route reads more than 16 KiB from a client that is not authenticated', async (t) => {
   const app = await startApp(t)
   const payload = JSON.stringify({ username: 'x'.repeat(MAX_PUBLIC_BODY_BYTES) })
   const routes = [...readRoutes(app), 'POST /nothing', 'POST /health', 'PUT /api/nothing']
@@ -95,7 +95,7 @@ t.test('the longest password and username that are accepted fit into a form', as
   t.equal(res.headers.location, '/login?error=invalid_credentials&next=%2F')
 })
 
-t.test('two hundred large sign-ins whose responses are not read leave memory and others alone', async (t) => {
+t.test('two hundred large sign-ins that read nothing neither use up memory nor delay others', async (t) => {
   const DATABASE_URL = await createDatabase(t)
   const service = startService(t, { DATABASE_URL, JWT_SECRET: 'a secret for tests, long enough to be one' })
   const origin = await service.url()

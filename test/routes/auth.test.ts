@@ -16,7 +16,7 @@ t.test('POST /api/auth/login', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'Mara', 'editor')
 
-  t.test('answers with a bearer, its end, the user, and the cookie', async (t) => {
+  t.test('responds with a bearer token, its expiry, the user, and the cookie', async (t) => {
     const res = await signIn(app, 'mara')
     t.equal(res.statusCode, 200)
     t.equal(res.headers['cache-control'], 'no-store')
@@ -28,7 +28,7 @@ t.test('POST /api/auth/login', async (t) => {
     })
     t.match(body.expires_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
     const seconds = (Date.parse(body.expires_at) - Date.now()) / 1000
-    t.ok(Math.abs(seconds - HOURS_12) < 60, 'a session is for twelve hours')
+    t.ok(Math.abs(seconds - HOURS_12) < 60, 'a session lasts twelve hours')
     const [cookie, ...others] = res.cookies
     t.match(cookie, {
       name: 'silo_session_80',
@@ -38,13 +38,13 @@ t.test('POST /api/auth/login', async (t) => {
       path: '/',
     })
     t.ok(Math.abs(Number(cookie?.maxAge) - HOURS_12) < 60, 'the cookie ends with the session')
-    t.notOk(cookie?.secure, 'over plain HTTP a Secure cookie would be lost')
+    t.notOk(cookie?.secure, 'over plain HTTP a browser would drop a Secure cookie')
     t.match(others, [{ name: 'silo_device_80', httpOnly: true, sameSite: 'Strict', path: '/' }])
     t.equal(others.length, 1)
 
     const [, payload = ''] = body.token.split('.')
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>
-    t.strictSame(Object.keys(claims).sort(), ['exp', 'jti'], 'the JWT says nothing about the person')
+    t.strictSame(Object.keys(claims).sort(), ['exp', 'jti'], 'the JWT has nothing about the user')
 
     const me = await app.inject({ url: '/api/auth/me', headers: bearer(body.token) })
     t.equal(me.statusCode, 200)
@@ -54,14 +54,14 @@ t.test('POST /api/auth/login', async (t) => {
     t.strictSame(byCookie.json(), body.user)
   })
 
-  t.test('takes a name in any case, and a password in any normal form', async (t) => {
+  t.test('accepts a username in any case, and a password in any Unicode normalization form', async (t) => {
     const password = 'pässwörd-für-alle'
     const password_hash = await hashPassword(password.normalize('NFC'))
     await addUser(app.db, { username: 'jorg', display_name: 'Jörg', role: 'viewer', password_hash })
     t.equal((await signIn(app, 'JORG', password.normalize('NFD'))).statusCode, 200)
   })
 
-  t.test('refuses a wrong password, an unknown user and a disabled one in the same words', async (t) => {
+  t.test('refuses a wrong password, an unknown user and a disabled one with the same response', async (t) => {
     await createPerson(app.db, 'gone', 'admin')
     await app.db`update users set active = false where username = 'gone'`
     const answers = await Promise.all([
@@ -84,7 +84,7 @@ t.test('POST /api/auth/login', async (t) => {
     t.equal(sessions.length, 0)
   })
 
-  t.test('does the same work for an unknown user and a disabled one', async (t) => {
+  t.test('hashes a password once for an existing, an unknown and a disabled user', async (t) => {
     for (const username of ['mara', 'nobody', 'gone']) {
       t.equal(await countScrypts(() => signIn(app, username, 'wrong')), 1, username)
     }
@@ -107,7 +107,7 @@ t.test('POST /api/auth/login', async (t) => {
     t.match(more.json(), { details: [{ field: 'role', message: 'is not known here' }] })
   })
 
-  t.test('clears the ended sessions of the user away, and no others', async (t) => {
+  t.test('deletes the ended sessions of the user, and no other token', async (t) => {
     await createToken(app.db, 'editor', 'Mara')
     const revoked = await sessionOf(app, 'mara')
     await app.inject({ method: 'POST', url: '/logout', headers: bearer(revoked) })
@@ -137,13 +137,10 @@ t.test('behind TLS the cookie is Secure', async (t) => {
     cookies: { '__Host-silo_session_443': res.cookies[0]?.value ?? '' },
   })
   t.match(logout.cookies, [{ name: '__Host-silo_session_443', value: '', secure: true }])
-  t.notOk(
-    (await through('192.0.2.1')).cookies[0]?.secure,
-    'the word of a peer that is not trusted is ignored',
-  )
+  t.notOk((await through('192.0.2.1')).cookies[0]?.secure, 'the header of an untrusted peer is ignored')
 })
 
-t.test('the cookie is named after the port that the browser uses, and after TLS', async (t) => {
+t.test('the name of the cookie has the port that the browser uses, and depends on TLS', async (t) => {
   const databaseUrl = await createDatabase(t)
   const named = async (PUBLIC_URL: string[], host: string, headers: Record<string, string> = {}) => {
     const app = await startApp(t, { databaseUrl, PUBLIC_URL, TRUST_PROXY: ['10.0.0.0/8'] })
@@ -169,7 +166,7 @@ t.test('the cookie is named after the port that the browser uses, and after TLS'
   t.strictSame(
     await named([lan], 'silo.lan'),
     ['silo_session_8080', false, undefined],
-    'a proxy took the port away',
+    'a proxy has removed the port',
   )
   const both = ['https://silo.example', lan]
   t.strictSame(await named(both, 'silo.lan:8080'), ['silo_session_8080', false, undefined])
@@ -181,7 +178,7 @@ t.test('the cookie is named after the port that the browser uses, and after TLS'
   ])
 })
 
-t.test('cookies of earlier versions and of before TLS are taken back', async (t) => {
+t.test('cookies of earlier versions, and those from before TLS, are cleared', async (t) => {
   const app = await startApp(t, { PUBLIC_URL: ['https://silo.example'] })
   await createPerson(app.db, 'mara', 'viewer')
   const headers = { host: 'silo.example' }
@@ -194,7 +191,7 @@ t.test('cookies of earlier versions and of before TLS are taken back', async (t)
   ])
   const token = res.json<{ token: string }>().token
   const me = await app.inject({ url: '/api/auth/me', headers, cookies: { silo_session_443: token } })
-  t.equal(me.statusCode, 401, 'under TLS a cookie that another host could have set is not believed')
+  t.equal(me.statusCode, 401, 'under TLS a cookie that another host could have set is not accepted')
 })
 
 t.test('POST /login', async (t) => {
@@ -211,7 +208,7 @@ t.test('POST /login', async (t) => {
     })
   const good = { username: 'mara', password: PASSWORD }
 
-  t.test('lets a browser in with the cookie', async (t) => {
+  t.test('signs a browser in with the cookie', async (t) => {
     const res = await post(good)
     t.equal(res.statusCode, 303)
     t.equal(res.headers.location, '/')
@@ -221,7 +218,7 @@ t.test('POST /login', async (t) => {
     t.match((await app.inject({ url: '/api/auth/me', cookies })).json(), { username: 'mara' })
   })
 
-  t.test('sends who is refused back to the form, without a cookie', async (t) => {
+  t.test('redirects a refused sign-in back to the form, without a cookie', async (t) => {
     const wrong = await post({ ...good, password: 'wrong' })
     t.equal(wrong.statusCode, 303)
     t.equal(wrong.headers.location, '/login?error=invalid_credentials')
@@ -230,10 +227,14 @@ t.test('POST /login', async (t) => {
     t.equal(kept.headers.location, '/login?error=invalid_credentials&next=%2Fitems%3Fq%3D1%26a%3D2')
     t.equal((await post({ username: 'mara' })).headers.location, '/login?error=invalid_request')
     const long = await post({ ...good, next: `/${'?'.repeat(4000)}` })
-    t.equal(long.headers.location, '/login?error=invalid_request&next=%2F', 'a proxy takes no longer head')
+    t.equal(
+      long.headers.location,
+      '/login?error=invalid_request&next=%2F',
+      'a proxy accepts no longer header',
+    )
   })
 
-  t.test('goes on to the page that was asked for, and never to another host', async (t) => {
+  t.test('redirects to the requested page, and never to another host', async (t) => {
     const goesTo = async (next: string) => (await post({ ...good, next })).headers.location
     const own = { '/items?q=1': '/items?q=1', '/': '/', items: '/items' }
     for (const [next, location] of Object.entries(own)) t.equal(await goesTo(next), location, next)
@@ -253,7 +254,7 @@ t.test('POST /login', async (t) => {
     locations.forEach((location, i) => t.equal(location, '/', JSON.stringify(others[i])))
   })
 
-  t.test('is not for other sites', async (t) => {
+  t.test('refuses the forms of other sites', async (t) => {
     for (const headers of [{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'cross-site' }]) {
       const res = await post(good, headers)
       t.equal(res.statusCode, 403)
@@ -263,7 +264,7 @@ t.test('POST /login', async (t) => {
     t.equal((await post(good, { origin: 'http://localhost:80', host: 'localhost:80' })).statusCode, 303)
   })
 
-  t.test('only it takes forms', async (t) => {
+  t.test('is the only sign-in that accepts forms', async (t) => {
     const res = await app.inject({
       method: 'POST',
       url: '/api/auth/login',
@@ -298,7 +299,7 @@ t.test('POST /logout', async (t) => {
     t.equal(await me(other), 200)
   })
 
-  t.test('answers a stranger the same, and another site not at all', async (t) => {
+  t.test('responds the same without a session, and refuses another site', async (t) => {
     const stranger = await app.inject({ method: 'POST', url: '/logout' })
     t.equal(stranger.statusCode, 303)
     const token = await sessionOf(app, 'mara')
@@ -319,7 +320,7 @@ t.test('POST /logout', async (t) => {
   })
 })
 
-t.test('signing out takes the cookie and ends the session, also while the database is away', async (t) => {
+t.test('signing out clears the cookie and ends the session, even without the database', async (t) => {
   const databaseUrl = await createDatabase(t)
   const gate = await createGate(t, databaseUrl)
   const app = await startApp(t, { databaseUrl: gate.databaseUrl })
@@ -333,7 +334,7 @@ t.test('signing out takes the cookie and ends the session, also while the databa
   const signOut = (token: string) =>
     app.inject({ method: 'POST', url: '/logout', cookies: { silo_session_80: token } })
   gate.block()
-  // The first comes before anybody knows that the database hangs, the second after.
+  // The first request comes before the instance has noticed that the database hangs, the second after.
   for (const token of [one, two]) {
     const res = await signOut(token)
     t.equal(res.statusCode, 303)
@@ -348,7 +349,7 @@ t.test('signing out takes the cookie and ends the session, also while the databa
     t.equal(await me(app, token), 401)
     await waitFor('its end in the database', async () => (await me(other, token)) === 401)
   }
-  t.equal(await me(app, kept), 200, 'no other')
+  t.equal(await me(app, kept), 200, 'no other session ends')
 })
 
 t.test('signing in again ends the session whose cookie it replaces, and no other', async (t) => {
@@ -362,7 +363,7 @@ t.test('signing in again ends the session whose cookie it replaces, and no other
   const again = (username: string, token: string, password = PASSWORD) =>
     signIn(app, username, password, { cookies: { silo_session_80: token } })
   await again('mara', first, 'wrong')
-  t.equal(await me(first), 200, 'a sign-in that is refused replaces nothing')
+  t.equal(await me(first), 200, 'a refused sign-in replaces nothing')
   const second = (await again('mara', first)).json<{ token: string }>().token
   t.equal(await me(first), 401)
   t.equal(await me(second), 200)
@@ -374,7 +375,7 @@ t.test('signing in again ends the session whose cookie it replaces, and no other
     payload: new URLSearchParams({ username: 'theo', password: PASSWORD }).toString(),
   })
   t.equal(form.statusCode, 303)
-  t.equal(await me(second), 401, 'by the form and as another person, too')
+  t.equal(await me(second), 401, 'by the form and as another user too')
   t.equal(await me(elsewhere), 200)
   const api = await createToken(app.db, 'viewer')
   t.equal((await signIn(app, 'mara', PASSWORD, { cookies: { silo_session_80: api } })).statusCode, 200)
@@ -403,7 +404,7 @@ t.test('API tokens', async (t) => {
     app.inject({ method: 'DELETE', url: `/api/auth/tokens/${id}`, headers: bearer(as) })
   const me = (token: string) => app.inject({ url: '/api/auth/me', headers: bearer(token) })
 
-  t.test('the secret is shown once and only its SHA-256 kept', async (t) => {
+  t.test('the secret is shown once, and only its SHA-256 is stored', async (t) => {
     const res = await create({ name: 'CAD', keep: true })
     t.equal(res.statusCode, 201)
     t.equal(res.headers['cache-control'], 'no-store')
@@ -419,7 +420,7 @@ t.test('API tokens', async (t) => {
     ])
     t.match(created, { name: 'CAD', role: 'editor', last_used_at: null, token: /^silo_[\w-]{43}$/ })
     const days = (Date.parse(created.expires_at) - Date.parse(created.created_at)) / 86_400_000
-    t.ok(Math.abs(days - 90) < 0.1, 'ninety days unless said')
+    t.ok(Math.abs(days - 90) < 0.1, 'ninety days by default')
     const [row] = await app.db<{ hash: Buffer; row: string }[]>`
       select hash, tokens::text as row from tokens where id = ${created.id}
     `
@@ -439,13 +440,17 @@ t.test('API tokens', async (t) => {
     ])
   })
 
-  t.test('a token can do less than its owner, never more', async (t) => {
+  t.test('a token can have a lower role than its owner, but never a higher one', async (t) => {
     const refused = await create({ name: 'x', role: 'admin' })
     t.equal(refused.statusCode, 403)
     t.match(refused.json(), { error: 'forbidden' })
     const viewer = (await create({ name: 'x', role: 'viewer' })).json<Created>()
     t.match((await me(viewer.token)).json(), { role: 'viewer' })
-    t.equal((await create({ name: 'x', role: 'editor' }, viewer.token)).statusCode, 403, 'nor its own tokens')
+    t.equal(
+      (await create({ name: 'x', role: 'editor' }, viewer.token)).statusCode,
+      403,
+      'nor can its own tokens',
+    )
     t.equal((await create({ name: 'x' }, viewer.token)).json<Created>().role, 'viewer')
 
     const theo = await sessionOf(app, 'theo')
@@ -460,7 +465,7 @@ t.test('API tokens', async (t) => {
     t.equal(demoted.statusCode, 200)
     const [editors] = await list()
     t.ok(editors)
-    t.match((await me(session)).json(), { role: 'viewer' }, 'the ceiling follows the owner')
+    t.match((await me(session)).json(), { role: 'viewer' }, 'the role of the owner is the upper bound')
     await app.inject({
       method: 'PATCH',
       url: '/api/users/mara',
@@ -469,14 +474,14 @@ t.test('API tokens', async (t) => {
     })
   })
 
-  t.test('lasts for 1 to 3650 days', async (t) => {
+  t.test('a token lasts for 1 to 3650 days', async (t) => {
     for (const expires_in_days of [0, -1, 1.5, 3651, '7']) {
       const res = await create({ name: 'x', expires_in_days })
       t.equal(res.statusCode, 400)
       t.match(res.json(), { details: [{ field: 'expires_in_days' }] })
     }
     t.equal((await create({ name: 'x', expires_in_days: 3650 })).statusCode, 201)
-    t.equal((await create({ expires_in_days: 1 })).statusCode, 400, 'and has a name')
+    t.equal((await create({ expires_in_days: 1 })).statusCode, 400, 'a name is required')
   })
 
   t.test('a revoked token is refused at once', async (t) => {
@@ -492,7 +497,7 @@ t.test('API tokens', async (t) => {
     t.match(again.json(), { error: 'token_not_found' })
   })
 
-  t.test("nobody sees or revokes somebody else's", async (t) => {
+  t.test('no user sees or revokes the tokens of another user', async (t) => {
     const { id, token } = (await create({ name: 'mine' })).json<Created>()
     const theo = await sessionOf(app, 'theo')
     t.equal((await revoke(id, theo)).statusCode, 404)
@@ -506,10 +511,10 @@ t.test('API tokens', async (t) => {
         select id from users where username = 'mara'
       ) limit 1
     `
-    t.equal((await revoke(own?.id ?? '')).statusCode, 404, 'nor a session by way of it')
+    t.equal((await revoke(own?.id ?? '')).statusCode, 404, 'nor can a session be revoked as a token')
   })
 
-  t.test('what another instance has revoked makes no more tokens', async (t) => {
+  t.test('a token that another instance has revoked creates no more tokens', async (t) => {
     const other = await startApp(t, { databaseUrl })
     const { id, token } = (await create({ name: 'x' })).json<Created>()
     t.equal((await other.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)

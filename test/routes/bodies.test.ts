@@ -21,7 +21,7 @@ async function start(t: Test) {
 
 const detailOf = (res: { json(): { details: { field: string; message: string }[] } }) => res.json().details[0]
 
-t.test('a body that is not UTF-8 is a 400 that names the byte', async (t) => {
+t.test('a body that is not UTF-8 gets a 400 that names the byte', async (t) => {
   const { app, post } = await start(t)
   const latin1 = await post(Buffer.from('{"part_number":"L","description":"grün"}', 'latin1'))
   t.equal(latin1.statusCode, 400)
@@ -38,10 +38,10 @@ t.test('a body that is not UTF-8 is a 400 that names the byte', async (t) => {
     t.match(detailOf(await post(body)), { message: /byte 34/ }, bytes.join())
   }
   t.equal((await app.db`select from items`).length, 0)
-  t.equal((await post('\ufeff{"part_number":"BOM"}')).statusCode, 201, 'a byte order mark is passed over')
+  t.equal((await post('\ufeff{"part_number":"BOM"}')).statusCode, 201, 'a byte order mark is ignored')
 })
 
-t.test('a compressed body, or one in another charset, is a 415 that says so', async (t) => {
+t.test('a compressed body, or one in another charset, gets a 415 with the reason', async (t) => {
   const { send, post } = await start(t)
   const body = '{"part_number":"Z"}'
   for (const coding of ['gzip', 'br', 'deflate', 'identity, gzip', 'x-unknown']) {
@@ -67,7 +67,7 @@ t.test('a compressed body, or one in another charset, is a 415 that says so', as
   )
 })
 
-t.test('JSON that says something twice, is too deep or too much is refused before it is made', async (t) => {
+t.test('JSON with duplicate names, too deep or with too many values is refused unparsed', async (t) => {
   const { app, send, post } = await start(t)
   const refused = async (body: string, message: RegExp) => {
     const res = await post(body)
@@ -90,7 +90,7 @@ t.test('JSON that says something twice, is too deep or too much is refused befor
     () => refused(wide, /more than 40000 values/),
     () => send('GET', '/api/items/none'),
   )
-  t.ok(longest < 2000, `the event loop stood still for ${longest} ms`)
+  t.ok(longest < 2000, `the event loop was blocked for ${longest} ms`)
   t.equal((await app.db`select from items`).length, 0)
 })
 
@@ -116,7 +116,7 @@ const NOT_HELD = [
 ]
 
 t.test(
-  'a number that a double can’t hold is refused, in JSON, NDJSON and CSV, with what to send',
+  'a number that a double cannot represent is refused in JSON, NDJSON and CSV, with what to send instead',
   async (t) => {
     const { app, send, post } = await start(t)
     const take = (type: string, payload: string) =>
@@ -141,7 +141,7 @@ t.test(
 )
 
 t.test(
-  'a number that SQL has written is served as written, and survives PUT, revisions and imports',
+  'a number that SQL has written is served unchanged, and survives PUT, revisions and imports',
   async (t) => {
     const { app, send } = await start(t)
     const stored =
@@ -189,7 +189,7 @@ t.test(
   },
 )
 
-t.test('text comes back in NFC, and a row in another form is unchanged', async (t) => {
+t.test('text is stored in NFC, and a row with another form of it is unchanged', async (t) => {
   const { send, post } = await start(t)
   const nfd = 'Geha\u0308use'
   const res = await post(
@@ -205,7 +205,7 @@ t.test('text comes back in NFC, and a row in another form is unchanged', async (
   t.match(again.json<ImportResult>(), { unchanged: 1, errors: [] })
 })
 
-t.test('any JSON value is parsed as JSON.parse does, and written back as it was', async (t) => {
+t.test('any JSON value is parsed as by JSON.parse, and serialized unchanged', async (t) => {
   fc.assert(
     fc.property(fc.json({ maxDepth: 6 }), (text) => {
       const value: unknown = JSON.parse(text)

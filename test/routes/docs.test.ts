@@ -7,7 +7,7 @@ import { createToken, startApp } from '../harness/app.js'
 import { signIn } from '../harness/client.js'
 import { Watcher, listen } from '../harness/watcher.js'
 
-/** What the schema of this type of event finds wrong with `data`. */
+/** Returns the errors of `data` by the schema of this type of event. */
 function errorsOf(app: FastifyInstance, type: string, data: unknown): unknown[] {
   const schema = Object.entries<TObject>(EVENT_DATA).find(([known]) => known === type)?.[1]
   if (!schema) return [`${type} has no schema`]
@@ -17,7 +17,7 @@ function errorsOf(app: FastifyInstance, type: string, data: unknown): unknown[] 
 
 const GRAVE = new Set<number>([0, 1])
 
-t.test("the feed's AsyncAPI document is one, by the parser of those who wrote the standard", async (t) => {
+t.test('the AsyncAPI document of the feed is valid for the parser of the AsyncAPI initiative', async (t) => {
   const app = await startApp(t, { PUBLIC_URL: ['https://silo.example:8443'] })
   const res = await app.inject({ url: '/api/asyncapi.json' })
   t.equal(res.statusCode, 200)
@@ -37,12 +37,16 @@ t.test("the feed's AsyncAPI document is one, by the parser of those who wrote th
   t.strictSame(messages.map((message) => message.name()).sort(), Object.keys(EVENT_DATA).sort())
   for (const message of messages) {
     for (const example of message.examples()) {
-      t.strictSame(errorsOf(app, String(message.name()), example.payload()), [], 'the example is one')
+      t.strictSame(
+        errorsOf(app, String(message.name()), example.payload()),
+        [],
+        'the example matches its schema',
+      )
     }
   }
 })
 
-t.test('every event on the wire is what its schema says', async (t) => {
+t.test('every event on the wire matches its schema', async (t) => {
   const app = await startApp(t, { HEARTBEAT_MS: 100 })
   const origin = await listen(app)
   const watcher = await Watcher.open(t, origin, {
@@ -63,6 +67,6 @@ t.test('every event on the wire is what its schema says', async (t) => {
   t.strictSame(
     [...new Set(watcher.seen.map(({ type }) => type))].sort(),
     Object.keys(EVENT_DATA).sort(),
-    'and there is no other',
+    'there is no other event',
   )
 })

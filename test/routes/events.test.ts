@@ -42,7 +42,7 @@ const seenNumbers = (watcher: Watcher) => watcher.events.map(({ data }) => data.
 const headReached = (app: FastifyInstance, id: number) =>
   until(() => parseCursor(app.sse.head)?.id === id, `the tail is at ${id}`)
 
-t.test('a committed change reaches a watcher, with exactly the keys that were promised', async (t) => {
+t.test('a committed change reaches a subscriber with exactly the documented keys', async (t) => {
   const { app, watch } = await serve(t)
   const watcher = await watch()
   await watcher.untilSeen('server.state')
@@ -70,7 +70,7 @@ t.test('a committed change reaches a watcher, with exactly the keys that were pr
   t.strictSame(Object.keys(deleted ?? {}), ['part_number', 'actor', 'at'])
 })
 
-t.test('an instance announces what it has written, and another does not wait for its poll', async (t) => {
+t.test('an instance announces its writes, so that another does not wait for its poll', async (t) => {
   const databaseUrl = await createDatabase(t)
   const one = await startApp(t, { databaseUrl })
   const { watch } = await serve(t, { databaseUrl })
@@ -87,11 +87,11 @@ t.test('an instance announces what it has written, and another does not wait for
     })
     await watcher.untilEvents(index + 1)
   }
-  // By polls alone each would wait for the next one, a second after the last.
+  // By polling alone, each event would wait up to a second for the next poll.
   t.ok(performance.now() - began < 10_000)
 })
 
-t.test('the head of a stream says what proxies and caches must know', async (t) => {
+t.test('the headers of a stream forbid proxies and caches to buffer, change or store it', async (t) => {
   const { origin, token } = await serve(t)
   const gone = new AbortController()
   const res = await fetch(`${origin}/api/events`, {
@@ -105,7 +105,7 @@ t.test('the head of a stream says what proxies and caches must know', async (t) 
   gone.abort()
 })
 
-t.test('a client that comes back with its last id misses nothing and sees nothing twice', async (t) => {
+t.test('a client that resumes with its last id receives each event exactly once', async (t) => {
   const { app, watch } = await serve(t)
   await create(app.db, ...numbers(1, 5))
   await headReached(app, 5)
@@ -131,25 +131,22 @@ t.test('a client that comes back with its last id misses nothing and sees nothin
   }
 })
 
-t.test(
-  'a connection lost before its first event resumes too: server.state carries the position',
-  async (t) => {
-    const { app, watch } = await serve(t)
-    await create(app.db, 'A')
-    await headReached(app, 1)
-    const first = await watch()
-    await first.untilSeen('server.state')
-    t.equal(first.lastId, app.sse.head)
-    await first.close()
-    await create(app.db, 'B')
-    const again = await watch('', first.lastId)
-    await again.untilEvents(1)
-    t.strictSame(seenNumbers(again), ['B'])
-  },
-)
+t.test('a connection lost before its first event resumes too: server.state has the cursor', async (t) => {
+  const { app, watch } = await serve(t)
+  await create(app.db, 'A')
+  await headReached(app, 1)
+  const first = await watch()
+  await first.untilSeen('server.state')
+  t.equal(first.lastId, app.sse.head)
+  await first.close()
+  await create(app.db, 'B')
+  const again = await watch('', first.lastId)
+  await again.untilEvents(1)
+  t.strictSame(seenNumbers(again), ['B'])
+})
 
 t.test(
-  'a cursor that nothing can be continued from is told so first, and goes on from the head',
+  'a cursor that cannot be resumed gets a reset first, and the stream continues from the head',
   async (t) => {
     const { app, watch, page } = await serve(t)
     await create(app.db, ...numbers(1, 4))
@@ -193,12 +190,12 @@ t.test(
     await edge.untilEvents(3)
     t.notOk(
       edge.seen.some(({ type }) => type === 'reset'),
-      'the oldest position itself still continues',
+      'the oldest cursor itself can be resumed',
     )
   },
 )
 
-t.test('filters let through what was asked for, and bookmarks move on past what they hide', async (t) => {
+t.test('filters pass exactly the matching events, and cursors advance past the others', async (t) => {
   const { app, watch, origin, token } = await serve(t, { HEARTBEAT_MS: 200 })
   const a01 = await watch('?part_number=a01-*&types=item.created,item.deleted')
   const two = await watch('?part_number=B-1&part_number=A01-2')
@@ -218,7 +215,7 @@ t.test('filters let through what was asked for, and bookmarks move on past what 
   t.match(await refused.json(), { error: 'invalid_request', details: [{ field: 'types' }] })
 })
 
-t.test('heartbeats come on every connection, with the connection’s own position', async (t) => {
+t.test('heartbeats come on every connection, with the connection’s own cursor', async (t) => {
   const { app, watch } = await serve(t, { HEARTBEAT_MS: 100 })
   const watchers = await Promise.all(Array.from({ length: 40 }, () => watch()))
   await create(app.db, 'A')
@@ -229,7 +226,7 @@ t.test('heartbeats come on every connection, with the connection’s own positio
   }
 })
 
-t.test('JSON pages hold the same events as the stream', async (t) => {
+t.test('JSON pages have the same events as the stream', async (t) => {
   const { app, page, watch } = await serve(t)
   await create(app.db, ...numbers(1, 30))
   await app.db`update items set description = 'x' where part_number = 'N-7'`
@@ -254,7 +251,7 @@ t.test('JSON pages hold the same events as the stream', async (t) => {
   t.strictSame((await page(`?since=${since}`)).events, [])
 })
 
-t.test('a JSON page waits for something to come, and no longer', async (t) => {
+t.test('a JSON page waits for the first matching event, or until its timeout', async (t) => {
   const { app, page } = await serve(t)
   const { head } = await page('?last=1')
   const waiting = page(`?since=${head}&wait=30&part_number=B`)
@@ -282,35 +279,32 @@ t.test('a JSON page waits no longer when garbage is collected meanwhile', async 
   await until(() => {
     collectGarbage()
     return isAnswered
-  }, 'the page comes')
+  }, 'the page is returned')
   t.strictSame(await waiting, [])
 })
 
-t.test(
-  'events of before the ring come from the log, however long ago, in order and without a seam',
-  async (t) => {
-    const { app, watch } = await serve(t)
-    const count = 40_000
-    await app.db`insert into items (part_number) select 'R-' || n from generate_series(1, ${count}) n`
-    await headReached(app, count)
-    const watchers = await Promise.all([
-      watch('?since=earliest'),
-      watch('?since=earliest'),
-      watch('?since=earliest'),
-    ])
-    await create(app.db, 'live')
-    for (const watcher of watchers) {
-      await watcher.untilEvents(count + 1, 30_000)
-      const ids = watcher.events.map(({ id }) => Number(id.split('-')[1]))
-      t.ok(
-        ids.every((id, i) => id === i + 1),
-        'every id, ascending, once',
-      )
-    }
-  },
-)
+t.test('events older than the ring are read from the log, in order and without a gap', async (t) => {
+  const { app, watch } = await serve(t)
+  const count = 40_000
+  await app.db`insert into items (part_number) select 'R-' || n from generate_series(1, ${count}) n`
+  await headReached(app, count)
+  const watchers = await Promise.all([
+    watch('?since=earliest'),
+    watch('?since=earliest'),
+    watch('?since=earliest'),
+  ])
+  await create(app.db, 'live')
+  for (const watcher of watchers) {
+    await watcher.untilEvents(count + 1, 30_000)
+    const ids = watcher.events.map(({ id }) => Number(id.split('-')[1]))
+    t.ok(
+      ids.every((id, i) => id === i + 1),
+      'every id, ascending, once',
+    )
+  }
+})
 
-t.test('a reader that does not read holds nobody up and gets everything when it reads again', async (t) => {
+t.test('a client that does not read delays no other, and gets everything once it reads', async (t) => {
   const { app, origin, token, watch } = await serve(t)
   const { hostname, port } = new URL(origin)
   const slow = connectSocket(Number(port), hostname)
@@ -340,7 +334,7 @@ t.test('a reader that does not read holds nobody up and gets everything when it 
 })
 
 t.test(
-  'closing ends every stream: draining is said, then a heartbeat with the position, then a complete end',
+  'closing ends every stream with server.state draining, a heartbeat with the cursor, and a complete end',
   async (t) => {
     const { app, watch } = await serve(t, { DRAIN_DELAY_MS: 100 })
     await create(app.db, 'A')
@@ -359,7 +353,7 @@ t.test(
   },
 )
 
-t.test('closing is not held up by a client that does not read', async (t) => {
+t.test('closing does not wait for a client that does not read', async (t) => {
   const { app, origin, token } = await serve(t, { SHUTDOWN_TIMEOUT_MS: 2000 })
   const { hostname, port } = new URL(origin)
   const slow = connectSocket(Number(port), hostname)
@@ -376,7 +370,7 @@ t.test('closing is not held up by a client that does not read', async (t) => {
   slow.destroy()
 })
 
-t.test('an old HTTP/1.0 client gets the events without chunks', async (t) => {
+t.test('an HTTP/1.0 client receives the events without chunked encoding', async (t) => {
   const { app, origin, token } = await serve(t)
   const { hostname, port } = new URL(origin)
   const old = connectSocket(Number(port), hostname).setEncoding('utf8')
@@ -395,7 +389,7 @@ t.test('an old HTTP/1.0 client gets the events without chunks', async (t) => {
   )
 })
 
-t.test('more clients than are allowed are told to come back later, not refused', async (t) => {
+t.test('clients beyond SSE_MAX_CLIENTS get a retry delay, not an error', async (t) => {
   const { watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 1 })
   const first = await watch()
   await first.untilSeen('server.state')
@@ -413,7 +407,7 @@ t.test('more clients than are allowed are told to come back later, not refused',
 })
 
 t.test(
-  'the refusal of a stream is held back, keeps no slot meanwhile, and ends with the instance',
+  'the refusal of a stream is delayed, holds no slot meanwhile, and is sent when the instance closes',
   async (t) => {
     const { app, watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 2, SSE_MAX_CLIENTS_PER_USER: 1 })
     const first = await watch()
@@ -421,12 +415,15 @@ t.test(
     const headers = { authorization: `Bearer ${token}` }
     const began = performance.now()
     const refused = fetch(`${origin}/api/events`, { headers })
-    // The one that is refused for its user's sake leaves the last slot to another user.
+    // A stream that is refused because of its user leaves the last slot to another user.
     const other = await createToken(app.db, 'viewer')
     const second = await Watcher.open(t, origin, { token: other })
     await second.untilSeen('server.state')
     t.match(await (await refused).text(), /^retry: \d+\nevent: heartbeat\n/)
-    t.ok(performance.now() - began >= 3000, 'a client that ignores retry asks every three seconds at most')
+    t.ok(
+      performance.now() - began >= 3000,
+      'a client that ignores retry reconnects at most every three seconds',
+    )
 
     const leaving = new AbortController()
     const received = once(app.server, 'request')
@@ -438,12 +435,12 @@ t.test(
     const waiting = fetch(`${origin}/api/events`, { headers }).then((res) => res.text())
     await receivedAgain
     const closing = app.close()
-    t.match(await waiting, /^retry: \d+\n/, 'it is answered, not cut')
+    t.match(await waiting, /^retry: \d+\n/, 'it gets a response, and is not disconnected')
     await closing
   },
 )
 
-t.test('HEAD is answered as GET would be, without a body, a stream or a slot', async (t) => {
+t.test('HEAD has the response of GET, without a body, a stream or a slot', async (t) => {
   const { app, watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 1 })
   const head = (query = '', accept = 'text/event-stream', as = token) =>
     fetch(`${origin}/api/events${query}`, {
@@ -465,11 +462,11 @@ t.test('HEAD is answered as GET would be, without a body, a stream or a slot', a
   t.equal((await head('', '*/*', 'nobody')).status, 401)
   t.equal((await head('?types=nonsense')).status, 400)
   await (await watch()).untilSeen('server.state')
-  t.equal((await head()).status, 200, 'no slot is free: as the refusal of a stream')
+  t.equal((await head()).status, 200, 'without a free slot, as for a stream that is refused')
   t.equal((await head('', 'application/json')).status, 503)
 })
 
-t.test('parameters that only pages have mean a page, where Accept does not say otherwise', async (t) => {
+t.test('parameters that only pages have select a page, unless Accept names a stream', async (t) => {
   const { app, origin, token } = await serve(t)
   await create(app.db, 'A')
   await headReached(app, 1)
@@ -511,7 +508,7 @@ t.test('parameters that only pages have mean a page, where Accept does not say o
   }
 })
 
-t.test('a cursor is taken from the header, then from what polyfills send, then from since', async (t) => {
+t.test("a cursor is taken from the header, then from a polyfill's parameter, then from since", async (t) => {
   const { app, origin, token, page } = await serve(t)
   await create(app.db, ...numbers(1, 9))
   await headReached(app, 9)
@@ -532,8 +529,8 @@ t.test('a cursor is taken from the header, then from what polyfills send, then f
   t.equal(await firstOf(`&since=${at(1)}&Last-Event-ID=${at(3)}`), 'N-4')
   t.equal(await firstOf(`&SINCE=${at(1)}`), 'N-2')
   t.equal(await firstOf(`&since=${at(1)}&lastEventId=${at(3)}`, at(5)), 'N-6')
-  t.equal(await firstOf(`&since=${at(1)}&lastEventId=`, ''), 'N-2', 'what is empty is absent')
-  t.equal(await firstOf(`&since=${at(1)}&since=${at(2)}`), 'N-3', 'the last of the same parameter')
+  t.equal(await firstOf(`&since=${at(1)}&lastEventId=`, ''), 'N-2', 'an empty value counts as absent')
+  t.equal(await firstOf(`&since=${at(1)}&since=${at(2)}`), 'N-3', 'the last value of a repeated parameter')
   t.equal(await firstOf('', at(5), at(5)), 'N-6')
 
   const raw = async (...lines: string[]) => {
@@ -555,38 +552,34 @@ t.test('a cursor is taken from the header, then from what polyfills send, then f
   t.match(await raw(`Last-Event-ID: ${at(1)}`, `last-event-id: ${at(1)}`), '"N-2"')
 })
 
-t.test(
-  'no client ends a line within an event: separators of Unicode are escaped, in streams and in pages',
-  async (t) => {
-    const { app, origin, token, watch } = await serve(t)
-    const text = 'a\u0085b\u2028c\u2029d\u000be\u000cf\u001cg\u001dh\u001ei'
-    await app.db`insert into items (part_number, description) values ('U', ${text})`
-    // What older versions have written stands in the log as it was.
-    t.match((await app.db`select data::text as data from events`)[0]?.data, '\u2028')
-    const watcher = await (await watch('?since=earliest')).untilEvents(1)
-    t.equal(watcher.events[0]?.data.description, text)
+t.test('Unicode line separators in an event are escaped, in streams and in pages', async (t) => {
+  const { app, origin, token, watch } = await serve(t)
+  const text = 'a\u0085b\u2028c\u2029d\u000be\u000cf\u001cg\u001dh\u001ei'
+  await app.db`insert into items (part_number, description) values ('U', ${text})`
+  // The log has the text unescaped, as older versions wrote it.
+  t.match((await app.db`select data::text as data from events`)[0]?.data, '\u2028')
+  const watcher = await (await watch('?since=earliest')).untilEvents(1)
+  t.equal(watcher.events[0]?.data.description, text)
 
-    const read = async (accept: string) => {
-      const res = await fetch(`${origin}/api/events?since=earliest`, {
-        headers: { authorization: `Bearer ${token}`, accept },
-      })
-      const body: ReadableStream<Uint8Array> | null = res.body
-      const reader = body?.getReader()
-      let all = ''
-      while (!all.includes('"U"')) all += new TextDecoder().decode((await reader?.read())?.value)
-      await reader?.cancel()
-      return all
-    }
-    for (const accept of ['text/event-stream', 'application/json']) {
-      const all = await read(accept)
-      t.match(all, 'a\\u0085b\\u2028c\\u2029d')
-      for (const end of '\v\f\x1c\x1d\x1e\x85\u2028\u2029')
-        t.notOk(all.includes(end), encodeURIComponent(end))
-    }
-  },
-)
+  const read = async (accept: string) => {
+    const res = await fetch(`${origin}/api/events?since=earliest`, {
+      headers: { authorization: `Bearer ${token}`, accept },
+    })
+    const body: ReadableStream<Uint8Array> | null = res.body
+    const reader = body?.getReader()
+    let all = ''
+    while (!all.includes('"U"')) all += new TextDecoder().decode((await reader?.read())?.value)
+    await reader?.cancel()
+    return all
+  }
+  for (const accept of ['text/event-stream', 'application/json']) {
+    const all = await read(accept)
+    t.match(all, 'a\\u0085b\\u2028c\\u2029d')
+    for (const end of '\v\f\x1c\x1d\x1e\x85\u2028\u2029') t.notOk(all.includes(end), encodeURIComponent(end))
+  }
+})
 
-t.test('who goes before a pipelined stream could begin leaves no place taken', async (t) => {
+t.test('a client that disconnects before its pipelined streams begin leaves no slot taken', async (t) => {
   const { app, watch, origin, token } = await serve(t, { SSE_MAX_CLIENTS: 3 })
   const socket = connectSocket(Number(new URL(origin).port), '127.0.0.1')
   await once(socket, 'connect')
@@ -601,7 +594,7 @@ t.test('who goes before a pipelined stream could begin leaves no place taken', a
   t.equal(app.sse.clients, 3)
 })
 
-t.test('one user, and one address, may hold so many streams, however many ask at once', async (t) => {
+t.test('the streams of a user and of an address are limited, even if opened at once', async (t) => {
   const { app, origin, token } = await serve(t, {
     SSE_MAX_CLIENTS_PER_USER: 3,
     SSE_MAX_CLIENTS_PER_ADDRESS: 5,
@@ -623,18 +616,18 @@ t.test('one user, and one address, may hold so many streams, however many ask at
   const open = (answers: Awaited<ReturnType<typeof rush>>) => answers.filter(({ isOpen }) => isOpen).length
 
   const mine = await rush(token, '192.0.2.1')
-  t.equal(open(mine), 3, 'three of the user')
+  t.equal(open(mine), 3, 'three streams of the user')
   t.ok(mine.every(({ isOpen, retry }) => isOpen || (retry >= 20_000 && retry <= 60_000)))
-  t.equal(open(await rush(others, '192.0.2.1')), 2, 'five of the address')
-  t.equal(open(await rush(others, '192.0.2.2')), 1, 'another address has places of its own')
+  t.equal(open(await rush(others, '192.0.2.1')), 2, 'five streams of the address')
+  t.equal(open(await rush(others, '192.0.2.2')), 1, 'another address has slots of its own')
 
   for (const { cut } of mine) cut.abort()
   await until(() => app.sse.clients === 3, 'the streams are closed')
-  t.equal((await admitted(token, '192.0.2.2')).isOpen, true, 'a place is free again')
+  t.equal((await admitted(token, '192.0.2.2')).isOpen, true, 'a slot is free again')
 })
 
 t.test(
-  'a stream ends within five seconds of its token’s end, its user’s, or a change of either, on every instance',
+  'on every instance a stream ends within five seconds after its token or user has ended or changed',
   async (t) => {
     const databaseUrl = await createDatabase(t)
     const { app, origin, watch } = await serve(t, { databaseUrl })
@@ -666,41 +659,38 @@ t.test(
         }
       }),
     )
-    for (const watcher of keeps) t.equal(watcher.endedCleanly, undefined, 'others stay')
+    for (const watcher of keeps) t.equal(watcher.endedCleanly, undefined, 'other streams stay open')
   },
 )
 
-t.test(
-  'a right that is lost is lost for what was before, too, and for a page that is being held back',
-  async (t) => {
-    const { app, origin } = await serve(t)
-    await create(app.db, 'A')
-    await headReached(app, 1)
-    const token = await createToken(app.db, 'viewer', 'vera')
-    const read = (query: string) =>
-      fetch(`${origin}/api/events${query}`, {
-        headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
-      })
-    const { next, events } = (await (await read('')).json()) as Page
-    t.equal(events.length, 1)
-    const held = read(`?since=${next}&wait=60`)
-    await app.db`update users set active = false where username = 'vera'`
-    await until(async () => (await read('')).status === 401, 'the right is lost here')
-    await create(app.db, 'B')
-    const answer = await held
-    t.equal(answer.status, 401)
-    t.match(await answer.json(), { error: 'unauthenticated' })
-    for (const query of ['?since=earliest', `?since=${next}`, '?last=10']) {
-      t.equal((await read(query)).status, 401, query)
-    }
-    const stream = await fetch(`${origin}/api/events?since=earliest`, {
-      headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' },
+t.test('a right that has ended gives no access to earlier events, nor to a page that waits', async (t) => {
+  const { app, origin } = await serve(t)
+  await create(app.db, 'A')
+  await headReached(app, 1)
+  const token = await createToken(app.db, 'viewer', 'vera')
+  const read = (query: string) =>
+    fetch(`${origin}/api/events${query}`, {
+      headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
     })
-    t.equal(stream.status, 401)
-  },
-)
+  const { next, events } = (await (await read('')).json()) as Page
+  t.equal(events.length, 1)
+  const held = read(`?since=${next}&wait=60`)
+  await app.db`update users set active = false where username = 'vera'`
+  await until(async () => (await read('')).status === 401, 'the right is lost here')
+  await create(app.db, 'B')
+  const answer = await held
+  t.equal(answer.status, 401)
+  t.match(await answer.json(), { error: 'unauthenticated' })
+  for (const query of ['?since=earliest', `?since=${next}`, '?last=10']) {
+    t.equal((await read(query)).status, 401, query)
+  }
+  const stream = await fetch(`${origin}/api/events?since=earliest`, {
+    headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' },
+  })
+  t.equal(stream.status, 401)
+})
 
-t.test('a token in the address opens nothing: addresses end up in logs and histories', async (t) => {
+t.test('a token in the address is not accepted: addresses end up in logs and histories', async (t) => {
   const { app, token } = await serve(t)
   for (const name of [
     'token',
@@ -719,7 +709,7 @@ t.test('a token in the address opens nothing: addresses end up in logs and histo
 })
 
 t.test(
-  'two instances on one database: each one’s watchers see every change, and can move between them',
+  'subscribers of two instances on one database receive every change, and can move between them',
   async (t) => {
     const databaseUrl = await createDatabase(t)
     const one = await serve(t, { databaseUrl })
@@ -744,7 +734,7 @@ t.test(
   },
 )
 
-t.test('a change made in psql is live, not only found by the poll', async (t) => {
+t.test('a change made in psql is notified, not only found by the poll', async (t) => {
   const { app, watch } = await serve(t)
   const watcher = await watch()
   await watcher.untilSeen('server.state')
@@ -756,7 +746,7 @@ t.test('a change made in psql is live, not only found by the poll', async (t) =>
   t.ok(performance.now() - began < 5000, 'ten polls would have taken ten seconds')
 })
 
-t.test('a change made through the API is live, not only found by the poll', async (t) => {
+t.test('a change made through the API is notified, not only found by the poll', async (t) => {
   const { app, watch } = await serve(t)
   const headers = { authorization: `Bearer ${await createToken(app.db, 'editor')}` }
   const watcher = await watch()
@@ -778,11 +768,11 @@ t.test('a change made through the API is live, not only found by the poll', asyn
 })
 
 for (const [how, fail] of [
-  ['refuses', (proxy: TcpProxy) => proxy.refuse()],
-  ['answers nothing', (proxy: TcpProxy) => proxy.freeze()],
+  ['refuses connections', (proxy: TcpProxy) => proxy.refuse()],
+  ['does not respond', (proxy: TcpProxy) => proxy.freeze()],
 ] as const) {
   t.test(
-    `a database that ${how}: degraded, quick answers, streams kept, and then all that was missed`,
+    `with a database that ${how}: degraded mode, quick responses, open streams, and then all missed events`,
     async (t) => {
       const databaseUrl = await createDatabase(t)
       const proxy = await TcpProxy.open(t, databaseUrl)
@@ -794,9 +784,9 @@ for (const [how, fail] of [
       const stranger = await createToken(other.db, 'viewer')
       const began = performance.now()
       fail(proxy)
-      // Before anybody knows: who this is can't be looked up.
+      // Before the instance has noticed: the token cannot be read.
       const early = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${stranger}` } })
-      t.equal(early.status, 200, 'a browser must not give up')
+      t.equal(early.status, 200, 'with another status a browser would give up')
       t.match(await early.text(), /^retry: \d+\nevent: server.state\ndata: /)
       await watcher.until(({ seen }) => seen.some(({ data }) => data.mode === 'degraded'), 2000)
       const asked = performance.now()
@@ -808,7 +798,7 @@ for (const [how, fail] of [
       t.ok(performance.now() - began < 4000)
 
       const stream = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${token}` } })
-      t.equal(stream.status, 200, 'a browser must not give up')
+      t.equal(stream.status, 200, 'with another status a browser would give up')
       t.match(await stream.text(), /^retry: \d+\nevent: server.state\ndata: \{"mode":"degraded"\}\n\n$/)
 
       await create(other.db, 'missed-1', 'missed-2')
@@ -826,11 +816,11 @@ for (const [how, fail] of [
   )
 }
 
-t.test('sessions that are killed are noticed and made anew, nothing is lost', async (t) => {
+t.test('terminated database connections are noticed and replaced, and no event is lost', async (t) => {
   const databaseUrl = await createDatabase(t)
   const { watch } = await serve(t, { databaseUrl })
   const other = await startApp(t, { databaseUrl })
-  // Not a session of the instance: that would drop it, with this question, on noticing what has happened.
+  // Not a connection of the instance, which would drop it, with this query, when it notices the termination.
   const killer = connect(databaseUrl, 1)
   t.teardown(() => killer.end())
   const watcher = await watch()
@@ -840,7 +830,8 @@ t.test('sessions that are killed are noticed and made anew, nothing is lost', as
       select pg_terminate_backend(pid) from pg_stat_activity
        where datname = current_database() and pid <> pg_backend_pid()
     `
-    // A session that dies in the middle of a write leaves its outcome unknown, so the write is one that can be repeated.
+    // A connection that is terminated during a write leaves its outcome unknown, so the write must be
+    // repeatable.
     const write = () => other.db`insert into items (part_number) values (${`K-${i}`}) on conflict do nothing`
     const isWritten = () =>
       write().then(
@@ -853,7 +844,7 @@ t.test('sessions that are killed are noticed and made anew, nothing is lost', as
   t.strictSame(seenNumbers(watcher), ['K-1', 'K-2', 'K-3', 'K-4', 'K-5'])
 })
 
-t.test('another history of the log is a reset for everybody who is watching', async (t) => {
+t.test('a new epoch of the log resets every subscriber', async (t) => {
   const { app, watch } = await serve(t)
   await create(app.db, 'A')
   const watcher = await watch('?since=earliest')

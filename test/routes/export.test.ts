@@ -10,7 +10,7 @@ import { readEvents, signIn } from '../harness/client.js'
 const CSV = { headers: { accept: 'text/csv' } }
 
 t.test(
-  'GET with Accept: text/csv gives all that matches, texts in columns and the rest as JSON',
+  'GET with Accept: text/csv returns all matching items, with texts in columns and other values as JSON',
   async (t) => {
     const app = await startApp(t)
     const send = await signIn(app, 'editor')
@@ -59,7 +59,7 @@ t.test(
   },
 )
 
-t.test('an export is read back as it is: importing it again leaves every item unchanged', async (t) => {
+t.test('importing an export again leaves every item unchanged', async (t) => {
   const app = await startApp(t)
   const send = await signIn(app, 'editor')
   const texts = [
@@ -108,7 +108,7 @@ t.test('an export is read back as it is: importing it again leaves every item un
   t.strictSame(await readEvents(app.db), before)
 })
 
-t.test('a download that nobody reads holds no session of the database', async (t) => {
+t.test('a download that is not read holds no database connection', async (t) => {
   const app = await startApp(t)
   await app.db`
     insert into items (part_number, long_description)
@@ -128,7 +128,7 @@ t.test('a download that nobody reads holds no session of the database', async (t
   const running = await Promise.all(Array.from({ length: 12 }, download))
   t.ok(running.every((response) => response.statusCode === 200))
   const answers = await Promise.all(Array.from({ length: 12 }, () => app.db`select 1`))
-  t.equal(answers.length, 12, 'the pool answers others')
+  t.equal(answers.length, 12, 'the pool serves other queries')
   const busy = async () => {
     const [row] = await app.feedDb<{ count: number }[]>`
       select count(*)::integer as count
@@ -137,6 +137,6 @@ t.test('a download that nobody reads holds no session of the database', async (t
     `
     return row?.count
   }
-  await until(async () => (await busy()) === 0, 'no session is busy while nobody reads')
+  await until(async () => (await busy()) === 0, 'no connection is busy while the downloads are not read')
   for (const response of running) response.destroy()
 })

@@ -20,7 +20,7 @@ const importing =
   (payload: string) =>
     send('POST', '/api/items/import', { payload, headers: { 'content-type': type } })
 
-/** The content of the items that are found. */
+/** Reads the content of the items that the search finds. */
 async function readContents(send: Send, search: string): Promise<Content[]> {
   const { items } = (await send('GET', `/api/items?search=${search}&limit=500`)).json<{ items: Content[] }>()
   return items.map(({ part_number, description, long_description, properties }) => ({
@@ -31,7 +31,7 @@ async function readContents(send: Send, search: string): Promise<Content[]> {
   }))
 }
 
-/** Texts that some spreadsheet takes for formulas, or that look like it once an apostrophe is taken away. */
+/** Texts that some spreadsheet interprets as formulas, or would without a leading apostrophe. */
 const FORMULAS = [
   '=HYPERLINK("https://example.com")',
   '+1+cmd|x',
@@ -83,7 +83,7 @@ const NO_FORMULAS = [
 ]
 const TEXTS = [...FORMULAS, ...NO_FORMULAS]
 
-t.test('a text that a spreadsheet would take for a formula gets an apostrophe, in any column', async (t) => {
+t.test('a text that a spreadsheet would take for a formula gets an apostrophe in any column', async (t) => {
   const send = await signIn(await startApp(t), 'editor')
   for (const [n, text] of TEXTS.entries()) {
     const payload = {
@@ -109,7 +109,7 @@ t.test('a text that a spreadsheet would take for a formula gets an apostrophe, i
     }
   }
   const [header, ...rows] = await read('?formulas=plain')
-  t.strictSame(header?.slice(-2), ['Text', 'properties'], 'a plain file has no mark')
+  t.strictSame(header?.slice(-2), ['Text', 'properties'], 'a plain file has no formulas_escaped column')
   for (const [n, text] of TEXTS.entries()) {
     t.strictSame(rows[n]?.slice(2, 6), [text, text, '', text], `plain ${JSON.stringify(text)}`)
   }
@@ -137,7 +137,7 @@ t.test('a property whose name looks like a formula has no column, unless the fil
   t.strictSame(plain.others, mark)
 })
 
-t.test('another value of formulas is refused, with what is accepted', async (t) => {
+t.test('another value of formulas is refused, with the accepted ones', async (t) => {
   const send = await signIn(await startApp(t), 'viewer')
   for (const value of ['no', '', 'Plain', 'plain%20']) {
     const res = await send('GET', `/api/items?formulas=${value}`, CSV)
@@ -148,7 +148,7 @@ t.test('another value of formulas is refused, with what is accepted', async (t) 
   t.equal((await send('GET', '/api/items?formulas=plain&formulas=escaped', CSV)).statusCode, 400)
 })
 
-t.test('an import takes an apostrophe away only from a file that has the mark', async (t) => {
+t.test('an import removes an apostrophe only in a file that has the formulas_escaped column', async (t) => {
   const send = await signIn(await startApp(t), 'editor')
   const importCsv = importing(send)
   const rows = TEXTS.map((text, n) => `P-${100 + n},"'${text.replaceAll('"', '""')}"\n`)
@@ -156,7 +156,7 @@ t.test('an import takes an apostrophe away only from a file that has the mark', 
   t.strictSame(
     (await readContents(send, 'P-')).map(({ description }) => description),
     TEXTS.map((text) => `'${text}`),
-    'a file of another program keeps its own',
+    'a file of another program keeps its apostrophes',
   )
   const marked = [
     'Formulas Escaped,Part Number,Name,Size',
@@ -172,7 +172,7 @@ t.test('an import takes an apostrophe away only from a file that has the mark', 
   }
   t.strictSame(await read('A'), ['=1', '@x'])
   t.strictSame(await read('B'), ["'=1", "'a"])
-  t.strictSame(await read('C'), ['=1', "'-5"], 'what no export has escaped stays')
+  t.strictSame(await read('C'), ['=1', "'-5"], 'what no export has escaped is unchanged')
   t.strictSame(await read('D'), ["'x=1", "'\u2019=1"])
 
   const res = await importCsv('Part Number,formulas_escaped\nE,yes\n')
@@ -180,14 +180,14 @@ t.test('an import takes an apostrophe away only from a file that has the mark', 
   t.match(res.json<ImportResult>().errors, [{ row: 1, field: 'formulas_escaped', message: /^must be empty/ }])
 })
 
-t.test('a text whose NFC is no formula loses its apostrophe all the same', async (t) => {
+t.test('an escaped text whose NFC is no formula loses its apostrophe too', async (t) => {
   const send = await signIn(await startApp(t), 'editor')
   const marked = "Part Number,Name,formulas_escaped\nA,'=\u0338 x,\n"
   t.equal((await importing(send)(marked)).statusCode, 200)
   t.equal((await readContents(send, 'A'))[0]?.description, '\u2260 x')
 })
 
-/** A beginning that matters, and characters that mean something in a cell before or after it. */
+/** A text of FORMULAS or NO_FORMULAS, and before or after it characters that have a meaning in a cell. */
 const hostileText = fc
   .tuple(
     fc.constantFrom('', ...TEXTS),

@@ -4,7 +4,7 @@ import { createDatabase } from '../harness/database.js'
 import { createGate } from '../harness/gate.js'
 import { waitFor } from '../harness/wait-for.js'
 
-t.test('GET /health and GET /ready', async (t) => {
+t.test('GET /health and GET /ready respond with 200 and the mode', async (t) => {
   const app = await startApp(t)
   const health = await app.inject('/health')
   t.equal(health.statusCode, 200)
@@ -26,7 +26,7 @@ t.test('a read-only instance is ready', async (t) => {
   t.equal((await app.inject('/ready')).statusCode, 200)
 })
 
-t.test('from the moment a shutdown begins, it is not', async (t) => {
+t.test('an instance that is shutting down is not ready', async (t) => {
   const app = await startApp(t)
   app.mode.drain()
   t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'draining' })
@@ -41,7 +41,7 @@ t.test('while the database hangs', async (t) => {
   const app = await startApp(t, { databaseUrl: gate.databaseUrl })
   gate.block()
 
-  t.test('GET /ready answers 503 within its second', async (t) => {
+  t.test('GET /ready responds with 503 within its second', async (t) => {
     const start = Date.now()
     const ready = await app.inject('/ready')
     t.ok(Date.now() - start < 1500)
@@ -49,14 +49,14 @@ t.test('while the database hangs', async (t) => {
     t.match(ready.json(), { status: 'unavailable', mode: 'degraded', database: 'lost' })
   })
 
-  t.test('GET /ready?degraded=ok answers 200 all the same, and says that it is lost', async (t) => {
+  t.test('GET /ready?degraded=ok responds with 200 and reports that the database is lost', async (t) => {
     const ready = await app.inject('/ready?degraded=ok')
     t.equal(ready.statusCode, 200)
     t.match(ready.json(), { mode: 'degraded', database: 'lost' })
     t.equal((await app.inject('/ready?degraded=no')).statusCode, 400)
   })
 
-  t.test('GET /health answers without it, and everything else 503 in the one error form', async (t) => {
+  t.test('GET /health needs no database, and other routes respond with a 503', async (t) => {
     const start = Date.now()
     t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'degraded' })
     const refused = await app.inject({ url: '/api/auth/me', headers: { authorization: 'Bearer silo_x' } })
@@ -65,7 +65,7 @@ t.test('while the database hangs', async (t) => {
     t.ok(Date.now() - start < 500)
   })
 
-  t.test('and once it is back, both say so', async (t) => {
+  t.test('both report when the database is back', async (t) => {
     gate.open()
     await waitFor('/ready', async () => (await app.inject('/ready')).statusCode === 200, 10_000)
     t.match((await app.inject('/ready')).json(), { status: 'ok', mode: 'normal', database: 'ok' })

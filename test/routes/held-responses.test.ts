@@ -1,7 +1,7 @@
 import t from 'tap'
 import { HeldResponses } from '../../routes/held-responses.js'
 
-/** A wait that a test can end, as a client that goes does. */
+/** Holds a response that a test can end, as a client that disconnects would. */
 function hold(held: HeldResponses) {
   let isOver = false
   let leave: () => void = () => undefined
@@ -11,7 +11,7 @@ function hold(held: HeldResponses) {
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-t.test('a thousand responses are held at a time, and the next is sent at once', async (t) => {
+t.test('at most a thousand responses are held at a time, and the next is sent at once', async (t) => {
   const held = new HeldResponses(1000)
   const first = Array.from({ length: 1000 }, () => hold(held))
   const next = hold(held)
@@ -22,9 +22,9 @@ t.test('a thousand responses are held at a time, and the next is sent at once', 
   await first[0]?.over
   const last = hold(held)
   await turn()
-  t.equal(last.isOver(), false, 'a client that went has made room')
+  t.equal(last.isOver(), false, 'a client that disconnects makes room')
   held.releaseAll()
   await Promise.all([...first, last].map(({ over }) => over))
   await hold(held).over
-  t.pass('nothing is held once all are released')
+  t.pass('nothing is held after all are released')
 })

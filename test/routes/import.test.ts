@@ -42,7 +42,7 @@ const importing =
   (payload: string | Buffer, query = '') =>
     send('POST', `/api/items/import${query}`, { payload, headers: { 'content-type': type } })
 
-/** Generous: the machine of a test may be busy. What is looked for took tens of seconds. */
+/** Generous, because the machine may be busy. The pauses that this detects took tens of seconds. */
 const MAX_PAUSE_MS = 2000
 
 const counts = (created: number, updated: number, skipped: number, unchanged: number) => ({
@@ -54,11 +54,12 @@ const counts = (created: number, updated: number, skipped: number, unchanged: nu
 })
 
 t.test(
-  'a real catalogue imports in one request, is found, and importing it again changes nothing',
+  'a catalogue is imported in one request, is found, and importing it again changes nothing',
   async (t) => {
     const { app, send, importCsv } = await start(t)
     const { csv: file, published } = readCatalogue()
-    if (!published) t.comment('the published catalogue is not here: a made-up one of the same shape is used')
+    if (!published)
+      t.comment('the published catalogue is not available: a generated one of the same format is used')
     const res = await importCsv(file)
     t.equal(res.statusCode, 200)
     t.strictSame(res.json(), counts(86, 0, 0, 0))
@@ -110,7 +111,7 @@ t.test(
   },
 )
 
-t.test('newline-delimited JSON takes the fields by their names', async (t) => {
+t.test('newline-delimited JSON has the fields under their names in the API', async (t) => {
   const { send, importJson } = await start(t)
   const lines = [
     {
@@ -191,7 +192,7 @@ t.test('on_conflict decides about items that differ: error, skip or update', asy
 })
 
 t.test(
-  'every bad row is named, with its number, its field and the reason, and nothing is written',
+  'every bad row is reported with its number, its field and the reason, and nothing is written',
   async (t) => {
     const { app, send, importCsv } = await start(t)
     await importCsv('Part Number,Name\nOLD,x\nGONE,y\n')
@@ -254,7 +255,7 @@ t.test(
   },
 )
 
-t.test('at most 1,000 bad rows are named', async (t) => {
+t.test('at most 1,000 bad rows are reported', async (t) => {
   const { importCsv } = await start(t)
   const res = await importCsv(`Part Number\n${'!\n'.repeat(1500)}`)
   t.equal(res.statusCode, 422)
@@ -262,7 +263,7 @@ t.test('at most 1,000 bad rows are named', async (t) => {
   t.equal(res.json<Rejection>().errors.at(-1)?.row, 1000)
 })
 
-t.test('a file that cannot be used at all is a 400, 413 or 415', async (t) => {
+t.test('a file that cannot be used at all gets a 400, 413 or 415', async (t) => {
   const { app, send, importCsv, importJson } = await start(t)
   const header = async (csv: string) => {
     const res = await importCsv(csv)
@@ -281,7 +282,7 @@ t.test('a file that cannot be used at all is a 400, 413 or 415', async (t) => {
   t.equal(
     (await importCsv(Buffer.from([...Buffer.from('Part Number\nA'), 0xc3]))).statusCode,
     400,
-    'cut in a character',
+    'truncated in a character',
   )
   t.match((await importCsv(`Part Number,Name\nA,"${'x'.repeat(2 ** 21)}`)).body, /is a quote not closed/)
   t.match((await importJson('x'.repeat(2 ** 21))).body, /too long/)
@@ -298,7 +299,7 @@ t.test('a file that cannot be used at all is a 400, 413 or 415', async (t) => {
   t.strictSame(await readEvents(app.db), [])
 })
 
-t.test('a body without a stated length is cut off at 64 MiB, and the answer arrives', async (t) => {
+t.test('a body without a stated length is refused at 64 MiB, and the response arrives', async (t) => {
   const { app } = await start(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as AddressInfo
@@ -313,7 +314,7 @@ t.test('a body without a stated length is cut off at 64 MiB, and the answer arri
   pipeline(Readable.from(Array.from({ length: 1200 }, () => emptyLine)), request, () => undefined)
   const [response] = (await once(request, 'response')) as [IncomingMessage]
   t.equal(response.statusCode, 413)
-  t.equal(response.headers.connection, 'keep-alive', 'what is left of the body is read, and lost')
+  t.equal(response.headers.connection, 'keep-alive', 'the rest of the body is read and discarded')
   t.match(await text(response), /payload_too_large/)
 })
 
@@ -326,7 +327,7 @@ t.test('an import has at most 200,000 rows', async (t) => {
   t.strictSame(await readEvents(app.db), [])
 })
 
-t.test('50,000 rows are one import, created and updated', async (t) => {
+t.test('50,000 rows are imported in one request, and a second import finds them unchanged', async (t) => {
   const { app, importCsv } = await start(t)
   const csv = (name: string) =>
     `Part Number,Name,Source\n${Array.from({ length: 50_000 }, (_, n) => `P-${n},${name} ${n},Opulo\n`).join('')}`
@@ -337,7 +338,7 @@ t.test('50,000 rows are one import, created and updated', async (t) => {
 })
 
 t.test(
-  'imports and creates of the same numbers at once: each number once, each import whole or refused',
+  'concurrent imports and creates of the same numbers create each once, and each import is whole or refused',
   async (t) => {
     const { app, send, importCsv } = await start(t)
     const numbers = Array.from({ length: 60 }, (_, n) => `R-${String(n).padStart(2, '0')}`)
@@ -370,15 +371,15 @@ t.test(
       from items
      where revision <> (select count(*) from revisions where item_id = items.id)
   `
-    t.equal(gaps.length, 0, 'the revisions of each are without a gap')
+    t.equal(gaps.length, 0, 'the revisions of each item have no gap')
   },
 )
 
-t.test('an import that waits for another writer judges what that one has left', async (t) => {
+t.test('an import that waits for another transaction is judged by what that one has committed', async (t) => {
   const { app, send, importCsv } = await start(t)
   await send('POST', '/api/items', { payload: { part_number: 'A', description: 'zero' } })
   await send('POST', '/api/items', { payload: { part_number: 'B' } })
-  /** The answer to an import that has begun before `change` is committed, and ends after. */
+  /** Returns the result of an import that begins before `change` is committed, and ends after it. */
   async function importDuring(change: string, csv: string, query = ''): Promise<ImportResult> {
     const { answer } = await app.feedDb.begin(async (tx) => {
       await tx.unsafe(change)
@@ -401,7 +402,7 @@ t.test('an import that waits for another writer judges what that one has left', 
   t.strictSame(await importDuring(created, 'Part Number\nC\n'), counts(0, 0, 0, 1))
 })
 
-t.test('merged properties stay within 64 KiB', async (t) => {
+t.test('properties that exceed 64 KiB when merged are refused', async (t) => {
   const { send, importJson } = await start(t)
   const row = (name: string) =>
     JSON.stringify({ part_number: 'A', properties: { [name]: 'x'.repeat(40_000) } })
@@ -425,28 +426,25 @@ t.test('every line end outside quotes ends a row: no value and no row is changed
   t.match((await send('GET', '/api/items/MRG-1')).json<Part>(), { description: 'Bracket', properties: {} })
 })
 
-t.test(
-  'a file in another encoding is refused with the byte, or the encoding, that gives it away',
-  async (t) => {
-    const { importCsv, importJson } = await start(t)
-    const reason = async (res: Promise<Awaited<ReturnType<typeof importCsv>>>) => {
-      const answer = await res
-      t.equal(answer.statusCode, 400)
-      return answer.json<Rejection>().details[0]?.message
-    }
-    const csv = 'Part Number,Name\nA,grün\n'
-    t.match(await reason(importCsv(Buffer.from(csv, 'latin1'))), /byte 21 \(0xFC\)/)
-    t.match(
-      await reason(importJson(Buffer.from('{"part_number":"A","description":"grün"}', 'latin1'))),
-      /byte 36 \(0xFC\)/,
-    )
-    t.match(await reason(importCsv(Buffer.from(`\ufeff${csv}`, 'utf16le'))), /is UTF-16, not UTF-8/)
-    t.match(await reason(importCsv(Buffer.from(csv, 'utf16le'))), /is UTF-16, not UTF-8/)
-    t.match(await reason(importCsv(Buffer.from(`\ufeff${csv}`, 'utf16le').swap16())), /is UTF-16, not UTF-8/)
-  },
-)
+t.test('a file in another encoding is refused with the byte, or the encoding, that shows it', async (t) => {
+  const { importCsv, importJson } = await start(t)
+  const reason = async (res: Promise<Awaited<ReturnType<typeof importCsv>>>) => {
+    const answer = await res
+    t.equal(answer.statusCode, 400)
+    return answer.json<Rejection>().details[0]?.message
+  }
+  const csv = 'Part Number,Name\nA,grün\n'
+  t.match(await reason(importCsv(Buffer.from(csv, 'latin1'))), /byte 21 \(0xFC\)/)
+  t.match(
+    await reason(importJson(Buffer.from('{"part_number":"A","description":"grün"}', 'latin1'))),
+    /byte 36 \(0xFC\)/,
+  )
+  t.match(await reason(importCsv(Buffer.from(`\ufeff${csv}`, 'utf16le'))), /is UTF-16, not UTF-8/)
+  t.match(await reason(importCsv(Buffer.from(csv, 'utf16le'))), /is UTF-16, not UTF-8/)
+  t.match(await reason(importCsv(Buffer.from(`\ufeff${csv}`, 'utf16le').swap16())), /is UTF-16, not UTF-8/)
+})
 
-t.test('a file of any shape leaves the event loop to the others', async (t) => {
+t.test('no file blocks the event loop for long, whatever its shape', async (t) => {
   const { app, send } = await start(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as AddressInfo
@@ -494,11 +492,11 @@ t.test('a file of any shape leaves the event loop to the others', async (t) => {
       probe,
     )
     t.comment(`${name}: longest pause ${longest.toFixed(0)} ms, another user's p99 ${p99.toFixed(0)} ms`)
-    t.ok(longest < MAX_PAUSE_MS, `${name}: the event loop stood still for ${longest} ms`)
+    t.ok(longest < MAX_PAUSE_MS, `${name}: the event loop was blocked for ${longest} ms`)
   }
 })
 
-t.test('the names of columns count in each row: what all rows come to as JSON is bounded', async (t) => {
+t.test('column names count in each row: the size of all rows as JSON is limited', async (t) => {
   const { importCsv } = await start(t)
   const columns = Array.from({ length: 1000 }, (_, n) => `column-${n}-${'x'.repeat(30)}`).join(',')
   const res = await importCsv(`Part Number,${columns}\n${rows(3000, (n) => `A${n}${',x'.repeat(1000)}`)}`)

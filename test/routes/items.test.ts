@@ -66,7 +66,7 @@ t.test('POST creates an item: 201, Location, ETag, the whole item, and item.crea
   })
 })
 
-t.test('an item is found without regard to case, by number and by id, as it was written', async (t) => {
+t.test('an item is found by its number in any case and by its id, and returned as written', async (t) => {
   const { send } = await start(t)
   const { id } = (await send('POST', '/api/items', { payload: { part_number: 'Ab-1' } })).json<Body>()
   for (const url of ['/api/items/aB-1', `/api/items/by-uuid/${id}`]) {
@@ -89,7 +89,7 @@ t.test('an item is found without regard to case, by number and by id, as it was 
   t.equal(codeOf(await send('GET', '/api/items/nobody')), 'item_not_found')
 })
 
-t.test('the words of other addresses are part numbers like any other', async (t) => {
+t.test('the path segments of other routes are valid part numbers', async (t) => {
   const { send } = await start(t)
   for (const part_number of ['import', 'by-uuid']) {
     t.equal((await send('POST', '/api/items', { payload: { part_number } })).statusCode, 201)
@@ -98,24 +98,21 @@ t.test('the words of other addresses are part numbers like any other', async (t)
   }
 })
 
-t.test(
-  'a part number is taken without regard to case; by an archived item too, and the answer says so',
-  async (t) => {
-    const { app, send } = await start(t)
-    await send('POST', '/api/items', { payload: { part_number: 'A-1' } })
-    const again = await send('POST', '/api/items', { payload: { part_number: 'a-1' } })
-    t.equal(again.statusCode, 409)
-    t.equal(codeOf(again), 'part_number_taken')
-    t.notMatch(again.body, /archived/)
-    t.equal((await send('DELETE', '/api/items/A-1')).statusCode, 204)
-    const reused = await send('POST', '/api/items', { payload: { part_number: 'a-1' } })
-    t.equal(reused.statusCode, 409)
-    t.match(reused.json<{ message: string }>().message, /A-1 belongs to an archived item/)
-    t.equal((await readEvents(app.db)).length, 2, 'created and deleted, and nothing else')
-  },
-)
+t.test('a part number is taken in any case, also by an archived item, which the error states', async (t) => {
+  const { app, send } = await start(t)
+  await send('POST', '/api/items', { payload: { part_number: 'A-1' } })
+  const again = await send('POST', '/api/items', { payload: { part_number: 'a-1' } })
+  t.equal(again.statusCode, 409)
+  t.equal(codeOf(again), 'part_number_taken')
+  t.notMatch(again.body, /archived/)
+  t.equal((await send('DELETE', '/api/items/A-1')).statusCode, 204)
+  const reused = await send('POST', '/api/items', { payload: { part_number: 'a-1' } })
+  t.equal(reused.statusCode, 409)
+  t.match(reused.json<{ message: string }>().message, /A-1 belongs to an archived item/)
+  t.equal((await readEvents(app.db)).length, 2, 'created and deleted, and no other event')
+})
 
-t.test('what cannot be stored is a 400 that names the field', async (t) => {
+t.test('a value that cannot be stored gets a 400 that names the field', async (t) => {
   const { app, send } = await start(t)
   const deep = (levels: number): unknown => (levels === 0 ? 1 : [deep(levels - 1)])
   const refused: [Record<string, unknown>, string[]][] = [
@@ -157,21 +154,21 @@ t.test('what cannot be stored is a 400 that names the field', async (t) => {
   )
 })
 
-t.test('a category gives the next free number, four digits and growing', async (t) => {
+t.test('a category gives the next free number, with at least four digits', async (t) => {
   const { app, send } = await start(t)
   const next = async (category: string) =>
     (await send('POST', '/api/items', { payload: { category } })).json<Body>().part_number
   t.equal(await next('A01'), 'A01-0001')
   await send('POST', '/api/items', { payload: { part_number: 'a01-0002' } })
   await send('DELETE', '/api/items/a01-0002')
-  t.equal(await next('a01'), 'A01-0003', 'past a number that is taken, in the spelling that came first')
+  t.equal(await next('a01'), 'A01-0003', 'the next free number, with the first spelling of the category')
   await app.db`insert into items (part_number) values ('B-9999'), ('B-x'), ('B-10')`
   t.equal(await next('B'), 'B-10000')
   t.equal(await next('B.1'), 'B.1-0001')
 })
 
 t.test(
-  '50 creates in a category at once get 50 numbers without a gap, also against manual ones',
+  '50 concurrent creates in a category get numbers without a gap, even beside explicit ones',
   async (t) => {
     const { app, send } = await start(t)
     const answers = await Promise.all([
@@ -191,7 +188,7 @@ t.test(
   },
 )
 
-t.test('a number that someone names while it is drawn is passed over', async (t) => {
+t.test('a generated number that a concurrent create has taken is skipped', async (t) => {
   const { app, send } = await start(t)
   const { answer } = await app.feedDb.begin(async (tx) => {
     await tx`insert into items (part_number) values ('D-0001')`
@@ -204,7 +201,7 @@ t.test('a number that someone names while it is drawn is passed over', async (t)
   t.equal(res.json<Body>().part_number, 'D-0002')
 })
 
-t.test('a write gives up on what somebody does not let go of: 503, and its session is free', async (t) => {
+t.test('a write that waits too long for a lock gets a 503, and releases its connection', async (t) => {
   const { app, send } = await start(t)
   await send('POST', '/api/items', { payload: { part_number: 'A' } })
   await app.feedDb.begin(async (tx) => {
@@ -231,7 +228,7 @@ t.test('a write gives up on what somebody does not let go of: 503, and its sessi
 })
 
 t.test(
-  'PUT changes what is given, keeps the rest, and writes item.updated and then revision.created',
+  'PUT changes the given fields, keeps the others, and writes item.updated and then revision.created',
   async (t) => {
     const { app, send } = await start(t)
     await send('POST', '/api/items', {
@@ -267,7 +264,7 @@ t.test(
   },
 )
 
-t.test('an unchanged item stays as it is: no revision, no event, no new time', async (t) => {
+t.test('a PUT that changes nothing creates no revision and no event, and keeps the time', async (t) => {
   const { app, send } = await start(t)
   const item = (
     await send('POST', '/api/items', { payload: { part_number: 'A', properties: { a: 1, b: 2 } } })
@@ -286,7 +283,7 @@ t.test('an unchanged item stays as it is: no revision, no event, no new time', a
   t.equal((await app.db`select from revisions`).length, 1)
 })
 
-t.test('If-Match is refused with 412 where the item has moved on, and its grammar is held', async (t) => {
+t.test('If-Match of another revision gets a 412, and a malformed one a 400', async (t) => {
   const { app, send } = await start(t)
   await send('POST', '/api/items', { payload: { part_number: 'A' } })
   const put = (ifMatch: string, description: string) =>
@@ -302,20 +299,16 @@ t.test('If-Match is refused with 412 where the item has moved on, and its gramma
     t.strictSame(fieldsOf(res), ['if-match'])
   }
   for (const hostile of [', '.repeat(4000), '\t,'.repeat(4000), '"1",'.repeat(3000)]) {
-    t.equal(
-      (await put(`"1", ${hostile}x`, 'hangs')).statusCode,
-      400,
-      'without an event loop that stands still',
-    )
+    t.equal((await put(`"1", ${hostile}x`, 'hangs')).statusCode, 400, 'without blocking the event loop')
   }
   t.equal((await send('DELETE', '/api/items/A', { headers: { 'if-match': '"7"' } })).statusCode, 412)
-  t.equal((await readEvents(app.db)).length, 1, 'nothing of this was written')
+  t.equal((await readEvents(app.db)).length, 1, 'nothing was written')
   t.equal((await put('"9" ,\t"1",', 'a')).json<Body>().revision, 2)
   t.equal((await put('*', 'b')).json<Body>().revision, 3)
   t.equal((await send('DELETE', '/api/items/A', { headers: { 'if-match': '"3"' } })).statusCode, 204)
 })
 
-t.test('an ETag holds in the form that an intermediary gave it', async (t) => {
+t.test('an ETag is valid in the form that an intermediary gave it', async (t) => {
   const { send } = await start(t)
   const { id } = (await send('POST', '/api/items', { payload: { part_number: 'A' } })).json<Body>()
   const marked = (n: number) => [
@@ -350,12 +343,13 @@ t.test('an ETag holds in the form that an intermediary gave it', async (t) => {
   t.equal(archived.statusCode, 204)
 })
 
-t.test('of many PUTs with If-Match of one revision exactly one wins', async (t) => {
+t.test('of several concurrent PUTs with If-Match of one revision exactly one succeeds', async (t) => {
   const { app, send } = await start(t)
   await send('POST', '/api/items', { payload: { part_number: 'A' } })
   const put = (n: number) =>
     send('PUT', '/api/items/A', { payload: { description: `by ${n}` }, headers: { 'if-match': '"1"' } })
-  // Four at a time, which one user may have, see revision 1 and wait for the row, so each must look at it again when its turn comes.
+  // Four at a time, the limit of one user, see revision 1 and wait for the lock of the row. Each must compare
+  // the revision again when it has the lock.
   const { answers } = await app.feedDb.begin(async (tx) => {
     await tx`select from items for update`
     const answers = Promise.all(Array.from({ length: 8 }, (_, n) => put(n)))
@@ -368,7 +362,7 @@ t.test('of many PUTs with If-Match of one revision exactly one wins', async (t) 
 })
 
 t.test(
-  'many PUTs without a condition make revisions without a gap, and keep what others changed',
+  'concurrent PUTs without a condition create revisions without a gap, and lose no change of another field',
   async (t) => {
     const { app, send } = await start(t)
     await send('POST', '/api/items', { payload: { part_number: 'A' } })
@@ -396,7 +390,7 @@ t.test(
   },
 )
 
-t.test('DELETE archives: gone from the lists, and not found after, with item.deleted', async (t) => {
+t.test('DELETE archives: the item is no longer listed or found, and item.deleted is written', async (t) => {
   const { app, send } = await start(t)
   const { id } = (await send('POST', '/api/items', { payload: { part_number: 'A' } })).json<Body>()
   const res = await send('DELETE', '/api/items/a')
@@ -416,7 +410,7 @@ t.test('DELETE archives: gone from the lists, and not found after, with item.del
   t.strictSame((await readEvents(app.db)).slice(1), [['item.deleted', 'A', 'mara', {}]])
 })
 
-t.test('reads need viewer, writes need editor and a server that is not read-only', async (t) => {
+t.test('reads require viewer, and writes require editor and a server that is not read-only', async (t) => {
   const app = await startApp(t, { READ_ONLY: true })
   const view = await signIn(app, 'viewer')
   const edit = await signIn(app, 'editor')
@@ -439,12 +433,12 @@ t.test('reads need viewer, writes need editor and a server that is not read-only
   t.strictSame(await readEvents(app.db), [])
 })
 
-t.test('a list is sorted and paged by key, so that changes between pages move nothing', async (t) => {
+t.test('a list is paged by key, so that changes between pages repeat and skip nothing', async (t) => {
   const { app, send } = await start(t)
   for (const n of ['b-2', 'A-1', 'c-3', 'B-10', 'a-2'])
     await send('POST', '/api/items', { payload: { part_number: n } })
   await send('PUT', '/api/items/A-1', { payload: { description: 'changed last' } })
-  // Times of several items may be the same millisecond: the id then decides.
+  // Several items may have the same millisecond: the id then decides.
   await app.db.unsafe(
     'alter table items disable trigger user; update items set created_at = now(); alter table items enable trigger user',
   )
@@ -477,7 +471,7 @@ t.test('a list is sorted and paged by key, so that changes between pages move no
   t.equal(second.next_cursor, null)
 })
 
-t.test('a cursor that is none, or of another order, is a 400 on the field cursor', async (t) => {
+t.test('an invalid cursor, or one of another order, gets a 400 on the field cursor', async (t) => {
   const { send } = await start(t)
   await send('POST', '/api/items', { payload: { part_number: 'A' } })
   await send('POST', '/api/items', { payload: { part_number: 'B' } })
@@ -519,7 +513,7 @@ t.test(
         .items.map((item) => item.part_number)
     t.strictSame(await found('antr'), ['A-1'])
     t.strictSame(await found('plate'), ['A-1', 'B_2'])
-    t.strictSame(await found('  PLATE\t a-1 '), ['A-1'], 'every word, some in the number')
+    t.strictSame(await found('  PLATE\t a-1 '), ['A-1'], 'each word is found, some of them in the number')
     t.strictSame(await found('plate gantry zzz'), [])
     t.strictSame(await found('%'), ['B_2'])
     t.strictSame(await found('b_'), ['B_2'])
@@ -530,7 +524,7 @@ t.test(
   },
 )
 
-t.test('item_type and updated_since filter the list; the wrong ones are named', async (t) => {
+t.test('item_type and updated_since filter the list, and invalid parameters are named', async (t) => {
   const { send } = await start(t)
   const make = async (part_number: string, item_type: string) =>
     (await send('POST', '/api/items', { payload: { part_number, item_type } })).json<Body>()
@@ -544,7 +538,7 @@ t.test('item_type and updated_since filter the list; the wrong ones are named', 
   t.strictSame(
     (await list(`updated_since=${second.updated_at}`)).includes('B'),
     true,
-    'at that very time, too',
+    'the bound is inclusive',
   )
   const offset = second.updated_at.replace('Z', '%2B00:00')
   t.strictSame(await list(`updated_since=${offset}`), await list(`updated_since=${second.updated_at}`))
@@ -568,7 +562,7 @@ t.test('item_type and updated_since filter the list; the wrong ones are named', 
   }
 })
 
-t.test('a list says where to join the feed, as it was before its rows were read', async (t) => {
+t.test('a list has the event_cursor from before its rows were read', async (t) => {
   const { app, send } = await start(t)
   const { event_cursor } = (await send('GET', '/api/items')).json<Page>()
   t.equal(event_cursor, app.sse.head)

@@ -5,16 +5,19 @@ import { type Send, signIn } from '../harness/client.js'
 import { until } from '../harness/until.js'
 
 const MIB = 1024 * 1024
-/** More than any item comes to, in bytes. */
+/** More than the size of any item, in bytes. */
 const LARGEST = 512 * 1024
 const ITEMS = 60
 
-/** Texts that are larger as JSON than they are in memory: six bytes a character, two, three, one. */
+/** Texts of which a character takes six, two, three or one bytes as JSON. */
 const TEXTS = ['\u0001', '"', '漢', 'x'].map((character) => character.repeat(65_536))
-/** 64 KiB of numbers, each of which is stored in ten bytes and printed with 301 digits. */
+/** Nearly 64 KiB of numbers, each of which is stored in ten bytes and printed with 301 digits. */
 const NUMBERS = `{"n":[${Array.from({ length: 200 }, () => '1e300').join()}]}`
 
-/** Items near the largest size, and small ones between them. */
+/**
+ * Creates items near the maximum size, and small ones between them.
+ * @returns their part numbers
+ */
 async function fill(app: FastifyInstance): Promise<string[]> {
   const rows = Array.from({ length: ITEMS }, (_, n) => ({
     part_number: `L-${String(n).padStart(3, '0')}`,
@@ -34,7 +37,7 @@ interface Walk {
   found: unknown[]
 }
 
-/** Reads a list to its end. */
+/** Reads a list to its end, page by page. */
 async function walk(send: Send, path: string, list: string, name: string): Promise<Walk> {
   const pages: Walk['pages'] = []
   const found: unknown[] = []
@@ -49,12 +52,12 @@ async function walk(send: Send, path: string, list: string, name: string): Promi
   return { pages, found }
 }
 
-t.test('pages are bounded in bytes, and no entry of a list is missed by it', async (t) => {
+t.test('pages are limited in bytes, and no entry of a list is missing because of it', async (t) => {
   const app = await startApp(t)
   const send = await signIn(app, 'editor')
   const numbers = await fill(app)
 
-  await t.test('of items, in every order, whatever their texts come to as JSON', async (t) => {
+  await t.test('pages of items, in every order, whatever the size of their texts as JSON', async (t) => {
     for (const sort of ['part_number', '-updated_at'] as const) {
       for (const limit of [500, 7]) {
         const { pages, found } = await walk(
@@ -73,13 +76,13 @@ t.test('pages are bounded in bytes, and no entry of a list is missed by it', asy
     }
   })
 
-  await t.test('small items are as many as asked for', async (t) => {
+  await t.test('a page of small items is limited by their number', async (t) => {
     const res = await send('GET', '/api/items?limit=50&updated_since=2000-01-01T00:00:00Z&search=L-00')
     t.equal(res.json<{ items: unknown[] }>().items.length, 10)
     t.equal(res.json<{ next_cursor: unknown }>().next_cursor, null)
   })
 
-  await t.test('of revisions, also when a single one is larger than a page', async (t) => {
+  await t.test('pages of revisions, even if one revision is larger than a page', async (t) => {
     for (const text of TEXTS) {
       await send('PUT', '/api/items/L-002', {
         payload: { long_description: text, comment: text.slice(0, 4000) },
@@ -102,7 +105,7 @@ t.test('pages are bounded in bytes, and no entry of a list is missed by it', asy
     )
   })
 
-  await t.test('of the event log, from the oldest and from the newest', async (t) => {
+  await t.test('pages of the event log, from the oldest event and from the newest', async (t) => {
     await app.db`
       insert into items (part_number, description)
       select 'E-' || n, repeat(U&'\\0001', 2000) from generate_series(1, 300) n

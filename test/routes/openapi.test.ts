@@ -22,7 +22,7 @@ async function readPaths(app: FastifyInstance): Promise<Paths> {
   return (await app.inject('/api/openapi.json')).json<{ paths: Paths }>().paths
 }
 
-/** Every operation, those that take something away last. */
+/** Returns every operation, with the deletions last. */
 const operationsOf = (paths: Paths) =>
   Object.entries(paths)
     .flatMap(([path, methods]) =>
@@ -34,7 +34,10 @@ const operationsOf = (paths: Paths) =>
     )
     .sort((a, b) => Number(a.method === 'delete') - Number(b.method === 'delete'))
 
-/** What an example can't know: a password, and ids that are drawn anew everywhere. */
+/**
+ * The status of examples that cannot succeed: they have a made-up password, or an id that differs in each
+ * database.
+ */
 const UNKNOWN: Record<string, string> = {
   'post /api/auth/login': '401',
   'get /api/items/by-uuid/{id}': '404',
@@ -63,7 +66,7 @@ t.test('every example works when it is pasted into a shell', needs('curl'), asyn
   }
 })
 
-t.test('every error has its meaning and its form beside its status', async (t) => {
+t.test('every error has its meaning and its schema beside its status', async (t) => {
   const app = await startApp(t)
   const codes = Object.entries(ERRORS)
   const described = new Set<string>()
@@ -77,7 +80,7 @@ t.test('every error has its meaning and its form beside its status', async (t) =
           ),
           `${name}: ${String(code)}`,
         )
-        t.ok(content?.['application/json'], `${name}: the form of ${String(code)}`)
+        t.ok(content?.['application/json'], `${name}: the schema of ${String(code)}`)
         described.add(String(code))
       }
     }
@@ -86,11 +89,11 @@ t.test('every error has its meaning and its form beside its status', async (t) =
   t.strictSame(
     codes.map(([code]) => code).filter((code) => !described.has(code) && !everywhere.has(code)),
     [],
-    'none is left out',
+    'no error code is missing',
   )
 })
 
-t.test('what a route refuses with is what its description says', async (t) => {
+t.test('every error response of a route is in its description', async (t) => {
   const app = await startApp(t)
   const paths = await readPaths(app)
   const viewer = bearer(await createToken(app.db, 'viewer'))
@@ -203,7 +206,7 @@ t.test('what a route refuses with is what its description says', async (t) => {
   }
 })
 
-/** Opens one operation, sends it, and gives back the status that is shown. */
+/** Opens an operation, executes it, and returns the status that is shown. */
 async function tryOut(page: Page, operation: string): Promise<string> {
   const block = page.locator(`[id="operations-${operation}"]`)
   await block.locator('.opblock-summary-control').click()
@@ -213,7 +216,7 @@ async function tryOut(page: Page, operation: string): Promise<string> {
 }
 
 await testInBrowser(t, (browser) => {
-  t.test('the API reference works under the policy of every page, and asks nobody else', async (t) => {
+  t.test('the API reference works under the policy of every page, and calls no other host', async (t) => {
     const app = await startApp(t)
     const origin = await listen(app)
     await createPerson(app.db, 'vera', 'viewer')
@@ -230,7 +233,7 @@ await testInBrowser(t, (browser) => {
     t.notMatch(headers['content-security-policy'], 'unsafe')
     await page.goto(`${origin}/docs`)
     await page.getByText('Every change, live', { exact: true }).waitFor()
-    t.equal(await tryOut(page, 'health-get-health'), '200', 'what is for everybody')
+    t.equal(await tryOut(page, 'health-get-health'), '200', 'an operation that needs no sign-in')
 
     const opened = page.waitForEvent('popup')
     await page.getByRole('link', { name: 'sign in' }).click()

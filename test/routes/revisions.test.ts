@@ -23,7 +23,7 @@ async function start(t: Test) {
   return { app, send }
 }
 
-t.test('every change is a revision that holds the whole state, and stays readable as it was', async (t) => {
+t.test('every change creates a revision with the whole state, which stays readable unchanged', async (t) => {
   const { send } = await start(t)
   await send('PUT', '/api/items/A-1', { payload: { description: 'two', comment: 'why' } })
   await send('PUT', '/api/items/A-1', { payload: { properties: { kg: 2 } } })
@@ -47,7 +47,7 @@ t.test('every change is a revision that holds the whole state, and stays readabl
   t.match(first, { revision_number: 1, description: 'one', comment: null })
 })
 
-t.test('revisions are listed in pages, the newest first, and the newest number is the ETag', async (t) => {
+t.test('revisions are listed in pages, newest first, and the newest number is the ETag', async (t) => {
   const { send } = await start(t)
   for (let n = 2; n <= 5; n++) await send('PUT', '/api/items/A-1', { payload: { description: `${n}` } })
   const numbers: number[] = []
@@ -66,7 +66,7 @@ t.test('revisions are listed in pages, the newest first, and the newest number i
   }
 })
 
-t.test('a posted revision is always one, with or without a change, and says why', async (t) => {
+t.test('POST creates a revision, with or without a change, and stores its comment', async (t) => {
   const { app, send } = await start(t)
   const res = await send('POST', '/api/items/a-1/revisions', { payload: { comment: 'Released' } })
   t.equal(res.statusCode, 201)
@@ -99,7 +99,7 @@ t.test('a posted revision is always one, with or without a change, and says why'
   ])
 })
 
-t.test('a posted revision needs a comment, and honours If-Match', async (t) => {
+t.test('a posted revision requires a comment, and honours If-Match', async (t) => {
   const { app, send } = await start(t)
   const post = (payload: object, headers = {}) =>
     send('POST', '/api/items/A-1/revisions', { payload, headers })
@@ -107,11 +107,11 @@ t.test('a posted revision needs a comment, and honours If-Match', async (t) => {
   t.strictSame(fieldsOf(await post({ comment: '' })), ['comment'])
   t.strictSame(fieldsOf(await post({ comment: 'x', part_number: 'A-1' })), ['part_number'])
   t.equal(codeOf(await post({ comment: 'x' }, { 'if-match': '"2"' })), 'revision_mismatch')
-  t.equal((await readEvents(app.db)).length, 1, 'nothing of this was written')
+  t.equal((await readEvents(app.db)).length, 1, 'nothing was written')
   t.equal((await post({ comment: 'x' }, { 'if-match': '"1"' })).statusCode, 201)
 })
 
-t.test('an archived item keeps its revisions and takes no new one', async (t) => {
+t.test('an archived item keeps its revisions and accepts no new one', async (t) => {
   const { send } = await start(t)
   await send('DELETE', '/api/items/A-1')
   const page = (await send('GET', '/api/items/A-1/revisions')).json<Page>()
@@ -120,7 +120,7 @@ t.test('an archived item keeps its revisions and takes no new one', async (t) =>
   t.equal((await send('POST', '/api/items/A-1/revisions', { payload: { comment: 'x' } })).statusCode, 404)
 })
 
-t.test('what is not there is told apart: no such item, no such revision', async (t) => {
+t.test('a missing item and a missing revision have different error codes', async (t) => {
   const { send } = await start(t)
   t.equal(codeOf(await send('GET', '/api/items/A-1/revisions/2')), 'revision_not_found')
   t.equal(codeOf(await send('GET', '/api/items/B/revisions/1')), 'item_not_found')

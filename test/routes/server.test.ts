@@ -10,7 +10,7 @@ import { Watcher, listen } from '../harness/watcher.js'
 const put = (app: FastifyInstance, token: string, payload: object) =>
   app.inject({ method: 'PUT', url: '/api/server/mode', headers: bearer(token), payload })
 
-t.test('the mode that an admin chooses', async (t) => {
+t.test('the mode that an admin sets', async (t) => {
   const databaseUrl = await createDatabase(t)
   const one = await buildApp(testConfig(databaseUrl))
   t.teardown(() => one.close())
@@ -19,7 +19,7 @@ t.test('the mode that an admin chooses', async (t) => {
   const admin = await createToken(one.db, 'admin')
   const write = () => one.inject({ method: 'POST', url: '/write' })
 
-  t.test('holds here at once, and refuses writes', async (t) => {
+  t.test('takes effect on this instance at once, and refuses writes', async (t) => {
     for (let round = 0; round < 20; round += 1) {
       const res = await put(one, admin, { mode: 'read-only' })
       t.equal(res.statusCode, 200)
@@ -32,7 +32,7 @@ t.test('the mode that an admin chooses', async (t) => {
     }
   })
 
-  t.test('holds on every other instance within a second', async (t) => {
+  t.test('takes effect on every other instance within a second', async (t) => {
     await put(one, admin, { mode: 'read-only' })
     const viewer = await createToken(one.db, 'viewer')
     const start = Date.now()
@@ -43,14 +43,14 @@ t.test('the mode that an admin chooses', async (t) => {
     t.match((await two.inject('/health')).json(), { mode: 'read-only' })
   })
 
-  t.test('is kept for those who start later, and can be changed from read-only', async (t) => {
+  t.test('is stored for instances that start later, and can be changed from read-only', async (t) => {
     const three = await startApp(t, { databaseUrl })
     t.equal(three.mode.current, 'read-only')
     t.strictSame((await put(three, admin, { mode: 'normal' })).json(), { mode: 'normal' })
   })
 })
 
-t.test('holds here at once also when a slow look at the old mode is under way', async (t) => {
+t.test('a mode takes effect at once, even while a slow query of the old mode is running', async (t) => {
   const app = await startApp(t)
   const admin = await createToken(app.db, 'admin')
   await app.db.unsafe(`
@@ -68,13 +68,13 @@ t.test('holds here at once also when a slow look at the old mode is under way', 
   t.equal(app.mode.current, 'read-only')
 })
 
-t.test('READ_ONLY holds for its instance, whatever is chosen for all', async (t) => {
+t.test('READ_ONLY applies to its instance, whatever mode is set for all', async (t) => {
   const app = await startApp(t, { READ_ONLY: true })
   const admin = await createToken(app.db, 'admin')
   t.strictSame((await put(app, admin, { mode: 'normal' })).json(), { mode: 'read-only' })
 })
 
-t.test('every instance knows how many watch on all of them, and forgets those that are gone', async (t) => {
+t.test('every instance knows the subscribers of all, and forgets stopped instances', async (t) => {
   const databaseUrl = await createDatabase(t)
   const one = await startApp(t, { databaseUrl })
   const two = await buildApp(testConfig(databaseUrl))
@@ -98,7 +98,7 @@ t.test('every instance knows how many watch on all of them, and forgets those th
   await waitFor('the other to be forgotten', async () => (await watchersAt(one)) === 1)
 })
 
-t.test('admins choose, viewers look, and only these two modes can be chosen', async (t) => {
+t.test('admins set the mode, all roles read it, and only normal and read-only can be set', async (t) => {
   const app = await startApp(t)
   for (const role of ['viewer', 'editor'] as const) {
     const token = await createToken(app.db, role)

@@ -48,14 +48,14 @@ async function expire(app: FastifyInstance, id: string): Promise<void> {
   app.forgetPrincipals()
 }
 
-t.test('a token that a token made holds no longer than that one, and ends with it', async (t) => {
+t.test('a token that a token created expires no later than that one, and ends with it', async (t) => {
   const { app, make, send, status } = await start(t)
   const session = await sessionOf(app, 'mara')
   for (const end of ['revoked', 'expired', 'revoked in SQL', 'deleted in SQL']) {
     const parent = await make(session, { keep: true, expires_in_days: 1 })
     const child = await make(parent.token, { expires_in_days: 3650 })
     const grandchild = await make(child.token, { expires_in_days: 3650 })
-    t.equal(child.expires_at, parent.expires_at, 'not a day longer')
+    t.equal(child.expires_at, parent.expires_at, 'no later')
     t.equal(grandchild.expires_at, parent.expires_at)
     t.equal(await status(grandchild.token), 200)
     if (end === 'revoked') t.equal((await send(session, 'DELETE', pathOf(parent.id))).statusCode, 204)
@@ -67,7 +67,7 @@ t.test('a token that a token made holds no longer than that one, and ends with i
   }
 })
 
-t.test('a token never outranks the one that made it, also when that one is lowered later', async (t) => {
+t.test('a token never outranks the one that created it, even after that one is lowered', async (t) => {
   const { app, make, send, role } = await start(t)
   const session = await sessionOf(app, 'root')
   const parent = await make(session, { role: 'editor', keep: true })
@@ -81,7 +81,7 @@ t.test('a token never outranks the one that made it, also when that one is lower
 })
 
 t.test(
-  'signing out ends what the session made, and what that made, but not what was to be kept',
+  'signing out ends the tokens that the session created, and theirs, but not those created with keep',
   async (t) => {
     const { app, make, status } = await start(t)
     const session = await sessionOf(app, 'mara')
@@ -93,11 +93,11 @@ t.test(
     t.equal(await status(made.token), 401)
     t.equal(await status(child.token), 401)
     t.equal(await status(kept.token), 200)
-    t.equal(await status(others.token), 200, 'nor what another session made')
+    t.equal(await status(others.token), 200, 'nor those that another session created')
   },
 )
 
-t.test('a new password ends everything, or leaves what was to be kept, as the admin chooses', async (t) => {
+t.test('a new password ends all tokens, or all but those with keep, as the admin chooses', async (t) => {
   const { app, make, status, change } = await start(t)
   for (const keep_tokens of [true, false]) {
     await change({ password: 'correct horse battery staple' })
@@ -113,10 +113,10 @@ t.test('a new password ends everything, or leaves what was to be kept, as the ad
   }
   const kept = await make(await sessionOf(app, 'mara'), { keep: true })
   await change({ active: false, keep_tokens: true })
-  t.equal(await status(kept.token), 401, 'who is disabled keeps none')
+  t.equal(await status(kept.token), 401, 'a disabled user keeps no token')
 })
 
-t.test('only a session makes a token that is kept', async (t) => {
+t.test('only a session creates a token with keep', async (t) => {
   const { app, make, send } = await start(t)
   const parent = await make(await sessionOf(app, 'mara'))
   const res = await send(parent.token, 'POST', '/api/auth/tokens', { name: 'x', keep: true })
@@ -124,7 +124,7 @@ t.test('only a session makes a token that is kept', async (t) => {
   t.match(res.json(), { error: 'forbidden', message: /keep/ })
 })
 
-t.test('a demotion lowers the tokens of a user for good, in the API and in SQL', async (t) => {
+t.test('a demotion lowers the tokens of a user permanently, by the API and by SQL', async (t) => {
   const { app, make, role, change } = await start(t)
   const session = await sessionOf(app, 'mara')
   const demote: Record<string, () => Promise<unknown>> = {
@@ -138,12 +138,12 @@ t.test('a demotion lowers the tokens of a user for good, in the API and in SQL',
     await change({ role: 'admin' })
     t.equal(await role(kept.token), 'viewer', by)
     t.equal(await role(made.token), 'viewer', by)
-    t.equal(await role(session), 'admin', 'a session may what its user may')
+    t.equal(await role(session), 'admin', 'a session has the role of its user')
     await change({ role: 'editor' })
   }
 })
 
-t.test('a token sees and revokes itself and its descent alone; a session all of its user', async (t) => {
+t.test('a token sees and revokes only itself and its descendants, a session all of its user', async (t) => {
   const { app, make, send, ids } = await start(t)
   const session = await sessionOf(app, 'mara')
   const [one, two] = [await make(session, { keep: true }), await make(session)]
@@ -168,7 +168,7 @@ t.test('a token sees and revokes itself and its descent alone; a session all of 
 })
 
 t.test(
-  'a user has 100 API tokens at most, also when many are made at once; ended ones do not count',
+  'a user has at most 100 API tokens, even with concurrent creates, and ended ones do not count',
   async (t) => {
     const { app, make, send } = await start(t)
     const session = await sessionOf(app, 'mara')
@@ -193,11 +193,11 @@ t.test(
     const [count] = await app.db<{ count: number }[]>`
     select count(*)::integer from tokens t join users u on u.id = t.user_id where username = 'mara' and kind = 'api'
   `
-    t.equal(count?.count, 100, 'and what has ended is cleared away')
+    t.equal(count?.count, 100, 'ended tokens are deleted')
   },
 )
 
-t.test('the list of tokens comes in pages', async (t) => {
+t.test('the list of tokens is paged', async (t) => {
   const { app, make, send, ids } = await start(t)
   const session = await sessionOf(app, 'mara')
   for (let i = 0; i < 7; i += 1) await make(session)
@@ -211,7 +211,7 @@ t.test('the list of tokens comes in pages', async (t) => {
     t.equal(page.tokens.length, 3)
     cursor = `&cursor=${page.next_cursor}`
   }
-  t.strictSame(seen, await ids(session), 'all of them, once, also those of one moment')
+  t.strictSame(seen, await ids(session), 'each token once, also those created at the same time')
   for (const query of ['limit=0', 'limit=501', 'cursor=x', 'cursor=e30', 'unknown=1']) {
     t.equal((await send(session, 'GET', `/api/auth/tokens?${query}`)).statusCode, 400, query)
   }

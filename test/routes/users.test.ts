@@ -12,7 +12,7 @@ t.test('users', async (t) => {
   const send = as(admin)
   const mara = { username: 'Mara', password: PASSWORD, role: 'editor' }
 
-  t.test('are the business of admins alone', async (t) => {
+  t.test('are managed by admins only', async (t) => {
     for (const role of ['viewer', 'editor'] as const) {
       const other = as(await createToken(app.db, role, 'someone'))
       const answers = [
@@ -49,14 +49,14 @@ t.test('users', async (t) => {
     t.equal((await signIn(app, 'mara')).statusCode, 200)
   })
 
-  t.test('have names of their own, without regard to case', async (t) => {
+  t.test('have unique names, without regard to case', async (t) => {
     const res = await send('POST', '', { ...mara, username: 'MARA', password: 'another password' })
     t.equal(res.statusCode, 409)
     t.match(res.json(), { error: 'username_taken' })
-    t.equal((await signIn(app, 'mara')).statusCode, 200, 'and nothing of the first was changed')
+    t.equal((await signIn(app, 'mara')).statusCode, 200, 'the first user is unchanged')
   })
 
-  t.test('are refused with the wrong field named', async (t) => {
+  t.test('are refused with the name of the wrong field', async (t) => {
     const wrong: [object, string][] = [
       [{ ...mara, username: 'a b' }, 'username'],
       [{ ...mara, username: '-x' }, 'username'],
@@ -78,7 +78,7 @@ t.test('users', async (t) => {
     t.equal((await send('PATCH', '/mara', { username: 'other' })).statusCode, 400)
   })
 
-  t.test('change in what is given and stay in the rest', async (t) => {
+  t.test('change only in the given fields', async (t) => {
     const session = await sessionOf(app, 'mara')
     const res = await send('PATCH', '/MARA', { display_name: 'Mara K.', role: 'viewer' })
     t.equal(res.statusCode, 200)
@@ -90,7 +90,7 @@ t.test('users', async (t) => {
     t.match((await send('DELETE', '/nobody')).json(), { error: 'user_not_found' })
   })
 
-  t.test('are out at once when disabled or given another password', async (t) => {
+  t.test('lose all sessions and tokens at once when disabled or given another password', async (t) => {
     const status = async (token: string) =>
       (await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
     for (const changes of [{ active: false }, { password: 'another password' }]) {
@@ -100,7 +100,7 @@ t.test('users', async (t) => {
       for (const token of tokens) t.equal(await status(token), 401)
       t.equal((await signIn(app, 'mara')).statusCode, 401)
       await send('PATCH', '/mara', { active: true })
-      for (const token of tokens) t.equal(await status(token), 401, 'for good')
+      for (const token of tokens) t.equal(await status(token), 401, 'permanently')
     }
     t.equal((await signIn(app, 'mara', 'another password')).statusCode, 200)
   })

@@ -7,7 +7,10 @@ import { fieldsOf, signIn } from '../harness/client.js'
 
 const CHECK_VIOLATION = '23514'
 
-/** Properties of so many bytes as JSON without blanks. PostgreSQL prints two blanks more for each of the many pairs. */
+/**
+ * Returns properties that are `bytes` long as JSON without blanks and with numbers written out. PostgreSQL
+ * prints a blank after each of their many commas.
+ */
 function propertiesOf(bytes: number): Record<string, unknown> {
   const properties: Record<string, unknown> = {
     big: 1e300,
@@ -19,12 +22,12 @@ function propertiesOf(bytes: number): Record<string, unknown> {
 }
 
 interface Bounded {
-  /** The column, as the database names it, and the field, as the API does. */
+  /** The name of the column in the database, and of the field in the API. */
   field: string
   bound: number
   make: (length: number) => unknown
   insert: (app: FastifyInstance, value: unknown, n: number) => Promise<unknown>
-  /** The body with which the API is given the value, where it takes it. */
+  /** A request with which the API receives the value, where it accepts one. */
   send?: { path: string; body: (value: unknown, n: number) => Record<string, unknown> }
 }
 
@@ -96,7 +99,7 @@ const BOUNDED: Bounded[] = [
   },
 ]
 
-t.test('a text is as long as the API takes it, and no longer, for whoever writes', async (t) => {
+t.test('a text has the same maximum length in the API and in SQL', async (t) => {
   const app = await startApp(t)
   const send = await signIn(app, 'admin')
   for (const { field, bound, make, insert, send: sent } of BOUNDED) {
@@ -114,7 +117,7 @@ t.test('a text is as long as the API takes it, and no longer, for whoever writes
   }
 })
 
-t.test('a number is as long as it is written out', async (t) => {
+t.test('the length of a number is computed as PostgreSQL prints it', async (t) => {
   const app = await startApp(t)
   for (const number of [
     1e300, -1e21, 1.234e25, 1e-7, -1.5e-7, 5e-300, 0.1, 123, 1e20, 1.7976931348623157e308,
@@ -126,32 +129,29 @@ t.test('a number is as long as it is written out', async (t) => {
   }
 })
 
-t.test(
-  'a row that is larger since before the bounds can be read, archived and changed, but not be made longer',
-  async (t) => {
-    const app = await startApp(t)
-    const send = await signIn(app, 'editor')
-    const long = 'x'.repeat(1024 * 1024)
-    await app.db`alter table items disable trigger user`
-    await app.db`
+t.test('a row that exceeds the bounds can be read, archived and shortened, but not lengthened', async (t) => {
+  const app = await startApp(t)
+  const send = await signIn(app, 'editor')
+  const long = 'x'.repeat(1024 * 1024)
+  await app.db`alter table items disable trigger user`
+  await app.db`
       insert into items (part_number, description, long_description)
       select 'OLD-' || n, left(${long}, 100000), ${long} from generate_series(1, 3) n
     `
-    await app.db`alter table items enable trigger user`
-    await app.db`update items set sourcing_type = 'purchased' where part_number = 'OLD-1'`
-    await t.rejects(app.db`update items set description = ${`${long}x`} where part_number = 'OLD-1'`, {
-      code: CHECK_VIOLATION,
-      column_name: 'description',
-    })
-    t.equal((await send('PUT', '/api/items/OLD-1', { payload: { description: 'short' } })).statusCode, 200)
-    t.equal((await send('DELETE', '/api/items/OLD-2')).statusCode, 204)
-    const res = await send('GET', '/api/items?limit=500')
-    t.equal(res.json<{ items: unknown[] }>().items.length, 1, 'one is a page')
-    t.ok(res.json<{ next_cursor: unknown }>().next_cursor)
-  },
-)
+  await app.db`alter table items enable trigger user`
+  await app.db`update items set sourcing_type = 'purchased' where part_number = 'OLD-1'`
+  await t.rejects(app.db`update items set description = ${`${long}x`} where part_number = 'OLD-1'`, {
+    code: CHECK_VIOLATION,
+    column_name: 'description',
+  })
+  t.equal((await send('PUT', '/api/items/OLD-1', { payload: { description: 'short' } })).statusCode, 200)
+  t.equal((await send('DELETE', '/api/items/OLD-2')).statusCode, 204)
+  const res = await send('GET', '/api/items?limit=500')
+  t.equal(res.json<{ items: unknown[] }>().items.length, 1, 'one item fills a page')
+  t.ok(res.json<{ next_cursor: unknown }>().next_cursor)
+})
 
-t.test('a text of 200 MB by SQL is refused, and the service goes on', async (t) => {
+t.test('a text of 200 MB in SQL is refused, and the service keeps running', async (t) => {
   const app = await startApp(t)
   const send = await signIn(app, 'editor')
   for (const column of ['description', 'long_description']) {

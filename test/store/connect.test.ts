@@ -3,7 +3,7 @@ import { connect } from '../../store/connect.js'
 import { createDatabase } from '../harness/database.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
 
-t.test('a query that is sent the moment its session is lost is answered all the same', async (t) => {
+t.test('a query that is sent while its connection is lost settles', async (t) => {
   const url = await createDatabase(t)
   const proxy = await TcpProxy.open(t, url)
   const sql = connect(proxy.through(url), 1)
@@ -11,17 +11,17 @@ t.test('a query that is sent the moment its session is lost is answered all the 
   await sql`select 1`
   for (let round = 0; round < 5; round++) {
     const lost = sql`select pg_sleep(30)`.then(
-      () => t.fail('the session was not lost'),
+      () => t.fail('the connection was not lost'),
       () => sql`select 'mended' as state`,
     )
     proxy.reset()
     const settled = await Promise.race([lost.catch(() => 'refused'), never(8000)])
     t.not(settled, 'never', 'settled')
-    if (Array.isArray(settled)) t.strictSame([...settled], [{ state: 'mended' }], 'and with its own rows')
+    if (Array.isArray(settled)) t.strictSame([...settled], [{ state: 'mended' }], 'with its own rows')
   }
 })
 
-t.test('lists go to the database whatever is in them', async (t) => {
+t.test('list parameters reach the database unchanged, whatever is in them', async (t) => {
   const sql = connect(await createDatabase(t), 1)
   t.teardown(() => sql.end())
   const hostile = ['', 'a,b', '{}', '"', '\\', 'null', "'", 'ü', '\n']
@@ -32,7 +32,7 @@ t.test('lists go to the database whatever is in them', async (t) => {
   )
 })
 
-t.test('a query with a list is sent again when its prepared statement is no longer valid', async (t) => {
+t.test('a query with a list is repeated when its prepared statement is no longer valid', async (t) => {
   const sql = connect(await createDatabase(t), 1)
   t.teardown(() => sql.end())
   await sql.unsafe('create table things (name text)')

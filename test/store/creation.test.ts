@@ -15,7 +15,7 @@ async function start(t: Test) {
 
 const numbers = Array.from({ length: 20 }, (_, i) => `A-${String(i).padStart(2, '0')}`)
 
-t.test('what is wanted at once shares a transaction, and each item is its own', async (t) => {
+t.test('concurrent creates share a transaction, and each has its own item', async (t) => {
   const { sql, createItem } = await start(t)
   const comment = 'of one order'
   const mara = await authorOf(sql, 'mara', { comment })
@@ -32,7 +32,7 @@ t.test('what is wanted at once shares a transaction, and each item is its own', 
   )
 })
 
-t.test('who is at it at the same time is not ascribed what others make, or say', async (t) => {
+t.test('concurrent creates keep their own author and comment', async (t) => {
   const { sql, createItem } = await start(t)
   const authors = [
     { actor: 'mara', comment: 'first' },
@@ -52,7 +52,7 @@ t.test('who is at it at the same time is not ascribed what others make, or say',
   )
 })
 
-t.test('what is wrong with one item is said to its creator, and the others are created', async (t) => {
+t.test('an error in one item rejects its create alone, and the others succeed', async (t) => {
   const { sql, createItem } = await start(t)
   await sql`alter table items add constraint no_refuse check (description <> 'refuse')`
   const author = await authorOf(sql, 'mara')
@@ -79,48 +79,41 @@ t.test('what is wrong with one item is said to its creator, and the others are c
       .map(({ status }) => status)
       .sort(),
     ['fulfilled', 'rejected'],
-    'of two that want one number, one has it',
+    'of two creates of one number, one succeeds',
   )
   t.equal((await sql`select from items`).length, 4)
-  t.equal((await sql`select from events`).length, 4, 'what was taken back has left nothing in the log')
+  t.equal((await sql`select from events`).length, 4, 'a create that was rolled back left no event')
+})
+
+t.test('a lock on a part number blocks only the creates of that number', { timeout: 10_000 }, async (t) => {
+  const { sql, url, createItem } = await start(t)
+  const author = await authorOf(sql, 'mara')
+  const other = connect(url, 1)
+  t.teardown(() => other.end())
+  let waiting: Promise<unknown> = Promise.resolve()
+  await other.begin(async (tx) => {
+    await tx`insert into items (part_number) values ('A-00')`
+    waiting = createItem({ part_number: 'A-00' }, author)
+    waiting.catch(() => undefined)
+    const others = numbers.slice(1).map((part_number) => createItem({ part_number }, author))
+    t.equal((await Promise.all(others)).length, 19)
+    t.equal((await sql`select from items`).length, 19, 'while the lock is held')
+  })
+  await t.rejects(waiting, { code: 'part_number_taken' })
+})
+
+t.test('concurrent creates in a category get different numbers without a gap', async (t) => {
+  const { sql, createItem } = await start(t)
+  const author = await authorOf(sql, 'mara')
+  const created = await Promise.all(numbers.map(() => createItem({ category: 'B02' }, author)))
+  t.strictSame(
+    created.map(({ part_number }) => part_number).sort(),
+    numbers.map((_, i) => `B02-${String(i + 1).padStart(4, '0')}`),
+  )
 })
 
 t.test(
-  'somebody who holds a number holds up nobody but those who want it',
-  { timeout: 10_000 },
-  async (t) => {
-    const { sql, url, createItem } = await start(t)
-    const author = await authorOf(sql, 'mara')
-    const other = connect(url, 1)
-    t.teardown(() => other.end())
-    let waiting: Promise<unknown> = Promise.resolve()
-    await other.begin(async (tx) => {
-      await tx`insert into items (part_number) values ('A-00')`
-      waiting = createItem({ part_number: 'A-00' }, author)
-      waiting.catch(() => undefined)
-      const others = numbers.slice(1).map((part_number) => createItem({ part_number }, author))
-      t.equal((await Promise.all(others)).length, 19)
-      t.equal((await sql`select from items`).length, 19, 'while it is still held')
-    })
-    await t.rejects(waiting, { code: 'part_number_taken' })
-  },
-)
-
-t.test(
-  'numbers that are drawn from a category at once are all different, and none is left out',
-  async (t) => {
-    const { sql, createItem } = await start(t)
-    const author = await authorOf(sql, 'mara')
-    const created = await Promise.all(numbers.map(() => createItem({ category: 'B02' }, author)))
-    t.strictSame(
-      created.map(({ part_number }) => part_number).sort(),
-      numbers.map((_, i) => `B02-${String(i + 1).padStart(4, '0')}`),
-    )
-  },
-)
-
-t.test(
-  'what shares a statement is written in one order, so two of them cannot wait for each other',
+  'the items of a statement are written in one order, so that two statements cannot deadlock',
   async (t) => {
     const { sql, createItem } = await start(t)
     const items = [
@@ -139,7 +132,7 @@ t.test(
   },
 )
 
-t.test('who has waited too long for a turn is refused, and nothing is created afterwards', async (t) => {
+t.test('a create that waits longer than the queue timeout is refused, and never created', async (t) => {
   const url = await createDatabase(t)
   const sql = openPool(url, 1)
   t.teardown(() => sql.end())
@@ -147,7 +140,7 @@ t.test('who has waited too long for a turn is refused, and nothing is created af
   const author = await authorOf(sql, 'mara')
   const { outcomes } = await sql.begin(async () => {
     const first = createItem({ part_number: 'A' }, author)
-    // Its statement waits for the only session, which this transaction has.
+    // Its statement waits for the only connection, which this transaction holds.
     await new Promise(setImmediate)
     const outcomes = Promise.allSettled([first, createItem({ part_number: 'B' }, author)])
     const later = performance.now() + 11_000
@@ -158,7 +151,7 @@ t.test('who has waited too long for a turn is refused, and nothing is created af
   t.strictSame([...(await sql`select part_number from items`)], [{ part_number: 'A' }])
 })
 
-t.test('nor is who has waited too long behind those who want what is held', async (t) => {
+t.test('a create that waits too long behind blocked inserts is refused', async (t) => {
   const { sql, url, createItem } = await start(t)
   const other = connect(url, 1)
   t.teardown(() => other.end())

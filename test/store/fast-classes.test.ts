@@ -8,12 +8,12 @@ import { createDatabase } from '../harness/database.js'
 setFlagsFromString('--allow-natives-syntax')
 const isFast = runInThisContext('(object) => %HasFastProperties(object)') as (object: object) => boolean
 
-t.test("V8 takes the driver's classes for tables, until they are made fast", async (t) => {
+t.test("the driver's classes are slow in V8 until they are made fast", async (t) => {
   const sql = connect(await createDatabase(t), 1)
   t.teardown(() => sql.end())
   const question = sql`select 1`
   const classes = [question.constructor, (await question).constructor]
-  t.strictSame(classes.map(isFast), [false, false], 'needed still')
+  t.strictSame(classes.map(isFast), [false, false], 'the workaround is still needed')
   await makeClassesFast(sql)
   t.strictSame(classes.map(isFast), [true, true])
 })

@@ -11,7 +11,7 @@ async function open(t: Test, max: number) {
   const leases = new Leases(url, max)
   const admin = connect(url, 1)
   t.teardown(() => Promise.all([leases.end({ timeout: 1 }), admin.end({ timeout: 1 })]))
-  /** How many queries of others run in the database. */
+  /** Returns how many queries of other connections are running. */
   const countRunning = async () => {
     const [row] = await admin<{ running: number }[]>`
       select count(*)::integer as running
@@ -24,7 +24,7 @@ async function open(t: Test, max: number) {
 }
 
 t.test(
-  'what a caller runs is canceled with its signal, and the next one has a whole connection',
+  'the query of a caller is canceled with its signal, and the next caller has a working connection',
   async (t) => {
     const { leases, countRunning } = await open(t, 1)
     for (let i = 0; i < 5; i++) {
@@ -41,7 +41,7 @@ t.test(
   },
 )
 
-t.test('a cancellation that loses the race against its query hits no other query', async (t) => {
+t.test('a cancellation that comes after its query has ended cancels no other query', async (t) => {
   const { leases } = await open(t, 1)
   let canceled = 0
   for (let i = 0; i < 100; i++) {
@@ -56,7 +56,7 @@ t.test('a cancellation that loses the race against its query hits no other query
 })
 
 t.test(
-  'a caller whose signal aborts before the connection is open is told, and the connection is kept',
+  'a caller whose signal aborts before the connection is open is rejected, and the connection is reused',
   async (t) => {
     const { leases } = await open(t, 1)
     const ending = new AbortController()

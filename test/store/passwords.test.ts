@@ -2,7 +2,7 @@ import t from 'tap'
 import { hashPassword, verifyPassword } from '../../store/passwords.js'
 import { countScrypts, countScryptsAtOnce } from '../harness/scrypt.js'
 
-t.test('a password is kept as scrypt with its parameters and a salt of its own', async (t) => {
+t.test('a password is stored as scrypt, with its parameters and a salt of its own', async (t) => {
   const [one, two] = await Promise.all([hashPassword('secret'), hashPassword('secret')])
   t.match(one, /^\$scrypt\$ln=15,r=8,p=3\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/)
   t.not(one, two)
@@ -13,7 +13,7 @@ t.test('a password is kept as scrypt with its parameters and a salt of its own',
   t.equal(await verifyPassword('', one), false)
 })
 
-t.test('the parameters of verification are the stored ones', async (t) => {
+t.test('a password is verified with the stored parameters', async (t) => {
   // RFC 7914, section 12: scrypt ("pleaseletmein", "SodiumChloride", N = 16384, r = 8, p = 1, dkLen = 64)
   const salt = Buffer.from('SodiumChloride').toString('base64').replaceAll('=', '')
   const key = Buffer.from(
@@ -27,7 +27,7 @@ t.test('the parameters of verification are the stored ones', async (t) => {
   t.equal(await verifyPassword('pleaseletmein', `$scrypt$ln=13,r=8,p=1$${salt}$${key}`), false)
 })
 
-t.test('without a hash, or with one that is none, the same work is done for nothing', async (t) => {
+t.test('without a valid hash a verification fails after the same work', async (t) => {
   const stored = await hashPassword('secret')
   t.equal(await countScrypts(() => verifyPassword('secret', stored)), 1)
   for (const nothing of [undefined, 'none', '', '$scrypt$ln=15,r=8,p=3$$', '$argon2id$v=19$x$y']) {
@@ -37,7 +37,7 @@ t.test('without a hash, or with one that is none, the same work is done for noth
 })
 
 t.test(
-  'two are worked on at a time, some wait, and who comes then is refused before it costs anything',
+  'two passwords are hashed at a time, some wait, and further ones are refused before any work',
   async (t) => {
     const cheap = `$scrypt$ln=4,r=8,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`
     const { most, total } = await countScryptsAtOnce(async () => {
@@ -50,6 +50,6 @@ t.test(
     })
     t.equal(most, 2)
     t.equal(total, 42)
-    t.equal(await verifyPassword('secret', cheap), false, 'and then there is room again')
+    t.equal(await verifyPassword('secret', cheap), false, 'afterwards there is room again')
   },
 )

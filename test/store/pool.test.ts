@@ -11,7 +11,7 @@ async function open(t: Test): Promise<Sql> {
   return sql
 }
 
-/** Runs this many queries at a time and gives back the sessions that answered. */
+/** Runs this many queries concurrently, and returns the process ids of the connections that ran them. */
 async function askAtOnce(sql: Sql, queries: number): Promise<Set<number>> {
   const answers = Array.from(
     { length: queries },
@@ -20,7 +20,7 @@ async function askAtOnce(sql: Sql, queries: number): Promise<Set<number>> {
   return new Set((await Promise.all(answers)).map(([row]) => row?.pid ?? 0))
 }
 
-t.test('queries that come together share all sessions; one at a time needs no second', async (t) => {
+t.test('concurrent queries use all connections, and consecutive ones use one', async (t) => {
   const sql = await open(t)
   t.equal((await askAtOnce(sql, 3 * SESSIONS)).size, SESSIONS)
   const seen = new Set<number>()
@@ -28,7 +28,7 @@ t.test('queries that come together share all sessions; one at a time needs no se
   t.equal(seen.size, 1)
 })
 
-t.test('a session with nothing to do is preferred to one that is busy, also after a failure', async (t) => {
+t.test('an idle connection is preferred to a busy one, also after a failure', async (t) => {
   const sql = await open(t)
   const failures = await Promise.allSettled(Array.from({ length: SESSIONS }, () => sql`select 1 / 0`))
   t.match(new Set(failures.map(({ status }) => status)), new Set(['rejected']))
@@ -39,7 +39,7 @@ t.test('a session with nothing to do is preferred to one that is busy, also afte
   t.notOk(others.has(busy?.pid ?? 0))
 })
 
-t.test('what a query costs does not grow with those before it', async (t) => {
+t.test('the cost of a query does not grow with the number of queries before it', async (t) => {
   const sql = await open(t)
   await askAtOnce(sql, SESSIONS)
   const { indexOf } = Array.prototype
@@ -54,13 +54,13 @@ t.test('what a query costs does not grow with those before it', async (t) => {
   t.ok(longest < 100, `a list of ${longest} was searched`)
 })
 
-t.test('parts of queries, helpers and JSON go through it', async (t) => {
+t.test('fragments of queries, helpers and JSON work with the pool', async (t) => {
   const sql = await open(t)
   const given = sql`${sql.json({ a: 1 })}::jsonb as given`
   t.strictSame([...(await sql`select ${given}, 'x' as ${sql('named')}`)], [{ given: { a: 1 }, named: 'x' }])
 })
 
-t.test('a transaction keeps its session to itself', async (t) => {
+t.test('a transaction has its connection to itself', async (t) => {
   const sql = await open(t)
   await sql.begin(async (tx) => {
     const [own] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`
@@ -71,7 +71,7 @@ t.test('a transaction keeps its session to itself', async (t) => {
   t.equal((await askAtOnce(sql, SESSIONS)).size, SESSIONS)
 })
 
-t.test('it ends with every session', async (t) => {
+t.test('ending the pool ends every connection', async (t) => {
   const sql = await open(t)
   await askAtOnce(sql, SESSIONS)
   await sql.end({ timeout: 1 })

@@ -18,7 +18,7 @@ async function migrateAsOwner(t: Test, { owner }: OwnedDatabase): Promise<string
   return migrate(sql)
 }
 
-t.test('a database of another encoding is refused with what to do', async (t) => {
+t.test('a database with another encoding is refused with what to do', async (t) => {
   for (const encoding of ['LATIN1', 'SQL_ASCII']) {
     const database = await createOwnedDatabase(
       t,
@@ -33,7 +33,7 @@ t.test('a database of another encoding is refused with what to do', async (t) =>
   }
 })
 
-t.test('missing rights are named, with the statement that gives them', async (t) => {
+t.test('missing privileges are named, with the statement that grants them', async (t) => {
   const database = await createOwnedDatabase(t)
   const { name, administer } = database
   await administer(`alter database ${name} owner to postgres`)
@@ -63,7 +63,7 @@ t.test("another application's tables are left alone", async (t) => {
   }
 })
 
-t.test('a database of a newer program is refused, and changed by nothing', async (t) => {
+t.test('a database with a newer schema is refused, and is not changed', async (t) => {
   const database = await createOwnedDatabase(t)
   await migrateAsOwner(t, database)
   await run(t, database, "insert into schema_migrations (version, name) values (999, '999-future.sql')")
@@ -87,12 +87,12 @@ t.test('pg_trgm may be in a schema of its own', async (t) => {
   t.match((await send('GET', '/api/items?search=rack')).json(), { items: [{ part_number: 'A-1' }] })
 })
 
-t.test('the tables are found wherever the search path leads by now', async (t) => {
+t.test('existing tables are found, whatever the search path is by now', async (t) => {
   const database = await createOwnedDatabase(t)
   const { name, administer } = database
   t.equal(await migrateAsOwner(t, database), 'public')
   await run(t, database, `create schema ${name} authorization ${name}`, 'create schema other')
-  t.equal(await migrateAsOwner(t, database), 'public', 'a schema named like the role stands before it')
+  t.equal(await migrateAsOwner(t, database), 'public', 'although a schema named like the role comes first')
   for (const path of ["''", 'nowhere', 'other', 'other, public']) {
     await administer(`alter role ${name} in database ${name} set search_path = ${path}`)
     t.equal(await migrateAsOwner(t, database), 'public', path)
@@ -102,7 +102,7 @@ t.test('the tables are found wherever the search path leads by now', async (t) =
   }
 })
 
-t.test('the search path of the role decides where the tables are made', async (t) => {
+t.test('the search path of the role decides where the tables are created', async (t) => {
   const database = await createOwnedDatabase(t)
   const { name, administer } = database
   await run(t, database, `create schema "In ""stock""" authorization ${name}`)

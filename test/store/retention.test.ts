@@ -6,7 +6,10 @@ import { createDatabase } from '../harness/database.js'
 const HOUR = 3600
 const EVERYTHING = Number.MAX_SAFE_INTEGER
 
-/** A log whose nth event was made so many hours ago by the clock of the database; below zero in the future. */
+/**
+ * Creates a log whose nth event is that many hours old by the clock of the database. A negative age is in the
+ * future.
+ */
 async function setUp(t: Test, hoursAgo: readonly number[]): Promise<Sql> {
   const sql = connect(await createDatabase(t), 1)
   t.teardown(() => sql.end())
@@ -23,7 +26,7 @@ async function setUp(t: Test, hoursAgo: readonly number[]): Promise<Sql> {
 const keptOf = async (sql: Sql) =>
   (await sql<{ id: number }[]>`select id from events order by id`).map(({ id }) => id)
 
-/** Prunes what is older than ten hours as the service does, in batches of `limit`. */
+/** Prunes the events older than ten hours as the service does, in batches of `limit`. */
 async function prune(sql: Sql, limit = 1000, settled = 1_000_000): Promise<void> {
   for (;;) {
     const edge = await findPruneEdge(sql, 10 * HOUR, settled, limit)
@@ -32,19 +35,22 @@ async function prune(sql: Sql, limit = 1000, settled = 1_000_000): Promise<void>
 }
 
 const CASES: Record<string, { hoursAgo: number[]; kept: number[] }> = {
-  'old events go, young ones stay': { hoursAgo: [30, 20, 11, 9, 1], kept: [4, 5] },
-  'an event of the future goes with the old ones around it': { hoursAgo: [30, -480, 20, 11, 1], kept: [5] },
-  'an event of the future among young ones stays': { hoursAgo: [30, 2, -480, 1], kept: [2, 3, 4] },
-  'an event of the future at the end stays': { hoursAgo: [30, -480], kept: [2] },
-  'events of the future alone stay': { hoursAgo: [-1, -480], kept: [1, 2] },
-  'an event that seems old among young ones takes none of them along': {
+  'old events are deleted, recent ones are retained': { hoursAgo: [30, 20, 11, 9, 1], kept: [4, 5] },
+  'an event from the future is deleted with the old ones around it': {
+    hoursAgo: [30, -480, 20, 11, 1],
+    kept: [5],
+  },
+  'an event from the future among recent ones is retained': { hoursAgo: [30, 2, -480, 1], kept: [2, 3, 4] },
+  'an event from the future at the end is retained': { hoursAgo: [30, -480], kept: [2] },
+  'a log of events from the future is retained': { hoursAgo: [-1, -480], kept: [1, 2] },
+  'an event with an old time among recent ones deletes none of them': {
     hoursAgo: [30, 2, 480, 1],
     kept: [2, 3, 4],
   },
-  'nothing is left of a log that is old': { hoursAgo: [30, 20, 11], kept: [] },
+  'a log of old events is emptied': { hoursAgo: [30, 20, 11], kept: [] },
 }
 for (const [title, { hoursAgo, kept }] of Object.entries(CASES)) {
-  t.test(`retention goes by position: ${title}`, async (t) => {
+  t.test(`retention deletes by position: ${title}`, async (t) => {
     for (const limit of [1000, 2, 1]) {
       const sql = await setUp(t, hoursAgo)
       await prune(sql, limit)
@@ -53,13 +59,13 @@ for (const [title, { hoursAgo, kept }] of Object.entries(CASES)) {
   })
 }
 
-t.test('more events of the future than a batch holds stop retention no more than one does', async (t) => {
+t.test('more events from the future than fit into a batch do not stop retention', async (t) => {
   const sql = await setUp(t, [...Array<number>(50).fill(-480), 30, 1])
   await prune(sql, 10)
   t.strictSame(await keptOf(sql), [52])
 })
 
-t.test('retention deletes nothing that is not settled, and at most one batch at once', async (t) => {
+t.test('retention deletes settled events only, and at most one batch at a time', async (t) => {
   const sql = await setUp(t, [30, 30, 30, 30])
   await prune(sql, 1000, 2)
   t.strictSame(await keptOf(sql), [3, 4])
@@ -67,7 +73,7 @@ t.test('retention deletes nothing that is not settled, and at most one batch at 
   t.equal(edge?.id, 3)
 })
 
-t.test('the check of the last event that retention deleted is kept', async (t) => {
+t.test('the check of the last event that retention deleted is stored', async (t) => {
   const sql = await setUp(t, [30, 20, 1])
   const before = await readEvents(sql, 2, EVERYTHING, 10)
   await prune(sql)
@@ -77,11 +83,12 @@ t.test('the check of the last event that retention deleted is kept', async (t) =
 })
 
 t.test(
-  'a page of the log ends at a megabyte of data, has one event at least, and the next one goes on',
+  'a page of the log ends at a megabyte of data, has at least one event, and the next one continues after it',
   async (t) => {
     const sql = connect(await createDatabase(t), 1)
     t.teardown(() => sql.end())
-    // Of one letter, which PostgreSQL compresses, and of what it can't compress; one is larger than a page by itself.
+    // Of one letter, which PostgreSQL compresses, and of text that it cannot compress. One event is larger
+    // than a page.
     await sql`
     insert into events (type, part_number, data, at)
     select 'item.deleted', 'A-' || n,
@@ -92,7 +99,7 @@ t.test(
     const seen: number[] = []
     for (let after = 0, pages = 0; ; pages++) {
       const { events, isCut, anchor } = await readEvents(sql, after, EVERYTHING, 1000)
-      t.equal(anchor.id, after, 'begins at the last event of the page before')
+      t.equal(anchor.id, after, 'the page begins after the last event of the previous one')
       seen.push(...events.map(({ id }) => id))
       const bytes = events.reduce((sum, { data }) => sum + data.length, 0)
       const [last] = events.slice(-1)
@@ -111,13 +118,13 @@ t.test(
 )
 
 t.test(
-  'times of an item follow the clock again after an error, and ascend while it steps back a little',
+  'the times of an item follow the clock again after an error, and ascend while it steps back a little',
   async (t) => {
     const sql = connect(await createDatabase(t), 1)
     t.teardown(() => sql.end())
     const change = async (aheadSeconds: number) => {
       await sql.unsafe("insert into items (part_number) values ('A') on conflict do nothing")
-      // As the clock of then would have left it.
+      // As a wrong clock would have left it.
       await sql.unsafe(
         'alter table items disable trigger items_before_update; alter table items disable trigger items_log',
       )
@@ -133,15 +140,15 @@ t.test(
       return { before: before.at.getTime(), after: after.at.getTime(), now: after.now.getTime() }
     }
     const far = await change(20 * 24 * HOUR)
-    t.ok(Math.abs(far.after - far.now) < 1000, 'twenty days ahead: the clock counts')
+    t.ok(Math.abs(far.after - far.now) < 1000, 'twenty days ahead: the clock decides')
     const little = await change(0.9)
-    t.ok(little.after >= little.before, 'less than a second ahead: it ascends')
+    t.ok(little.after >= little.before, 'less than a second ahead: the time ascends')
     const late = await change(-HOUR)
     t.ok(Math.abs(late.after - late.now) < 1000)
     const events = await sql<{ at: Date }[]>`select at from events where type = 'item.updated' order by id`
     t.ok(
       events.every(({ at }) => at.getTime() < Date.now() + 2000),
-      'no event is of the future',
+      'no event is in the future',
     )
   },
 )

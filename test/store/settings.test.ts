@@ -7,7 +7,9 @@ import { signIn } from '../harness/client.js'
 import { createOwnedDatabase } from '../harness/owned-database.js'
 import { until } from '../harness/until.js'
 
-/** What an administrator may have set for other clients of the database, and what the service needs. */
+/**
+ * What an administrator may have set for other clients of the database, and the value that the service needs.
+ */
 const HOSTILE: [name: string, set: string, needed: string][] = [
   ['DateStyle', 'SQL, DMY', 'ISO, MDY'],
   ['IntervalStyle', 'iso_8601', 'postgres'],
@@ -34,7 +36,7 @@ const settingOf = async (sql: ReturnType<typeof connect>, name: string) => {
 }
 
 t.test(
-  'a connection has the settings that the service relies on, whatever was set for the role',
+  'a connection has the settings that the service relies on, whatever is set for the role',
   async (t) => {
     const database = await createOwnedDatabase(t)
     const { name, owner, administer, terminate } = database
@@ -52,7 +54,7 @@ t.test(
 )
 
 t.test(
-  "what only decides how fast a statement is stays the administrator's, and so do stronger promises",
+  'settings that affect only speed, and stronger guarantees, are left to the administrator',
   async (t) => {
     const { name, owner, administer } = await createOwnedDatabase(t)
     const kept = {
@@ -68,11 +70,11 @@ t.test(
     t.teardown(() => sql.end())
     for (const [setting, value] of Object.entries(kept))
       t.equal(await settingOf(sql, setting), value, setting)
-    t.equal(await settingOf(sql, 'lock_timeout'), '7s', 'settings of one pool go on top')
+    t.equal(await settingOf(sql, 'lock_timeout'), '7s', 'settings of one pool are added to them')
   },
 )
 
-t.test('the server itself ends a statement that is not canceled, whichever pool it runs in', async (t) => {
+t.test('every pool has a statement timeout in the server, in case a statement is not canceled', async (t) => {
   const app = await startApp(t)
   const pools = { db: app.db, feedDb: app.feedDb, accessDb: app.accessDb, pulseDb: app.pulseDb }
   for (const [name, sql] of Object.entries(pools))
@@ -96,7 +98,7 @@ t.test('a role under which no trigger would write the log is refused', async (t)
 })
 
 t.test(
-  'times, and simultaneous changes, are served as ever with the settings of another house',
+  'times and concurrent changes are correct under the hostile settings of an administrator',
   async (t) => {
     const { name, owner, administer, superuser } = await createOwnedDatabase(t)
     for (const [setting, value] of HOSTILE) {
@@ -116,7 +118,7 @@ t.test(
     )
     t.strictSame([...new Set((await Promise.all(puts)).map(({ statusCode }) => statusCode))], [200])
 
-    // Somebody in psql, with the same settings and none of the service's.
+    // A client like psql, with the same settings and none of the service's.
     const { default: postgres } = await import('postgres')
     const clerk = postgres(superuser, { max: 1, onnotice: () => undefined })
     t.teardown(() => clerk.end())
@@ -127,11 +129,11 @@ t.test(
     const [event] = await app.db<
       { data: { at: string } }[]
     >`select data from events where part_number = 'B-1'`
-    t.equal(event?.data.at, items[0]?.created_at, 'the event says the same time as the item')
+    t.equal(event?.data.at, items[0]?.created_at, 'the event has the same time as the item')
   },
 )
 
-t.test('several migrators at once need no default isolation', async (t) => {
+t.test('concurrent migrations do not depend on the default isolation level', async (t) => {
   const { name, owner, administer } = await createOwnedDatabase(t)
   await administer(`alter database ${name} set default_transaction_isolation = 'serializable'`)
   const pools = Array.from({ length: 3 }, () => connect(owner, 1))

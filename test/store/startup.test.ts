@@ -6,7 +6,7 @@ import { connect } from '../../store/connect.js'
 
 const PASSWORD = 'a-password-that-is-seen'
 
-/** An authentication message: its type, its length, the number of the method, and what belongs to it. */
+/** Builds an authentication message: its type, its length, the number of the method, and its data. */
 function request(method: number, text = ''): Buffer {
   const body = Buffer.from(text, 'latin1')
   const head = Buffer.from([0x52, 0, 0, 0, 0, 0, 0, 0, method])
@@ -14,14 +14,17 @@ function request(method: number, text = ''): Buffer {
   return Buffer.concat([head, body])
 }
 
-/** What a server says when the password is wrong. */
+/** The response of a server to a wrong password. */
 const REFUSAL = (() => {
   const fields = Buffer.from('SFATAL\0VFATAL\0C28P01\0Mno\0\0')
   const head = Buffer.from([0x45, 0, 0, 0, 4 + fields.length])
   return Buffer.concat([head, fields])
 })()
 
-/** A server that answers each message of a client with the next of `answers`; what it was sent. */
+/**
+ * Starts a server that responds to each message of a client with the next of `answers`.
+ * @returns its address, and what it has received
+ */
 async function startServer(
   t: Test,
   host: string,
@@ -32,7 +35,7 @@ async function startServer(
     const left = [...answers]
     socket.on('error', () => undefined)
     socket.on('data', (bytes) => {
-      // No TLS.
+      // Refuses TLS.
       if (bytes.length === 8) return void socket.write('N')
       received += bytes.toString('latin1')
       const answer = left.shift()
@@ -61,7 +64,7 @@ const outside = Object.values(networkInterfaces())
 const ON_A_NETWORK = { skip: outside === undefined && 'this machine has no address but its own' }
 
 t.test(
-  'a server across a network without TLS is sent no password in clear text, unless the address accepts that',
+  'no password is sent in clear text over a network without TLS, unless the address accepts that',
   ON_A_NETWORK,
   async (t) => {
     const { url, received } = await startServer(t, outside ?? '', [request(3), REFUSAL])
@@ -72,13 +75,13 @@ t.test(
   },
 )
 
-t.test('on the loopback interface, a pooler may ask for the password in clear text', async (t) => {
+t.test('on the loopback interface a pooler may request the password in clear text', async (t) => {
   const { url, received } = await startServer(t, '127.0.0.1', [request(3), REFUSAL])
   await t.rejects(query(url), { code: '28P01' })
   t.ok(received().includes(PASSWORD))
 })
 
-t.test('a challenge that would keep the event loop busy, or that is none, is refused', async (t) => {
+t.test('a SCRAM challenge that would block the event loop, or is malformed, is refused', async (t) => {
   const challenges = [
     'r=abc,s=c2FsdA==,i=2147483647',
     'r=abc,s=c2FsdA==,i=0',

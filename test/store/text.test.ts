@@ -7,7 +7,7 @@ import { migrate } from '../../store/migrate.js'
 import { createDatabase } from '../harness/database.js'
 import { serverUrl } from '../harness/server-url.js'
 
-/** Texts that are one to a person who searches: each is found by all others of its line. */
+/** Texts that are equal for a search: each is found by all others of its line. */
 const ALIKE = [
   ['Gehäuse'.normalize('NFC'), 'Gehäuse'.normalize('NFD'), 'GEHÄUSE', 'gehäuse'],
   ['10 µF', '10 μF', '10 ΜF', '１０ ΜＦ'],
@@ -21,7 +21,7 @@ const ALIKE = [
   ['100\u00a0％ \\_', '100 % ＼＿'],
 ]
 
-/** A database made with these options, as another administrator makes it. */
+/** Creates a database with these options, as another administrator would. */
 async function openDatabase(t: Test, options: string): Promise<Sql> {
   const name = `silo_test_${randomUUID().replaceAll('-', '').slice(0, 12)}`
   const admin = postgres(serverUrl(), { max: 1, onnotice: () => undefined })
@@ -48,7 +48,7 @@ const LOCALES = [
   "locale 'C'",
   "locale 'C.UTF-8'",
   "locale 'C' locale_provider icu icu_locale 'de-AT'",
-  // Its capital of "i" is another letter.
+  // Its upper case of "i" is another letter.
   "locale 'C' locale_provider icu icu_locale 'tr'",
 ]
 for (const locale of LOCALES) {
@@ -93,7 +93,7 @@ t.test('a search reads the trigram index', async (t) => {
 })
 
 t.test(
-  'what SQL writes is kept in NFC: texts, names and values of properties, comments, display names',
+  'text that SQL writes is stored in NFC: texts, names and values of properties, comments, display names',
   async (t) => {
     const sql = await open(t)
     const [nfc, nfd] = ['é', 'e\u0301']
@@ -110,7 +110,7 @@ t.test(
       [{ description: nfc, long_description: nfc, properties: stored, comment: nfc, revision: 1 }],
     )
     await sql`update items set description = ${nfd}, properties = ${sql.json({ [nfd]: stored[nfc] ?? null })}`
-    t.match(await read(), [{ revision: 1 }], 'another form of the same is no change')
+    t.match(await read(), [{ revision: 1 }], 'another form of the same text is no change')
     await t.rejects(sql`update items set properties = ${sql.json({ [nfc]: 1, [nfd]: 2 })}`, /Unicode form/)
     await sql`update items set description = ${`${nfd}!`}`
     t.match(await read(), [{ revision: 2, description: `${nfc}!` }])
@@ -119,7 +119,7 @@ t.test(
   },
 )
 
-t.test('an item from before this rule gets no revision for its form alone', async (t) => {
+t.test('an item written before this rule gets no revision for its normalization form alone', async (t) => {
   const sql = await open(t)
   const nfd = 'e\u0301'
   await sql`alter table items disable trigger items_are_in_nfc_insert`

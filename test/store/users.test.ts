@@ -22,7 +22,7 @@ async function openDatabase(t: Test) {
   return { sql, admins, left }
 }
 
-t.test('the first start makes an admin with a random password', async (t) => {
+t.test('the first start creates an admin with a random password', async (t) => {
   const { sql } = await openDatabase(t)
   const made = await createFirstAdmin(sql, 'admin', undefined)
   t.equal(made?.username, 'admin')
@@ -35,11 +35,11 @@ t.test('the first start makes an admin with a random password', async (t) => {
     t.equal(await createFirstAdmin(sql, 'admin', undefined), undefined)
     t.equal(await createFirstAdmin(sql, 'other', 'password'), undefined)
   })
-  t.equal(work, 0, 'later starts cost nothing')
+  t.equal(work, 0, 'later starts hash nothing')
   t.equal((await sql`select from users`).length, 1)
 })
 
-t.test('a password that was given is not told again', async (t) => {
+t.test('a password that was given is not returned', async (t) => {
   const { sql } = await openDatabase(t)
   t.equal(await createFirstAdmin(sql, 'root', 'a given password'), undefined)
   const [row] = await sql<
@@ -50,7 +50,7 @@ t.test('a password that was given is not told again', async (t) => {
 })
 
 t.test(
-  'of several first starts at once, one makes the admin and tells the password that holds',
+  'of several concurrent first starts, one creates the admin and returns the valid password',
   async (t) => {
     const { sql } = await openDatabase(t)
     const made = await Promise.all(Array.from({ length: 5 }, () => createFirstAdmin(sql, 'admin', undefined)))
@@ -62,7 +62,7 @@ t.test(
   },
 )
 
-t.test('the last active admin stays an active admin', async (t) => {
+t.test('the last active admin cannot be demoted, disabled or deleted', async (t) => {
   const { sql, admins, left } = await openDatabase(t)
   await admins('ada', 'bob')
   const ada = await authorOf(sql, 'ada')
@@ -78,7 +78,7 @@ t.test('the last active admin stays an active admin', async (t) => {
   t.match(
     await updateUser(sql, ada, 'bob', { role: 'viewer' }),
     { user: { role: 'viewer' } },
-    'a disabled one may go',
+    'a disabled admin can be demoted',
   )
   t.strictSame(await updateUser(sql, ada, 'eve', { role: 'viewer' }), { refused: 'user_not_found' })
   t.equal(await deleteUser(sql, ada, 'eve'), 'user_not_found')
@@ -87,7 +87,7 @@ t.test('the last active admin stays an active admin', async (t) => {
   t.equal(await left(), 1)
 })
 
-t.test('also when all of them leave at the same moment', async (t) => {
+t.test('concurrent demotions, disablings and deletions leave one admin', async (t) => {
   const { sql, admins, left } = await openDatabase(t)
   const names = ['ada', 'bob', 'cleo', 'dan', 'eve']
   const update = async (by: Author, name: string, changes: { role?: 'viewer'; active?: false }) => {
@@ -105,11 +105,11 @@ t.test('also when all of them leave at the same moment', async (t) => {
     const results = await Promise.all(authors.map((by, i) => leave(by, names[i] ?? '', (round + i) % 3)))
     const refused = results.filter((result) => result === 'last_admin')
     t.equal(await left(), 1, `round ${round}`)
-    t.equal(refused.length, 1, 'and one was told why')
+    t.equal(refused.length, 1, 'one is refused with the reason')
   }
 })
 
-t.test('a sign-in that is under way while the password changes does not outlive the change', async (t) => {
+t.test('a sign-in during a change of the password does not outlive the change', async (t) => {
   const { sql, admins } = await openDatabase(t)
   await admins('ada')
   const [ada] = await sql<{ id: string; password_hash: string }[]>`select id, password_hash from users`
@@ -121,7 +121,7 @@ t.test('a sign-in that is under way while the password changes does not outlive 
       updateUser(sql, by, 'ada', { password_hash: `hash ${round}` }),
     ])
     const [row] = await sql`select from tokens where revoked_at is null`
-    t.equal(row, undefined, session ? 'let in first, then out' : 'not let in')
+    t.equal(row, undefined, session ? 'signed in before the change, and ended by it' : 'refused')
     ada.password_hash = `hash ${round}`
   }
 })

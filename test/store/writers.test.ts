@@ -12,7 +12,7 @@ import { encodeRow, importRows } from '../../store/import.js'
 
 const ANY = { revisions: undefined }
 
-/** One session of the service's kind, so that what a statement leaves behind would be seen by the next. */
+/** Opens a single connection, so that anything that a statement leaves behind would affect the next one. */
 async function start(t: Test) {
   const url = await createDatabase(t)
   const sql = connect(url, 1)
@@ -20,7 +20,7 @@ async function start(t: Test) {
   return { sql, url, createItem: itemCreator(() => sql) }
 }
 
-t.test('each statement names its own author, and the next one on the session inherits nothing', async (t) => {
+t.test('each statement has its own author, and the next on the connection inherits nothing', async (t) => {
   const { sql, createItem } = await start(t)
   await createItem({ part_number: 'A' }, await authorOf(sql, 'mara', { comment: 'first' }))
   await createItem({ part_number: 'B' }, await authorOf(sql, 'noor'))
@@ -61,7 +61,7 @@ t.test('each statement names its own author, and the next one on the session inh
   )
 })
 
-t.test('the service announces nothing from its own transactions; any other writer does', async (t) => {
+t.test('the trigger sends a notification for every writer except the service', async (t) => {
   const { sql, url, createItem } = await start(t)
   const ear = postgres(url, { max: 1, onnotice: () => undefined })
   t.teardown(() => ear.end())
@@ -69,7 +69,7 @@ t.test('the service announces nothing from its own transactions; any other write
   const ends = new EventEmitter()
   await ear.listen('silo_events', () => heard.push('silo_events'))
   await ear.listen('end', () => ends.emit('end'))
-  /** What was announced so far: announcements come in the order of their commits. */
+  /** Returns the notifications so far: they come in the order of their commits. */
   async function heardSoFar(): Promise<string[]> {
     const end = once(ends, 'end', { signal: AbortSignal.timeout(5000) })
     await sql`select pg_notify('end', '')`
@@ -90,7 +90,7 @@ t.test('the service announces nothing from its own transactions; any other write
   t.strictSame(await heardSoFar(), ['silo_events'])
 })
 
-/** A session of somebody who may read and write items, and nothing else. */
+/** Connects as a role that can read and write items, and nothing else. */
 async function signInAsClerk(t: Test, { sql, url }: { sql: Sql; url: string }): Promise<Sql> {
   const name = `clerk_${randomUUID().replaceAll('-', '')}`
   await sql.unsafe(`
@@ -108,7 +108,7 @@ async function signInAsClerk(t: Test, { sql, url }: { sql: Sql; url: string }): 
   return clerk
 }
 
-t.test('what an item was stays, whoever archives it, changes it with that, and restores it', async (t) => {
+t.test('past states of an item are retained, whoever archives, changes or restores it', async (t) => {
   const { sql, createItem } = await start(t)
   await createItem({ part_number: 'A', description: '1' }, await authorOf(sql, 'mara', { comment: 'first' }))
   await sql`
@@ -145,7 +145,7 @@ t.test('what an item was stays, whoever archives it, changes it with that, and r
   )
 })
 
-t.test('nobody with SQL signs with the name of another', async (t) => {
+t.test('no SQL client writes under the name of another user', async (t) => {
   const { sql, url } = await start(t)
   const clerk = await signInAsClerk(t, { sql, url })
   const [{ session_user: name } = { session_user: '' }] = await clerk<{ session_user: string }[]>`
@@ -159,7 +159,7 @@ t.test('nobody with SQL signs with the name of another', async (t) => {
   t.strictSame([...authors], [{ created_by: name }])
 })
 
-t.test("somebody's own tables take no event away, and no right of the owner's", async (t) => {
+t.test('temporary tables of a role divert no event, and get no privilege of the owner', async (t) => {
   const { sql, url } = await start(t)
   const clerk = await signInAsClerk(t, { sql, url })
   await clerk.unsafe(`
@@ -188,7 +188,7 @@ t.test("somebody's own tables take no event away, and no right of the owner's", 
   ])
 })
 
-t.test('nobody writes into the log by a trigger of their own', async (t) => {
+t.test('no role writes to the log by a trigger of its own', async (t) => {
   const { sql, url } = await start(t)
   const clerk = await signInAsClerk(t, { sql, url })
   const functions = await sql<{ name: string }[]>`
@@ -218,11 +218,11 @@ t.test('nobody writes into the log by a trigger of their own', async (t) => {
        and prosecdef
        and not proconfig @> '{"search_path=public, pg_temp"}'
   `
-  t.strictSame([...paths], [], 'all of them look for their tables in one place')
+  t.strictSame([...paths], [], 'all of them have a fixed search path')
 })
 
 t.test(
-  "someone with SQL and no owner's rights makes revisions and events, and cannot touch them",
+  "a role without the owner's privileges causes revisions and events, and cannot modify them",
   async (t) => {
     const { sql } = await start(t)
     const role = `clerk_${Math.random().toString(36).slice(2)}`
@@ -256,12 +256,12 @@ t.test(
       'truncate past_revisions',
       'insert into past_revisions select * from past_revisions',
     ]) {
-      await t.rejects(sql.unsafe(statement), { code: '23000' }, `the owner, too: ${statement}`)
+      await t.rejects(sql.unsafe(statement), { code: '23000' }, `also the owner: ${statement}`)
     }
   },
 )
 
-t.test("the log takes no data that would end a line of the feed, not even the owner's", async (t) => {
+t.test('the log rejects data that would end a line of the feed, even from its owner', async (t) => {
   const { sql } = await start(t)
   for (const lineBreak of ['\n', '\r']) {
     await t.rejects(

@@ -8,7 +8,7 @@ const LONG = 'a_word_without_any_place_to_break_it_'.repeat(10)
 
 await testInBrowser(t, (browser) => {
   for (const colorScheme of ['light', 'dark'] as const) {
-    t.test(`axe finds no fault with the panel and the sign-in, ${colorScheme}`, async (t) => {
+    t.test(`axe finds no violation in the panel and the sign-in, ${colorScheme}`, async (t) => {
       const { app, address, page, send } = await visit(t, browser)
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       await page.getByText('Nothing has happened here yet.').waitFor()
@@ -35,14 +35,14 @@ await testInBrowser(t, (browser) => {
       }
       await app.db`update tokens set revoked_at = now() where kind = 'session'`
       await page.getByRole('dialog').waitFor()
-      t.strictSame(await faultsOf(page), [], 'with the sign-in on top')
+      t.strictSame(await faultsOf(page), [], 'with the sign-in dialog')
       await page.goto(`${address}/login?error=invalid_credentials`)
       await page.getByText('is wrong').waitFor()
-      t.strictSame(await faultsOf(page), [], 'the page of the sign-in')
+      t.strictSame(await faultsOf(page), [], 'the sign-in page')
     })
   }
 
-  t.test('nothing is wider than a phone, whatever is written', async (t) => {
+  t.test('no content is wider than a phone, whatever its text', async (t) => {
     const { app, address, page, send } = await visit(t, browser)
     await page.setViewportSize({ width: 320, height: 640 })
     await createItem(send, 'A'.repeat(64), LONG)
@@ -52,12 +52,12 @@ await testInBrowser(t, (browser) => {
     t.equal(await overflow(), 0, 'the panel')
     await app.db`update tokens set revoked_at = now() where kind = 'session'`
     await page.getByRole('dialog').waitFor()
-    t.equal(await overflow(), 0, 'the sign-in on top')
+    t.equal(await overflow(), 0, 'the sign-in dialog')
     await page.goto(`${address}/login?error=invalid_credentials`)
-    t.equal(await overflow(), 0, 'the page of the sign-in')
+    t.equal(await overflow(), 0, 'the sign-in page')
   })
 
-  t.test('everything can be done with the keyboard, in the order in which it is seen', async (t) => {
+  t.test('everything can be operated by keyboard, in visual order', async (t) => {
     const { address, page, send } = await visit(t, browser)
     await createItem(send, 'A01-0001')
     await changeItem(send, 'A01-0001', { description: 'moved' })

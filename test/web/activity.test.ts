@@ -10,7 +10,7 @@ import { waitFor } from '../harness/wait-for.js'
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
 await testInBrowser(t, (browser) => {
-  t.test('what is done appears by itself, one line a change, with its comment', async (t) => {
+  t.test('a change appears live, as one line with its comment', async (t) => {
     const { page, send, complaints } = await visit(t, browser)
     await live(page)
     await page.getByText('Nothing has happened here yet.').waitFor()
@@ -28,7 +28,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(complaints, [])
   })
 
-  t.test('a line of a change has the description of its revision, which no event carries', async (t) => {
+  t.test('the line of a change has the description of its revision, which no event carries', async (t) => {
     const { page, send, complaints } = await visit(t, browser)
     await createItem(send, 'A01-0001', 'Bracket, welded')
     await changeItem(send, 'A01-0001', { description: 'Bracket, bent' })
@@ -40,7 +40,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(complaints, [])
   })
 
-  t.test('the newest 50 lines are there at the start, and what comes later joins them', async (t) => {
+  t.test('the newest 50 lines are loaded at the start, and later ones are added', async (t) => {
     const app = await startApp(t)
     const address = await listen(app)
     await createPerson(app.db, 'vera', 'viewer')
@@ -66,7 +66,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame([shown[0], shown[1], shown[50]], ['third-001', 'second-040', 'first-031'])
   })
 
-  t.test('a hostile text is only text', async (t) => {
+  t.test('a hostile text is shown as text only', async (t) => {
     const { page, send, complaints } = await visit(t, browser)
     await createItem(send, 'A01-0001', HOSTILE)
     await changeItem(send, 'A01-0001', { properties: { [HOSTILE]: HOSTILE }, comment: HOSTILE })
@@ -87,7 +87,7 @@ await testInBrowser(t, (browser) => {
     t.match(await page.title(), 'A01-0001')
   })
 
-  t.test('filters are kept in the address, and hold for what was and for what comes', async (t) => {
+  t.test('filters are in the address, and apply to past and to new events', async (t) => {
     const { address, page, send, complaints } = await visit(t, browser)
     await live(page)
     await createItem(send, 'A01-0001')
@@ -110,7 +110,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(complaints, [])
   })
 
-  t.test('a part number that can not be one is refused in words, and nothing is shown for it', async (t) => {
+  t.test('an invalid part number is refused with the reason, and nothing is shown for it', async (t) => {
     const { page, send } = await visit(t, browser, '/?part=%26%26')
     await page.getByText('must be a part number, or its beginning and a *').waitFor()
     await createItem(send, 'A01-0001')
@@ -120,7 +120,7 @@ await testInBrowser(t, (browser) => {
     t.equal(await page.locator('#problem').textContent(), '')
   })
 
-  t.test('while paused nothing moves; going on shows all that came', async (t) => {
+  t.test('while paused no line is added, and resuming adds all that came meanwhile', async (t) => {
     const { page, send, complaints } = await visit(t, browser)
     await createItem(send, 'A01-0001')
     await line(page, 'A01-0001').waitFor()
@@ -137,7 +137,7 @@ await testInBrowser(t, (browser) => {
   })
 
   t.test(
-    'of 10,000 changes only those that can be seen are in the document, and each can be reached',
+    'of 10,000 changes only the visible ones are in the document, and each can be reached',
     async (t) => {
       const { app, page, complaints } = await visit(t, browser)
       await live(page)
@@ -156,15 +156,15 @@ await testInBrowser(t, (browser) => {
       await line(page, 'A-00002').waitFor()
       t.ok((await rows.count()) < 50)
       t.equal(await line(page, 'A-00002').getAttribute('aria-posinset'), '10000')
-      t.equal(await line(page, 'A-00001').count(), 0, 'the oldest is forgotten')
+      t.equal(await line(page, 'A-00001').count(), 0, 'the oldest has been removed')
       t.ok((await page.locator('*').count()) < 600)
       t.strictSame(complaints, [])
     },
   )
 
-  t.test('whoever reads further down keeps their place while lines come above', async (t) => {
+  t.test('the visible lines do not move while others are added above', async (t) => {
     const { app, page, send } = await visit(t, browser)
-    // A page that opens after the changes begins with the newest 50 of them.
+    // A page that is opened after the changes would begin with the newest 50 of them.
     await live(page)
     await app.db`
       insert into items (part_number)
@@ -174,18 +174,19 @@ await testInBrowser(t, (browser) => {
     await line(page, 'A-200').waitFor()
     await page.evaluate('scrollTo(0, 2000)')
     const place = async () =>
-      (await page.locator('#lines > li', { hasText: 'A-150' }).boundingBox())?.y ?? t.fail('it is in sight')
+      (await page.locator('#lines > li', { hasText: 'A-150' }).boundingBox())?.y ??
+      t.fail('the line is not visible')
     await line(page, 'A-150').waitFor()
     const before = await place()
     await createItem(send, 'B-001')
     await page.getByRole('button', { name: '↑ 1 new' }).waitFor()
-    t.ok(Math.abs(Number(await place()) - Number(before)) < 1, 'it stays where it was')
+    t.ok(Math.abs(Number(await place()) - Number(before)) < 1, 'the line does not move')
     await page.getByRole('button', { name: '↑ 1 new' }).click()
     await line(page, 'B-001').waitFor()
     await page.getByRole('button', { name: '↑ 1 new' }).waitFor({ state: 'hidden' })
   })
 
-  t.test('a row with the focus stays in the document', async (t) => {
+  t.test('a row with the focus is not removed from the document', async (t) => {
     const { app, page } = await visit(t, browser)
     const insert = (prefix: string) => app.db`
       insert into items (part_number)
@@ -199,11 +200,11 @@ await testInBrowser(t, (browser) => {
     const focused = page.locator('#lines :focus')
     t.equal(await focused.textContent(), 'A-100')
     const all = await numbers(page)
-    t.equal(all.at(-1), 'A-100', 'in its place among the others')
+    t.equal(all.at(-1), 'A-100', 'in its position among the others')
     t.equal(await page.locator('#lines > li:has(:focus)').getAttribute('aria-posinset'), '101')
   })
 
-  t.test('the panel tells how many watch, and how many events a minute there are', async (t) => {
+  t.test('the panel shows the number of subscribers and of events per minute', async (t) => {
     const { app, address, page, send } = await visit(t, browser)
     await page.locator('#watchers', { hasText: '1 watching' }).waitFor()
     await createItem(send, 'A01-0001')
@@ -218,7 +219,7 @@ await testInBrowser(t, (browser) => {
     t.equal(app.sse.clients, 2)
   })
 
-  t.test('a read-only server says so, from the moment on that it is', async (t) => {
+  t.test('the panel shows at once that the server becomes read-only', async (t) => {
     const { app, page } = await visit(t, browser)
     await live(page)
     t.equal(await page.locator('#banner').isVisible(), false)
@@ -229,7 +230,7 @@ await testInBrowser(t, (browser) => {
     await page.locator('#banner').waitFor({ state: 'hidden' })
   })
 
-  t.test('new changes are told to a screen reader at once, and then not one by one', async (t) => {
+  t.test('new changes are announced to a screen reader at once, and then several at a time', async (t) => {
     const { page, send } = await visit(t, browser)
     await live(page)
     await createItem(send, 'A01-0001')
@@ -240,7 +241,7 @@ await testInBrowser(t, (browser) => {
     await page.locator('#announcement', { hasText: '3 new changes' }).waitFor({ state: 'attached' })
   })
 
-  t.test('the page is there before any data is', async (t) => {
+  t.test('the page is shown before its data is loaded', async (t) => {
     const { address, page } = await visit(t, browser)
     await live(page)
     let release = () => {}

@@ -22,7 +22,7 @@ async function openTab(beside: Page, url: string): Promise<Page> {
   return tab
 }
 
-/** Signs mara in to a process of the service, or to what stands before it. */
+/** Signs mara in to a service process, or to a proxy in front of it. */
 async function openPanel(t: Test, browser: Browser, origin: string): Promise<Page> {
   const page = await openPage(t, browser)
   await page.goto(origin)
@@ -34,7 +34,7 @@ async function openPanel(t: Test, browser: Browser, origin: string): Promise<Pag
 const post = async (t: Test, site: Site, origin: string, part_number: string) =>
   t.equal((await site.send('POST', `${origin}/api/items`, { part_number })).status, 201)
 
-/** A browser without shared workers, as there are on phones. */
+/** Simulates a browser without shared workers, as on phones. */
 async function withoutSharedWorkers(page: Page): Promise<void> {
   await page.addInitScript('delete globalThis.SharedWorker')
   await page.reload()
@@ -48,7 +48,7 @@ const setVisibility = (page: Page, visibility: 'visible' | 'hidden') =>
 
 await testInBrowser(t, (browser) => {
   t.test(
-    'tabs share one connection, each with its own filter; when the first is closed nothing is missed',
+    'tabs share one connection, each with its own filter, and miss nothing when the first is closed',
     async (t) => {
       const { app, address, page, send } = await visit(t, browser)
       await live(page)
@@ -75,7 +75,7 @@ await testInBrowser(t, (browser) => {
   )
 
   t.test(
-    'the service is killed and started again: every tab comes back by itself and has missed nothing',
+    'every tab reconnects by itself after the service is killed and restarted, and misses nothing',
     async (t) => {
       const site = await Site.open(t)
       const PORT = String(await freePort())
@@ -99,7 +99,7 @@ await testInBrowser(t, (browser) => {
     },
   )
 
-  const title = 'the instance that serves the panel ends: it goes on through nginx with the other'
+  const title = 'the panel reconnects through nginx to the other instance when its own ends'
   t.test(title, needs('nginx'), async (t) => {
     const site = await Site.open(t)
     const both = [
@@ -126,7 +126,7 @@ await testInBrowser(t, (browser) => {
     t.equal(await clients(other?.origin ?? ''), 1)
   })
 
-  t.test('what an instance that lags behind has not shown yet is read before the rest', async (t) => {
+  t.test('events that a lagging instance has not returned yet are read before later ones', async (t) => {
     const { address, page, send } = await visit(t, browser)
     await live(page)
     for (const n of [1, 2, 3]) await createItem(send, `A-${n}`)
@@ -143,7 +143,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(await numbers(page), ['A-4', 'A-3', 'A-2', 'A-1'])
   })
 
-  t.test('where the log has become another one, the panel shows that one', async (t) => {
+  t.test('when the log is replaced the panel shows the new one', async (t) => {
     const { app, page, send } = await visit(t, browser)
     await live(page)
     await createItem(send, 'A-1')
@@ -159,7 +159,7 @@ await testInBrowser(t, (browser) => {
   })
 
   t.test(
-    'the database is lost: the panel says so, stays live, and shows what came as soon as it is back',
+    'without the database the panel says so, stays live, and shows missed events as soon as it is back',
     async (t) => {
       const databaseUrl = await createDatabase(t)
       const proxy = await TcpProxy.open(t, databaseUrl)
@@ -179,7 +179,7 @@ await testInBrowser(t, (browser) => {
     },
   )
 
-  t.test('a server that is shutting down says so before it ends', async (t) => {
+  t.test('the panel shows that the server is shutting down before it ends', async (t) => {
     const { app, page } = await visit(t, browser, '/', { DRAIN_DELAY_MS: 2000 })
     await live(page)
     const closing = app.close()
@@ -189,7 +189,7 @@ await testInBrowser(t, (browser) => {
     await reconnecting(page)
   })
 
-  t.test('without a network the panel says since when, and catches up', async (t) => {
+  t.test('without a network the panel shows since when, and catches up afterwards', async (t) => {
     const { page, send } = await visit(t, browser)
     await live(page)
     await page.context().setOffline(true)
@@ -202,11 +202,11 @@ await testInBrowser(t, (browser) => {
     t.equal(await page.locator('#banner').isVisible(), false)
   })
 
-  t.test('after a sleep the panel notices that its connection is dead, and catches up', async (t) => {
+  t.test('after a sleep the panel detects that its connection is dead, and catches up', async (t) => {
     const { app, address, page, send } = await visit(t, browser)
     const proxy = await TcpProxy.open(t, address)
     await page.clock.install()
-    // The cookie carries the port in its name, so the proxy's address is another place to sign in.
+    // The cookie has the port in its name, so the address of the proxy needs a sign-in of its own.
     await page.goto(proxy.through(address))
     await signIn(page)
     await withoutSharedWorkers(page)
@@ -223,7 +223,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(await numbers(page), ['A-1'])
   })
 
-  t.test('where there are no shared workers, only the tab that is looked at is connected', async (t) => {
+  t.test('without shared workers only the visible tab is connected', async (t) => {
     const { app, page, send } = await visit(t, browser)
     await withoutSharedWorkers(page)
     await live(page)

@@ -9,7 +9,9 @@ import { needs } from '../harness/needs.js'
 import { bearer, createPerson } from '../harness/people.js'
 import { live, listen, signIn } from '../harness/visit.js'
 
-/** The files of a browser's profile that hold a text, in UTF-8 or, as its databases have it, in UTF-16. */
+/**
+ * Returns the files of a browser's profile that contain a text, in UTF-8 or, as in its databases, in UTF-16.
+ */
 async function findText(profile: string, text: string): Promise<string[]> {
   const found: string[] = []
   for (const entry of await readdir(profile, { recursive: true, withFileTypes: true })) {
@@ -22,7 +24,7 @@ async function findText(profile: string, text: string): Promise<string[]> {
 }
 
 t.test(
-  'no item is in the disk cache of a browser, and nothing of one in its folder after signing out',
+  'no item is in the disk cache of a browser, and nothing of one is in its profile after signing out',
   needs('chromium'),
   async (t) => {
     const app = await startApp(t)
@@ -60,7 +62,7 @@ t.test(
     const isCache = (path: string) => path.includes('Cache')
     t.strictSame((await findText(profile, secret)).filter(isCache), [])
     const isStored = (await findText(profile, '/web/page.js')).some(isCache)
-    t.ok(isStored, 'files of the pages are in the cache, so it is looked at where it is')
+    t.ok(isStored, 'files of the pages are in the cache, so the right folder was searched')
 
     const after = await open()
     const again = await after.newPage()
@@ -68,6 +70,6 @@ t.test(
     await again.getByRole('button', { name: 'Sign out' }).click()
     await again.waitForURL(`${address}/login`)
     await after.close()
-    t.strictSame(await findText(profile, secret), [], 'nor anywhere else')
+    t.strictSame(await findText(profile, secret), [], 'nor in any other file')
   },
 )

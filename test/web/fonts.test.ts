@@ -4,7 +4,9 @@ import { testInBrowser } from '../harness/browser.js'
 import { changeItem, createItem, line } from '../harness/panel.js'
 import { live, visit } from '../harness/visit.js'
 
-/** What fonts that are installed elsewhere make of a text: its letters are wider, or further apart (WCAG 2.2, 1.4.12). */
+/**
+ * Simulates fonts that are installed elsewhere: wider letters, or more space between them (WCAG 2.2, 1.4.12).
+ */
 const FONTS: Record<string, string> = {
   'as installed': '',
   'letters further apart':
@@ -17,7 +19,7 @@ const FONTS: Record<string, string> = {
 
 const LONG = 'a_word_without_any_place_to_break_it_'.repeat(10)
 
-/** The elements that reach beyond the right edge of the page, the innermost ones. */
+/** Returns the innermost elements that extend beyond the right edge of the page. */
 const findWide = (page: Page): Promise<string[]> =>
   page.evaluate<string[]>(`(() => {
     if (document.documentElement.scrollWidth <= innerWidth) return []

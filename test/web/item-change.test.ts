@@ -27,7 +27,7 @@ const choice = (page: Page, field: string, side: 'Theirs' | 'Mine') =>
   page.getByRole('group', { name: field, exact: true }).getByLabel(side)
 
 await testInBrowser(t, (browser) => {
-  t.test('an edit makes a revision, with its comment and field by field what it changed', async (t) => {
+  t.test('an edit creates a revision, with its comment and the fields that it changed', async (t) => {
     const { page, send, complaints } = await visit(t, browser, '/items/A01-0001')
     await create(send, {
       description: 'Bracket, welded',
@@ -53,7 +53,7 @@ await testInBrowser(t, (browser) => {
     t.match(text, `${HOSTILE}– → ${HOSTILE}`)
     t.notMatch(text, 'Details')
     t.notMatch(text, 'deep')
-    t.equal(await page.title(), 'A01-0001 · Silo', 'a hostile text is only a text')
+    t.equal(await page.title(), 'A01-0001 · Silo', 'a hostile text is shown as text only')
     const { description, long_description, properties } = await readItem(send)
     t.strictSame(
       { description, long_description, properties },
@@ -62,7 +62,7 @@ await testInBrowser(t, (browser) => {
         long_description: 'one\r\ntwo',
         properties: { mass: 1.25, 'two\r\nlines': 'a\r\nb', deep: { a: [1, null] }, [HOSTILE]: HOSTILE },
       },
-      'what nobody touched is as it was',
+      'fields that were not edited are unchanged',
     )
     t.strictSame(
       complaints.filter((complaint) => !complaint.includes('404')),
@@ -70,46 +70,43 @@ await testInBrowser(t, (browser) => {
     )
   })
 
-  t.test(
-    'numbers that a double can not hold are shown as they are written, and outlive an edit',
-    async (t) => {
-      const { page, send, app } = await visit(t, browser, '/items/A01-0001')
-      await create(send)
-      const stored =
-        '{"deep": {"a": [9007199254740993, 2]}, "mass": 0.10000000000000000555, "serial": 12345678901234567890}'
-      await app.db`update items set properties = ${stored}::text::jsonb`
-      await page.locator('#properties', { hasText: 'serial12345678901234567890' }).waitFor()
-      t.match(
-        await page.locator('#properties').textContent(),
-        'deep{"a":[9007199254740993,2]}mass0.10000000000000000555',
-      )
-      const dialog = await openEdit(page)
-      const value = (name: string) => dialog.getByRole('group', { name }).getByLabel('Value').inputValue()
-      t.equal(await value('mass'), '0.10000000000000000555')
-      t.equal(await value('deep'), '{"a":[9007199254740993,2]}')
-      await dialog.getByRole('button', { name: 'Add a property' }).click()
-      await dialog
-        .getByRole('group', { name: 'New property' })
-        .getByLabel('Name of the property')
-        .fill('finish')
-      await dialog.getByRole('group', { name: 'finish' }).getByLabel('Value').fill('raw')
-      // What is typed is kept by the tab, with the item as it was.
-      await page.reload()
-      await dialog.getByRole('button', { name: 'Save' }).click()
-      await page.getByText('Saved as revision 3.').waitFor()
-      const saved = async () =>
-        (await app.db<{ text: string }[]>`select properties::text as text from items`)[0]?.text
-      t.equal(await saved(), stored.replace(', "serial"', ', "finish": "raw", "serial"'))
+  t.test('numbers that a double cannot represent are shown as written, and survive an edit', async (t) => {
+    const { page, send, app } = await visit(t, browser, '/items/A01-0001')
+    await create(send)
+    const stored =
+      '{"deep": {"a": [9007199254740993, 2]}, "mass": 0.10000000000000000555, "serial": 12345678901234567890}'
+    await app.db`update items set properties = ${stored}::text::jsonb`
+    await page.locator('#properties', { hasText: 'serial12345678901234567890' }).waitFor()
+    t.match(
+      await page.locator('#properties').textContent(),
+      'deep{"a":[9007199254740993,2]}mass0.10000000000000000555',
+    )
+    const dialog = await openEdit(page)
+    const value = (name: string) => dialog.getByRole('group', { name }).getByLabel('Value').inputValue()
+    t.equal(await value('mass'), '0.10000000000000000555')
+    t.equal(await value('deep'), '{"a":[9007199254740993,2]}')
+    await dialog.getByRole('button', { name: 'Add a property' }).click()
+    await dialog
+      .getByRole('group', { name: 'New property' })
+      .getByLabel('Name of the property')
+      .fill('finish')
+    await dialog.getByRole('group', { name: 'finish' }).getByLabel('Value').fill('raw')
+    // The tab stores the draft, with the item as it was.
+    await page.reload()
+    await dialog.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved as revision 3.').waitFor()
+    const saved = async () =>
+      (await app.db<{ text: string }[]>`select properties::text as text from items`)[0]?.text
+    t.equal(await saved(), stored.replace(', "serial"', ', "finish": "raw", "serial"'))
 
-      await page.getByRole('button', { name: 'Edit' }).click()
-      await dialog.getByRole('group', { name: 'serial' }).getByLabel('Value').fill('98765432109876543210')
-      await dialog.getByRole('button', { name: 'Save' }).click()
-      await dialog.getByText('send it as text').waitFor()
-      t.match(await saved(), '12345678901234567890', 'what is typed is not rounded either, but refused')
-    },
-  )
+    await page.getByRole('button', { name: 'Edit' }).click()
+    await dialog.getByRole('group', { name: 'serial' }).getByLabel('Value').fill('98765432109876543210')
+    await dialog.getByRole('button', { name: 'Save' }).click()
+    await dialog.getByText('send it as text').waitFor()
+    t.match(await saved(), '12345678901234567890', 'a typed number is not rounded either, but refused')
+  })
 
-  t.test('nothing is saved where nothing was changed, or where it can not be read', async (t) => {
+  t.test('nothing is saved if nothing was changed, or if a value is invalid', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
     await create(send, { properties: { mass: 1.5, holes: [1, 2] } })
     const dialog = await openEdit(page)
@@ -124,7 +121,7 @@ await testInBrowser(t, (browser) => {
     t.equal((await readItem(send)).revision, 1)
   })
 
-  t.test('who was overtaken sees theirs against mine, chooses field by field, and saves again', async (t) => {
+  t.test('after a conflict a user compares both versions, chooses by field, and saves again', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
     await create(send, { description: 'Bracket', properties: { mass: 1, finish: 'raw', hue: 'grey' } })
     const dialog = await openEdit(page)
@@ -142,18 +139,18 @@ await testInBrowser(t, (browser) => {
     await dialog.getByText('edith has saved revision 2 meanwhile: “I was first”.').waitFor()
     await dialog.getByRole('button', { name: 'Save' }).click()
     await dialog.getByRole('heading', { name: 'Somebody else saved first' }).waitFor()
-    t.equal((await readItem(send)).revision, 2, 'nothing of mine was saved')
+    t.equal((await readItem(send)).revision, 2, 'nothing of the edit was saved')
     t.equal(await choice(page, 'Sourcing', 'Theirs').isChecked(), true, 'changed by them alone')
     t.equal(await choice(page, 'Details', 'Mine').isChecked(), true, 'changed by me alone')
     t.equal(await choice(page, 'hue', 'Mine').isChecked(), true)
-    t.equal(await page.getByRole('group', { name: 'finish', exact: true }).count(), 0, 'changed by nobody')
+    t.equal(await page.getByRole('group', { name: 'finish', exact: true }).count(), 0, 'changed by neither')
     t.match(
       await page.getByRole('group', { name: 'Description' }).textContent(),
       /Theirs.*Bracket, theirs.*Mine.*Bracket, mine/s,
     )
     await dialog.getByRole('button', { name: 'Save again' }).click()
     t.equal(await dialog.getByRole('heading', { name: 'Somebody else saved first' }).isVisible(), true)
-    t.equal((await readItem(send)).revision, 2, 'where both have changed something, it must be chosen')
+    t.equal((await readItem(send)).revision, 2, 'a field that both have changed must be chosen')
     await choice(page, 'Description', 'Theirs').check()
     await choice(page, 'mass', 'Mine').check()
 
@@ -161,7 +158,7 @@ await testInBrowser(t, (browser) => {
     await dialog.getByRole('button', { name: 'Save again' }).click()
     await page.locator('#conflict-who', { hasText: 'revision 3' }).waitFor()
     t.equal(await choice(page, 'Type', 'Theirs').isChecked(), true)
-    t.equal(await page.getByRole('group', { name: 'Description', exact: true }).count(), 0, 'was chosen')
+    t.equal(await page.getByRole('group', { name: 'Description', exact: true }).count(), 0, 'chosen before')
     t.equal(await choice(page, 'mass', 'Mine').isChecked(), true)
     await dialog.getByRole('button', { name: 'Save again' }).click()
     await revision(page, 4).waitFor()
@@ -179,7 +176,7 @@ await testInBrowser(t, (browser) => {
     t.match(await revision(page, 4).textContent(), 'Both')
   })
 
-  t.test('what is typed outlives the page, and so does what it was made from', async (t) => {
+  t.test('a draft survives a reload, with the revision on which it is based', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
     await create(send, { description: 'Bracket' })
     const dialog = await openEdit(page)
@@ -193,12 +190,12 @@ await testInBrowser(t, (browser) => {
     await dialog.getByRole('button', { name: 'Take all of theirs' }).click()
     await dialog.getByRole('button', { name: 'Save again' }).click()
     await dialog.waitFor({ state: 'hidden' })
-    t.equal((await readItem(send)).revision, 2, 'theirs is there already')
+    t.equal((await readItem(send)).revision, 2, 'their version is already saved')
     await openEdit(page)
-    t.equal(await dialog.getByLabel('Description').inputValue(), 'Bracket, theirs', 'the draft is gone')
+    t.equal(await dialog.getByLabel('Description').inputValue(), 'Bracket, theirs', 'the draft is deleted')
   })
 
-  t.test('an item is archived after a question, and its page says that it is', async (t) => {
+  t.test('an item is archived after a confirmation, and its page shows that it is', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
     await create(send, { description: 'Bracket' })
     await page.getByRole('button', { name: 'Archive …' }).click()
@@ -220,7 +217,7 @@ await testInBrowser(t, (browser) => {
     await revision(page, 2).waitFor()
   })
 
-  t.test('a number that no item has is said to be so, until one has it', async (t) => {
+  t.test('an unknown part number is shown as such until an item has it', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
     await page.getByText('There is no item with this part number.').waitFor()
     await create(send, { description: 'Bracket' })
@@ -229,7 +226,7 @@ await testInBrowser(t, (browser) => {
   })
 
   t.test(
-    'many revisions come page by page, each with its difference, and stay when new ones come',
+    'many revisions are loaded page by page, each with its difference, and stay when new ones come',
     async (t) => {
       const { app, page, send } = await visit(t, browser, '/items/A01-0001')
       await create(send)
@@ -255,7 +252,7 @@ await testInBrowser(t, (browser) => {
     },
   )
 
-  t.test('axe finds no fault in the page of an item and its dialogs', async (t) => {
+  t.test('axe finds no violation in the page of an item and its dialogs', async (t) => {
     const { page, send } = await visit(t, browser, '/items/A01-0001')
     await page.emulateMedia({ reducedMotion: 'reduce' })
     await create(send, { description: 'Bracket', properties: { mass: 1 } })
@@ -266,7 +263,7 @@ await testInBrowser(t, (browser) => {
       t.strictSame(await faultsOf(page), [], colorScheme)
     }
     await page.getByRole('button', { name: 'Archive …' }).click()
-    t.strictSame(await faultsOf(page), [], 'the question before archiving')
+    t.strictSame(await faultsOf(page), [], 'the confirmation before archiving')
     await page.keyboard.press('Escape')
     const dialog = await openEdit(page)
     t.strictSame(await faultsOf(page), [], 'the form')

@@ -4,7 +4,7 @@ import { changeItem, createItem, line } from '../harness/panel.js'
 import { live, visit } from '../harness/visit.js'
 
 await testInBrowser(t, (browser) => {
-  t.test('the page of a part shows it and its revisions, and moves with it', async (t) => {
+  t.test('the page of a part shows it and its revisions, and is updated live', async (t) => {
     const { address, page, send, complaints } = await visit(t, browser)
     await live(page)
     await createItem(send, 'A01-0001', 'Bracket, welded')
@@ -18,6 +18,6 @@ await testInBrowser(t, (browser) => {
     t.strictSame(complaints, [])
     await send('DELETE', '/api/items/A01-0001')
     await page.locator('#archived').waitFor()
-    t.equal(await page.locator('#revisions > li').count(), 2, 'its revisions stay')
+    t.equal(await page.locator('#revisions > li').count(), 2, 'its revisions are still shown')
   })
 })

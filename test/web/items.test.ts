@@ -16,12 +16,12 @@ const listed = (page: Page) => page.locator('#rows .number').allTextContents()
 const create = (send: Send, part_number: string, more: object = {}) =>
   send('POST', '/api/items', { payload: { part_number, ...more } })
 
-/** Waits until the list holds exactly these part numbers, in this order. */
+/** Waits until the list has exactly these part numbers, in this order. */
 const untilListed = (page: Page, ...numbers: string[]) =>
   waitFor(`the list to be ${numbers.join()}`, async () => (await listed(page)).join() === numbers.join())
 
 await testInBrowser(t, (browser) => {
-  t.test('the list moves by itself: what is created, changed or archived elsewhere', async (t) => {
+  t.test('the list is updated live when an item is created, changed or archived elsewhere', async (t) => {
     const { page, send, complaints } = await visit(t, browser, '/items')
     await page.getByText('There are no items yet.').waitFor()
     await live(page)
@@ -29,7 +29,7 @@ await testInBrowser(t, (browser) => {
     await row(page, 'Bracket, welded').waitFor()
     await create(send, 'A01-0001', { description: HOSTILE })
     await untilListed(page, 'A01-0001', 'B02-0001')
-    t.equal(await page.locator('#rows .description').first().textContent(), HOSTILE, 'is only a text')
+    t.equal(await page.locator('#rows .description').first().textContent(), HOSTILE, 'is shown as text only')
     t.equal(await page.title(), 'Items · Silo')
     await send('PUT', '/api/items/B02-0001', { payload: { description: 'Bracket, bent' } })
     await row(page, 'Bracket, bent').waitFor()
@@ -39,7 +39,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(complaints, [])
   })
 
-  t.test('the search, the types and the order are in the address, and hold for what comes', async (t) => {
+  t.test('the search, the types and the order are in the address, and apply to new items', async (t) => {
     const { address, page, send, complaints } = await visit(t, browser, '/items')
     await create(send, 'A01-0001', { description: 'Bracket, welded' })
     await create(send, 'A01-0002', { description: 'Bracket, bent', item_type: 'assembly' })
@@ -63,34 +63,31 @@ await testInBrowser(t, (browser) => {
     t.strictSame(complaints, [])
   })
 
-  t.test(
-    'a long list comes page by page, there and back, and only one page is in the document',
-    async (t) => {
-      const { app, page, complaints } = await visit(t, browser, '/items')
-      await app.db`
+  t.test('a long list is paged in both directions, and only one page is in the document', async (t) => {
+    const { app, page, complaints } = await visit(t, browser, '/items')
+    await app.db`
       insert into items (part_number)
       select 'A01-' || lpad(n::text, 4, '0')
         from generate_series(1, 120) n
     `
-      await page.getByText('the first 50 items').waitFor()
-      await page.getByRole('link', { name: 'Next' }).click()
-      await row(page, 'A01-0051').waitFor()
-      await page.getByRole('link', { name: 'Next' }).click()
-      await row(page, 'A01-0120').waitFor()
-      t.equal((await listed(page)).length, 20)
-      t.equal(await page.getByRole('link', { name: 'Next' }).count(), 0)
-      await page.reload()
-      await row(page, 'A01-0120').waitFor()
-      await page.getByRole('link', { name: 'Previous' }).click()
-      await row(page, 'A01-0051').waitFor()
-      t.equal((await listed(page)).length, 50)
-      await page.goBack()
-      await row(page, 'A01-0120').waitFor()
-      t.strictSame(complaints, [])
-    },
-  )
+    await page.getByText('the first 50 items').waitFor()
+    await page.getByRole('link', { name: 'Next' }).click()
+    await row(page, 'A01-0051').waitFor()
+    await page.getByRole('link', { name: 'Next' }).click()
+    await row(page, 'A01-0120').waitFor()
+    t.equal((await listed(page)).length, 20)
+    t.equal(await page.getByRole('link', { name: 'Next' }).count(), 0)
+    await page.reload()
+    await row(page, 'A01-0120').waitFor()
+    await page.getByRole('link', { name: 'Previous' }).click()
+    await row(page, 'A01-0051').waitFor()
+    t.equal((await listed(page)).length, 50)
+    await page.goBack()
+    await row(page, 'A01-0120').waitFor()
+    t.strictSame(complaints, [])
+  })
 
-  t.test('an item is made with a part number or as the next of a category', async (t) => {
+  t.test('an item is created with a part number, or with the next one of a category', async (t) => {
     const { app, page } = await visit(t, browser, '/items')
     await page.getByRole('button', { name: 'New item' }).click()
     const dialog = page.getByRole('dialog', { name: 'New item' })
@@ -135,7 +132,7 @@ await testInBrowser(t, (browser) => {
     await untilListed(page, 'A01-0007', 'A01-0008')
   })
 
-  t.test('what was typed for a new item is there again after the page has gone', async (t) => {
+  t.test('the draft of a new item is restored after the page has gone', async (t) => {
     const { page } = await visit(t, browser, '/items')
     await page.getByRole('button', { name: 'New item' }).click()
     const dialog = page.getByRole('dialog', { name: 'New item' })
@@ -154,7 +151,7 @@ await testInBrowser(t, (browser) => {
     t.equal(await dialog.getByLabel('Description').inputValue(), '')
   })
 
-  t.test('the session that ends while a new item is typed is asked for, and the item is made', async (t) => {
+  t.test('a session that ends while a new item is typed is renewed, and the item is created', async (t) => {
     const { app, page } = await visit(t, browser, '/items')
     await page.getByRole('button', { name: 'New item' }).click()
     const dialog = page.getByRole('dialog', { name: 'New item' })
@@ -170,7 +167,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame([...(await app.db`select part_number from items`)], [{ part_number: 'A01-0001' }])
   })
 
-  t.test('an import with a bad row names it and writes nothing; the mended one is imported', async (t) => {
+  t.test('an import with a bad row names it and writes nothing; a corrected one is imported', async (t) => {
     const { app, page, send } = await visit(t, browser, '/items')
     await create(send, 'A01-0001', { description: 'Bracket' })
     const choose = (name: string, text: string) =>
@@ -192,7 +189,7 @@ await testInBrowser(t, (browser) => {
     await choose('parts.csv', 'Part Number,Part Name\nA01-0001,Bracket, bent\n')
     await check.click()
     await dialog.getByText('Nothing was imported: one error.').waitFor()
-    t.match(await errors(), [/^1rowhas 3 cells/], 'the errors of the file before are gone')
+    t.match(await errors(), [/^1rowhas 3 cells/], 'the errors of the previous file are gone')
 
     await choose(
       'parts.ndjson',
@@ -200,7 +197,7 @@ await testInBrowser(t, (browser) => {
     )
     await check.click()
     await dialog.getByText('Nothing was imported: one error.').waitFor()
-    t.match(await errors(), [/^1part_number/], 'an item that differs is an error, unless told otherwise')
+    t.match(await errors(), [/^1part_number/], 'an item that differs is an error by default')
 
     await dialog.getByLabel('Change the item to what the row says').check()
     await choose(
@@ -212,7 +209,7 @@ await testInBrowser(t, (browser) => {
     const [{ count } = { count: -1 }] = await app.db<{ count: number }[]>`
       select count(*)::int from revisions
     `
-    t.equal(count, 1, 'nothing has been')
+    t.equal(count, 1, 'nothing has been written')
     await importNow.click()
     await page.getByText('Imported: 1 created, 1 updated.').waitFor()
     await untilListed(page, 'A01-0001', 'A01-0002')
@@ -283,7 +280,7 @@ await testInBrowser(t, (browser) => {
     t.equal(await page.locator('#why-not').textContent(), '')
   })
 
-  t.test('axe finds no fault in the list and its dialogs, in light and dark', async (t) => {
+  t.test('axe finds no violation in the list and its dialogs, in light and dark', async (t) => {
     const { page, send } = await visit(t, browser, '/items')
     await create(send, 'A01-0001', { description: 'Bracket' })
     await untilListed(page, 'A01-0001')

@@ -9,10 +9,12 @@ import { needs } from '../harness/needs.js'
 import { PASSWORD, bearer, createPerson } from '../harness/people.js'
 import { listen } from '../harness/watcher.js'
 
-/** How long a page may take, in ms: long, for the machine may be busy. */
+/** The timeout of the page's actions, in ms. It is long because the machine may be busy. */
 const DEADLINE_MS = 30_000
 
-/** Two instances behind the shipped nginx.conf. */
+/**
+ * Starts two instances behind the shipped nginx.conf. `conditions` are the If-Match headers they received.
+ */
 async function startSite(t: Test) {
   const config = { databaseUrl: await createDatabase(t), TRUST_PROXY: ['loopback'] }
   const apps = [await startApp(t, config), await startApp(t, config)] as const
@@ -62,7 +64,7 @@ const isConflict = async (page: Page) => (await page.$('#conflict-form'))?.isVis
 
 for (const [name, { needed, launch }] of Object.entries(BROWSERS)) {
   t.test(
-    `a large item is edited in ${name} through nginx, and only a conflict is called one`,
+    `a large item is edited in ${name} through nginx, and only a real conflict is reported`,
     needed,
     async (t) => {
       const { origin, token, conditions } = await startSite(t)
@@ -96,7 +98,7 @@ for (const [name, { needed, launch }] of Object.entries(BROWSERS)) {
       await save(page)
       await says(page, 'Saved as revision 3.')
       t.equal(await isConflict(page), false)
-      t.strictSame(conditions, ['W/"1"', 'W/"2"'], 'nginx has compressed what the page read')
+      t.strictSame(conditions, ['W/"1"', 'W/"2"'], 'the page read a response that nginx has compressed')
 
       await edit(page, 'description', 'Bracket, glued')
       t.equal((await send('PUT', '/api/items/LARGE', { description: 'Bracket, riveted' })).status, 200)

@@ -10,7 +10,7 @@ import { waitFor } from '../harness/wait-for.js'
 const FOLDER = new URL('web/', import.meta.resolve('#root'))
 const BUDGET = 60_000
 
-t.test('the pages come without the database', async (t) => {
+t.test('the pages are served without the database', async (t) => {
   const databaseUrl = await createDatabase(t)
   const proxy = await TcpProxy.open(t, databaseUrl)
   const app = await startApp(t, { databaseUrl: proxy.through(databaseUrl) })
@@ -23,7 +23,7 @@ t.test('the pages come without the database', async (t) => {
   }
 })
 
-t.test('every page for members has the same header', async (t) => {
+t.test('every page for signed-in users has the same header', async (t) => {
   const app = await startApp(t)
   const headers = bearer(await createToken(app.db, 'viewer'))
   const headerOf = (html: string) => /<header>.*<\/header>/s.exec(html)?.[0]
@@ -34,7 +34,7 @@ t.test('every page for members has the same header', async (t) => {
   }
 })
 
-t.test('only the files of the pages are served, and a browser keeps them until they change', async (t) => {
+t.test('only the files of the pages are served, and a browser caches them until they change', async (t) => {
   const app = await startApp(t)
   for (const url of ['/web/', '/web/nothing.js', '/web/..%2fpackage.json', '/web/%2e%2e/package.json']) {
     t.equal((await app.inject(url)).statusCode, 404, url)
@@ -55,7 +55,7 @@ t.test('all pages together are under 60 kB compressed', async (t) => {
   t.ok(total > 0 && total < BUDGET, `${total} bytes`)
 })
 
-t.test('pages carry no script and no style of their own, and the policy allows none', async (t) => {
+t.test('pages have no inline script or style, and the policy allows none', async (t) => {
   const app = await startApp(t)
   const credential = bearer(await createToken(app.db, 'viewer'))
   for (const url of ['/', '/login', '/items/A01-0001']) {
@@ -68,7 +68,7 @@ t.test('pages carry no script and no style of their own, and the policy allows n
 })
 
 t.test(
-  'strangers are sent to sign in, and from there to where they wanted to go, unless that is long',
+  'unauthenticated users are redirected to sign in, and then to the requested page, unless its address is long',
   async (t) => {
     const app = await startApp(t)
     const sentTo = async (url: string) => {
@@ -77,6 +77,10 @@ t.test(
       return headers.location
     }
     t.equal(await sentTo('/items/A-1?a=b'), '/login?next=%2Fitems%2FA-1%3Fa%3Db')
-    t.equal(await sentTo(`/items?${'%25'.repeat(4000)}`), '/login?next=%2F', 'a proxy takes no longer head')
+    t.equal(
+      await sentTo(`/items?${'%25'.repeat(4000)}`),
+      '/login?next=%2F',
+      'a proxy accepts no longer header',
+    )
   },
 )

@@ -6,7 +6,7 @@ import { createPerson } from '../harness/people.js'
 import { listen, live, openPage, signIn, visit } from '../harness/visit.js'
 
 await testInBrowser(t, (browser) => {
-  t.test('strangers sign in, are told what was wrong, and come to where they wanted to go', async (t) => {
+  t.test('a user who signs in is shown what was wrong, and then the requested page', async (t) => {
     const app = await startApp(t)
     const address = await listen(app)
     await createPerson(app.db, 'vera', 'viewer')
@@ -24,38 +24,35 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('button', { name: 'Sign out' }).click()
     await page.getByLabel('Username').waitFor()
     await page.goto(address)
-    t.match(page.url(), `${address}/login?`, 'the session is over')
+    t.match(page.url(), `${address}/login?`, 'the session has ended')
     t.strictSame(complaints, [])
   })
 
-  t.test(
-    'a session that ends is asked for again on top of the page, which goes on where it was',
-    async (t) => {
-      const { app, address, page, send } = await visit(t, browser, '/?kind=created')
-      await live(page)
-      await page.locator('#account', { hasText: 'vera' }).waitFor()
-      await createItem(send, 'A01-0001')
-      await line(page, 'A01-0001').waitFor()
-      await app.db`update tokens set revoked_at = now() where kind = 'session'`
-      const dialog = page.getByRole('dialog')
-      await dialog.waitFor()
-      await page.locator('#state', { hasText: 'signed out' }).waitFor()
-      await createItem(send, 'A01-0002')
-      t.equal(await dialog.getByLabel('Username').inputValue(), 'vera')
-      await page.keyboard.press('Escape')
-      await page.keyboard.press('Escape')
-      await signIn(page, 'vera', 'not her password')
-      await page.getByText('The username or the password is wrong.').waitFor()
-      await signIn(page)
-      await live(page)
-      await line(page, 'A01-0002').waitFor()
-      t.strictSame(await numbers(page), ['A01-0002', 'A01-0001'])
-      t.equal(await dialog.count(), 0)
-      t.equal(page.url(), `${address}/?kind=created`)
-    },
-  )
+  t.test('a session that ends is renewed in a dialog on top of the page, which then continues', async (t) => {
+    const { app, address, page, send } = await visit(t, browser, '/?kind=created')
+    await live(page)
+    await page.locator('#account', { hasText: 'vera' }).waitFor()
+    await createItem(send, 'A01-0001')
+    await line(page, 'A01-0001').waitFor()
+    await app.db`update tokens set revoked_at = now() where kind = 'session'`
+    const dialog = page.getByRole('dialog')
+    await dialog.waitFor()
+    await page.locator('#state', { hasText: 'signed out' }).waitFor()
+    await createItem(send, 'A01-0002')
+    t.equal(await dialog.getByLabel('Username').inputValue(), 'vera')
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('Escape')
+    await signIn(page, 'vera', 'not her password')
+    await page.getByText('The username or the password is wrong.').waitFor()
+    await signIn(page)
+    await live(page)
+    await line(page, 'A01-0002').waitFor()
+    t.strictSame(await numbers(page), ['A01-0002', 'A01-0001'])
+    t.equal(await dialog.count(), 0)
+    t.equal(page.url(), `${address}/?kind=created`)
+  })
 
-  t.test('signing in again in one tab lets the others go on too', async (t) => {
+  t.test('signing in again in one tab resumes the others', async (t) => {
     const { app, address, page, send } = await visit(t, browser)
     await live(page)
     const other = await page.context().newPage()
@@ -71,7 +68,7 @@ await testInBrowser(t, (browser) => {
     t.equal(other.url(), `${address}/?part=A01-*`)
   })
 
-  t.test('signing in by the page of the sign-in lets the tabs go on that wait for it', async (t) => {
+  t.test('signing in on the sign-in page resumes the tabs that wait for it', async (t) => {
     const { app, address, page, send } = await visit(t, browser)
     await live(page)
     await app.db`update tokens set revoked_at = now() where kind = 'session'`
@@ -86,7 +83,7 @@ await testInBrowser(t, (browser) => {
     t.equal(app.sse.clients, 1)
   })
 
-  t.test('another person who signs in sees the page anew', async (t) => {
+  t.test('when another user signs in the page is loaded again', async (t) => {
     const { app, page } = await visit(t, browser)
     await createPerson(app.db, 'noor', 'viewer')
     await page.locator('#account', { hasText: 'vera' }).waitFor()

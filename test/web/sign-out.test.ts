@@ -7,13 +7,13 @@ import { live, signIn, visit } from '../harness/visit.js'
 
 const keptBy = (page: Page): Promise<string[]> => page.evaluate('Object.keys(sessionStorage)')
 
-/** Leaves in this tab what a page keeps of a form that was not sent. */
+/** Stores in this tab what a page stores of a form that was not sent. */
 async function typeDraft(page: Page): Promise<void> {
   await page.evaluate(`sessionStorage.setItem('draft of vera: a secret', '{}')`)
 }
 
 await testInBrowser(t, (browser) => {
-  t.test('signing out in one tab takes away what every tab keeps and shows', async (t) => {
+  t.test('signing out in one tab clears what every tab stores and shows', async (t) => {
     const { address, page, send } = await visit(t, browser)
     await live(page)
     await createItem(send, 'SECRET-1')
@@ -32,11 +32,11 @@ await testInBrowser(t, (browser) => {
     }
     await page.goBack()
     await page.waitForURL(`${address}/login?next=%2F`)
-    t.equal(await page.getByText('SECRET-1').count(), 0, 'the way back shows nothing')
+    t.equal(await page.getByText('SECRET-1').count(), 0, 'going back shows nothing')
     t.strictSame(complaints, [])
   })
 
-  t.test('another person who signs in finds nothing that was typed, and the other tabs follow', async (t) => {
+  t.test('another user who signs in finds no draft, and the other tabs follow', async (t) => {
     const { app, address, page } = await visit(t, browser)
     await createPerson(app.db, 'bob', 'viewer')
     await page.locator('#account', { hasText: 'vera' }).waitFor()
@@ -50,7 +50,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(await keptBy(page), [])
   })
 
-  t.test('an error in the address of the sign-in page is told in our words alone', async (t) => {
+  t.test('an error code in the address of the sign-in page is shown in fixed words only', async (t) => {
     const { address, page } = await visit(t, browser)
     await live(page)
     for (const error of ['constructor', 'toString', '__proto__', 'hasOwnProperty', '<b>x</b>', '']) {
