@@ -5,8 +5,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=optional --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY *.ts ./
+COPY embedded embedded
 COPY feed feed
-COPY formats formats
 COPY lib lib
 COPY plugins plugins
 COPY routes routes

@@ -1,23 +1,60 @@
 import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
-/** `schemas ← lib, store, feed, formats ← plugins, routes ← app ← server`: what a folder may not import. */
-const mayNotImport = (files, ...folders) => ({
-  files: files.map((folder) => `${folder}/**/*.ts`),
+/**
+ * The layers of the service, in order. A folder or a file imports from earlier layers and from itself, never from its neighbours or
+ * from later layers (docs/architecture.md).
+ */
+const LAYERS = [
+  ['lib'],
+  ['errors.ts', 'schemas'],
+  ['feed', 'lib/formats', 'store'],
+  ['config.ts', 'embedded'],
+  ['plugins', 'routes'],
+  ['app.ts'],
+  ['server.ts'],
+  ['cli'],
+  ['tools'],
+  ['test'],
+]
+
+/** Clients of the API: they know the service by its responses. They share the small modules of `lib`. */
+const CLIENTS = ['cli', 'tools/demo']
+
+const forbid = (unit, regex) => ({
+  files: [unit.endsWith('.ts') ? unit : `${unit}/**/*.ts`],
+  // A folder in another folder is a unit of its own.
+  ignores: [...LAYERS.flat(), ...CLIENTS]
+    .filter((other) => other.startsWith(`${unit}/`))
+    .map((other) => `${other}/**`),
   rules: {
     'no-restricted-imports': [
       'error',
-      {
-        patterns: [
-          {
-            regex: `^\\.\\./(${folders.join('|')})`,
-            message: 'See "The house" in docs/architecture.md: imports go one way.',
-          },
-        ],
-      },
+      { patterns: [{ regex, message: 'See "The layers" in docs/architecture.md: imports go one way.' }] },
     ],
   },
 })
+
+const imported = (unit) => (unit.endsWith('.ts') ? unit.replace(/ts$/, 'js') : `${unit}/`)
+
+/** Matches the imports of later layers and neighbours, wherever in `unit` the importing file is. */
+const outOfReachOf = (unit, rank) => {
+  const others = LAYERS.slice(rank)
+    .flat()
+    .filter((other) => other !== unit)
+  const inside = others
+    .filter((other) => other.startsWith(`${unit}/`))
+    .map((other) => other.slice(unit.length + 1))
+  const within = (prefix, names) => `^${prefix}(?:${names.map(imported).join('|')})`
+  return [
+    within(unit.endsWith('.ts') ? '\\./' : '(?:\\.\\./)+', others),
+    ...(inside.length > 0 ? [within('\\./', inside)] : []),
+  ].join('|')
+}
+
+const layers = LAYERS.slice(0, -1).flatMap((layer, rank) =>
+  layer.map((unit) => forbid(unit, outOfReachOf(unit, rank))),
+)
 
 /** What the pages use of the browser. */
 const BROWSER = [
@@ -67,56 +104,9 @@ export default tseslint.config(
   },
   // tap runs what `t.test` is given in order, awaited or not.
   { files: ['test/**/*.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
-  mayNotImport(
-    ['schemas'],
-    'store/',
-    'feed/',
-    'plugins/',
-    'routes/',
-    'app\\.js',
-    'server\\.js',
-    'config\\.js',
-    'errors\\.js',
-  ),
-  mayNotImport(['store'], 'feed/', 'plugins/', 'routes/', 'app\\.js', 'server\\.js', 'config\\.js'),
-  mayNotImport(
-    ['feed'],
-    'store/',
-    'plugins/',
-    'routes/',
-    'app\\.js',
-    'server\\.js',
-    'config\\.js',
-    'errors\\.js',
-  ),
-  mayNotImport(
-    ['lib'],
-    'schemas/',
-    'store/',
-    'feed/',
-    'formats/',
-    'plugins/',
-    'routes/',
-    'app\\.js',
-    'server\\.js',
-    'config\\.js',
-    'errors\\.js',
-  ),
-  mayNotImport(
-    ['formats'],
-    'store/',
-    'feed/',
-    'plugins/',
-    'routes/',
-    'app\\.js',
-    'server\\.js',
-    'config\\.js',
-  ),
-  mayNotImport(['plugins'], 'routes/', 'app\\.js', 'server\\.js'),
-  mayNotImport(['routes'], 'plugins/', 'routes/', 'app\\.js', 'server\\.js'),
-  // A client knows the service by the wire alone, and shares the small pure modules.
-  mayNotImport(['cli', 'demo'], '(?!lib/)'),
+  layers,
+  CLIENTS.map((client) => forbid(client, '^(?:\\.\\./)+(?!\\.\\./|lib/)')),
   // The kit judges any server, so it knows nothing of this one: only its own folder, and Node.
-  mayNotImport(['conformance'], ''),
-  mayNotImport(['conformance/checks'], '\\.\\./'),
+  forbid('tools/conformance', '^\\.\\./(?!checks)'),
+  forbid('tools/conformance/checks', '^\\.\\./\\.\\.'),
 )

@@ -6,7 +6,7 @@ import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
 import { rightError } from '../store/author.js'
-import { isTlsAlert } from '../store/tls.js'
+import { isTlsAlert } from '../store/driver/tls.js'
 import { LINGER_MS } from './unread-bodies.js'
 
 /** Fastify's errors that the client causes, and their error codes in the API. */
@@ -33,7 +33,7 @@ const UNAVAILABLE = new Set([
   'EPIPE',
   'ETIMEDOUT',
   'NO_ANSWER',
-  // While a host is selected (store/hosts.ts, store/socket.ts, store/startup.ts).
+  // While a host is selected (store/driver/hosts.ts, store/driver/socket.ts, store/startup.ts).
   'AUTH_METHOD_REFUSED',
   'CERTIFICATE_REFUSED',
   'NO_HOST',

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import fp from 'fastify-plugin'
-import type { Sql } from '../store/connect.js'
+import type { Sql } from '../store/driver/connect.js'
 import { notifyLooks } from '../store/events.js'
 import { type Others, reportWatchers } from '../store/instances.js'
 

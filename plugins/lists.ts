@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { onDisconnect } from '../lib/disconnect.js'
 import { FairQueue, QueueFull } from '../lib/fair-queue.js'
 import { ApiError } from '../errors.js'
-import type { Sql } from '../store/connect.js'
+import type { Sql } from '../store/driver/connect.js'
 import { LIST_SESSIONS } from './database.js'
 
 /** How many lists of one user run at a time. */

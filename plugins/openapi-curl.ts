@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { curlOf } from '../formats/curl.js'
+import { curlOf } from '../lib/formats/curl.js'
 
 const Media = Type.Object({ example: Type.Optional(Type.Unknown()) })
 

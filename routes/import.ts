@@ -3,10 +3,10 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { ApiError } from '../errors.js'
-import { readCsv } from '../formats/csv.js'
-import { readNdjson } from '../formats/ndjson.js'
-import type { Row } from '../formats/rows.js'
-import { readText } from '../formats/text.js'
+import { readCsv } from '../lib/formats/csv.js'
+import { readNdjson } from '../lib/formats/ndjson.js'
+import type { Row } from '../lib/formats/rows.js'
+import { readText } from '../lib/formats/text.js'
 import { Pacer } from '../lib/pacer.js'
 import {
   ImportQuery,
@@ -20,7 +20,7 @@ import {
   type RowError,
 } from '../schemas/import.js'
 import type { Author } from '../store/author.js'
-import type { Sql } from '../store/connect.js'
+import type { Sql } from '../store/driver/connect.js'
 import { encodeRow, importRows } from '../store/import.js'
 import { Slots } from './slots.js'
 

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ApiError } from '../errors.js'
-import { writeCsv } from '../formats/csv.js'
+import { writeCsv } from '../lib/formats/csv.js'
 import { preferredType } from '../lib/accept.js'
 import { namedTags, tagOf } from '../lib/entity-tags.js'
 import { IfMatch, IfNoneMatch } from '../schemas/conditions.js'
@@ -21,7 +21,7 @@ import {
   NewItem,
 } from '../schemas/items.js'
 import { NotModified } from '../schemas/web.js'
-import type { Sql } from '../store/connect.js'
+import type { Sql } from '../store/driver/connect.js'
 import { itemCreator } from '../store/creation.js'
 import { EXPORT_SLICE_BYTES, exportItems, readTextProperties } from '../store/export.js'
 import {

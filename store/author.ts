@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import { ApiError, type ErrorCode } from '../errors.js'
 import type { Role } from '../schemas/auth.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 
 /** Identifies the credential of a request. */
 export interface Credential {

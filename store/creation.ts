@@ -6,7 +6,7 @@ import { findExactNumbers, stringifyJson } from '../lib/json.js'
 import { ApiError } from '../errors.js'
 import type { Item, NewItem } from '../schemas/items.js'
 import { type Author, context, rightError } from './author.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import { columns, hasNumber, refuseNumbers } from './items.js'
 
 /** Max items created by one statement. */

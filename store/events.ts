@@ -1,6 +1,6 @@
 import { checkOf } from '../lib/check.js'
 import type { EventType, LogPage, LogState, LoggedEvent, Position } from '../schemas/events.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 
 /**
  * Max size of data that is part of an event's check, in bytes as stored (compressed). Larger data is left

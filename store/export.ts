@@ -1,5 +1,5 @@
 import type { Item, ItemPlace } from '../schemas/items.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import { type Filter, listItems, matching } from './items.js'
 
 /** Max rows of a slice. */

@@ -5,7 +5,7 @@ import { BOUNDS } from '../schemas/bounds.js'
 import { type ImportResult, type ImportRow, MAX_ERRORS, type RowError } from '../schemas/import.js'
 import { findExactNumbers, stringifyJson } from '../lib/json.js'
 import { type Author, context, hasRight } from './author.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import { hasNumbers } from './items.js'
 
 /** Attempts of an import. Each one may lose to writers that create or lock its items at the same time. */

@@ -1,4 +1,4 @@
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 
 /** What the other instances have reported. */
 export interface Others {

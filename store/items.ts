@@ -3,7 +3,7 @@ import { type FoundNumber, findExactNumbers } from '../lib/json.js'
 import { INEXACT } from '../lib/exact-number.js'
 import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
 import { type Author, context, hasRight } from './author.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import { type Page, printedLength, readPage } from './pages.js'
 
 /** Search criteria of the list and the export. */

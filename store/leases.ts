@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ConnectOptions, Database, Sql } from './connect.js'
-import { type Query, type Session, isQuery, openSession } from './pool.js'
+import type { ConnectOptions, Database, Sql } from './driver/connect.js'
+import { type Query, type Session, isQuery, openSession } from './driver/pool.js'
 
 /** Interval at which cancelling a query that has not been sent yet is retried, in ms. */
 const CANCEL_RETRY_MS = 50

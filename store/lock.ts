@@ -1,4 +1,4 @@
-import { type Sql, connect } from './connect.js'
+import { type Sql, connect } from './driver/connect.js'
 
 /**
  * Key of the advisory lock of the one service that runs on an embedded database; a constant that no other

@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises'
 import postgres from 'postgres'
 import { StartError } from '../errors.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import { inspectDatabase, quoteName } from './preflight.js'
 
 const MIGRATIONS = new URL('migrations/', import.meta.resolve('#root'))

@@ -1,5 +1,5 @@
 import type { PendingQuery, Row } from 'postgres'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 
 /**
  * Default size of a page: it ends with the row that takes its texts, as JSON, to this size or beyond, in

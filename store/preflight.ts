@@ -1,5 +1,5 @@
 import { StartError } from '../errors.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 
 const OLDEST_VERSION = 15
 

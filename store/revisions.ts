@@ -1,5 +1,5 @@
 import type { Revision } from '../schemas/revisions.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import { type Page, printedLength, readPage } from './pages.js'
 
 const columns = (sql: Sql) => sql`

@@ -1,6 +1,6 @@
 import type { StoredMode } from '../schemas/mode.js'
 import { type Credential, author } from './author.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 
 /** The stored mode, and what the server lets this connection do. */
 export interface StoredState {

@@ -1,6 +1,6 @@
 import type { Role, Token, TokenPlace } from '../schemas/auth.js'
 import { type Credential, author, hasRight } from './author.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import type { StoredCredentials } from './users.js'
 
 /** Lifetime of a session, in seconds. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Role } from '../schemas/auth.js'
 import type { User } from '../schemas/users.js'
 import { type Credential, author, hasRight } from './author.js'
-import type { Sql } from './connect.js'
+import type { Sql } from './driver/connect.js'
 import { hashPassword } from './passwords.js'
 
 const columns = (sql: Sql) => sql`id, username, display_name, role, active, created_at`

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { StartError } from '../errors.js'
-import { openHosts } from './connect.js'
-import { NoHostError, reasonOf } from './hosts.js'
-import { ConnectionError } from './socket.js'
-import { isTlsAlert } from './tls.js'
+import { openHosts } from './driver/connect.js'
+import { NoHostError, reasonOf } from './driver/hosts.js'
+import { ConnectionError } from './driver/socket.js'
+import { isTlsAlert } from './driver/tls.js'
 
 /** How long a start waits for a server that can't be reached, in ms. */
 const WAIT_TIMEOUT_MS = 30_000

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { connect } from '../store/connect.js'
+import { connect } from '../store/driver/connect.js'
 import { createToken } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
 import { startService } from './harness/service.js'

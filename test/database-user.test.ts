@@ -1,5 +1,5 @@
 import t from 'tap'
-import { connect } from '../store/connect.js'
+import { connect } from '../store/driver/connect.js'
 import { createFirstAdmin } from '../store/users.js'
 import { startApp } from './harness/app.js'
 import { signIn } from './harness/client.js'

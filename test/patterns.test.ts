@@ -11,15 +11,15 @@ import {
 /** The folders that are shipped. Tools that are started by hand on their own input are not checked. */
 const FOLDERS = [
   'cli',
-  'conformance',
-  'demo',
+  'embedded',
   'feed',
-  'formats',
   'lib',
   'plugins',
   'routes',
   'schemas',
   'store',
+  'tools/conformance',
+  'tools/demo',
   'web',
 ]
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type Socket, connect as connectSocket } from 'node:net'
 import t, { type Test } from 'tap'
-import { connect } from '../store/connect.js'
+import { connect } from '../store/driver/connect.js'
 import { createToken } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
 import { startService } from './harness/service.js'

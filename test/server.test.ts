@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import t, { type Test } from 'tap'
-import { freePort } from '../chaos/ports.js'
+import { freePort } from '../tools/harness/ports.js'
 import { PASSWORD, bearer } from './harness/people.js'
 import {
   type ServiceProcess,

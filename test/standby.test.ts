@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { connect } from '../store/connect.js'
+import { connect } from '../store/driver/connect.js'
 import { createToken, startApp } from './harness/app.js'
 import { bearer } from './harness/people.js'
 import { PostgresServer, findPostgresPrograms } from './harness/postgres-server.js'

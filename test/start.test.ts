@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, type Server, createServer } from 'node:net'
 import t, { type Test } from 'tap'
-import { freePort } from '../chaos/ports.js'
+import { freePort } from '../tools/harness/ports.js'
 import { createDatabase } from './harness/database.js'
 import { startService } from './harness/service.js'
 import { waitFor } from './harness/wait-for.js'

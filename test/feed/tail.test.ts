@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { type EventLog, Tail } from '../../feed/tail.js'
 import type { LoggedEvent } from '../../schemas/events.js'
-import { type Sql, connect } from '../../store/connect.js'
+import { type Sql, connect } from '../../store/driver/connect.js'
 import { readEvents, readWriters } from '../../store/events.js'
 import { createDatabase } from '../harness/database.js'
 

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { buildApp } from '../../app.js'
 import { type AppConfig, readConfig } from '../../config.js'
 import type { Role } from '../../schemas/auth.js'
-import type { Sql } from '../../store/connect.js'
+import type { Sql } from '../../store/driver/connect.js'
 import { createDatabase } from './database.js'
 
 /**

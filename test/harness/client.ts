@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Role } from '../../schemas/auth.js'
-import type { Sql } from '../../store/connect.js'
+import type { Sql } from '../../store/driver/connect.js'
 import { createToken } from './app.js'
 
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD'

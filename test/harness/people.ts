@@ -2,7 +2,7 @@ import { scryptSync } from 'node:crypto'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Role } from '../../schemas/auth.js'
 import type { Author } from '../../store/author.js'
-import type { Sql } from '../../store/connect.js'
+import type { Sql } from '../../store/driver/connect.js'
 import { addUser } from '../../store/users.js'
 
 export const PASSWORD = 'correct horse battery staple'

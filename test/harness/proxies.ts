@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { freePort } from '../../chaos/ports.js'
+import { freePort } from '../../tools/harness/ports.js'
 import { waitFor } from './wait-for.js'
 
 const RECIPES = new URL('deploy/proxies/', import.meta.resolve('#root'))

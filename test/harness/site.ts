@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import type { Sql } from '../../store/connect.js'
-import { connect } from '../../store/connect.js'
+import type { Sql } from '../../store/driver/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { createToken } from './app.js'
 import { createDatabase } from './database.js'
 import { createPerson } from './people.js'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { buildApp } from '../../app.js'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { createFirstAdmin } from '../../store/users.js'
 import { testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { waitFor } from '../harness/wait-for.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { until } from '../harness/until.js'
 import { listen } from '../harness/watcher.js'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { parseCursor } from '../../feed/cursor.js'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { until } from '../harness/until.js'

@@ -6,7 +6,7 @@ import { MAX_PUBLIC_BODY_BYTES } from '../../plugins/public-bodies.js'
 import { startApp } from '../harness/app.js'
 import { fieldsOf, signIn } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
-import { withLongestPause } from '../../fuzz/loop-delay.js'
+import { withLongestPause } from '../../tools/fuzz/loop-delay.js'
 import { readRoutes } from '../harness/routes.js'
 import { startService } from '../harness/service.js'
 

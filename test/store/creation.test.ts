@@ -2,8 +2,8 @@ import t, { type Test } from 'tap'
 import { waitForWaiters } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
 import { authorOf } from '../harness/people.js'
-import { connect } from '../../store/connect.js'
-import { openPool } from '../../store/pool.js'
+import { connect } from '../../store/driver/connect.js'
+import { openPool } from '../../store/driver/pool.js'
 import { itemCreator } from '../../store/creation.js'
 
 async function start(t: Test) {

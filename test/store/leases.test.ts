@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { Leases } from '../../store/leases.js'
 import { createDatabase } from '../harness/database.js'
 import { until } from '../harness/until.js'

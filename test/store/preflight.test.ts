@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { migrate } from '../../store/migrate.js'
 import { startApp } from '../harness/app.js'
 import { signIn } from '../harness/client.js'

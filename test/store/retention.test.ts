@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { type Sql, connect } from '../../store/connect.js'
+import { type Sql, connect } from '../../store/driver/connect.js'
 import { findPruneEdge, pruneEvents, readEvents } from '../../store/events.js'
 import { createDatabase } from '../harness/database.js'
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import t, { type Test } from 'tap'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 
 const PASSWORD = 'a-password-that-is-seen'
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { type Sql, connect } from '../../store/connect.js'
+import { type Sql, connect } from '../../store/driver/connect.js'
 import { listItems } from '../../store/items.js'
 import { migrate } from '../../store/migrate.js'
 import { createDatabase } from '../harness/database.js'

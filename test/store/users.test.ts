@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Author } from '../../store/author.js'
-import { connect } from '../../store/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { verifyPassword } from '../../store/passwords.js'
 import { createSession } from '../../store/tokens.js'
 import { addUser, createFirstAdmin, deleteUser, updateUser } from '../../store/users.js'

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import puppeteer, { type Page } from 'puppeteer-core'
 import t, { type Test } from 'tap'
-import { Nginx } from '../../chaos/nginx.js'
+import { Nginx } from '../../tools/harness/nginx.js'
 import { createToken, startApp } from '../harness/app.js'
 import { findChromium } from '../harness/browser.js'
 import { createDatabase } from '../harness/database.js'

@@ -1,0 +1,137 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import create from './create.js'
+import deliveries from './deliveries.js'
+import filters from './filters.js'
+import growth from './growth.js'
+import { describeMachine, load } from './harness/machine.js'
+import type { Question } from './harness/question.js'
+import { report } from './harness/report.js'
+import { type Answer, ask } from './harness/rounds.js'
+import { Scope } from '../harness/scope.js'
+import idle from './idle.js'
+import importCatalogue from './import.js'
+import importBurst from './import-burst.js'
+import instances from './instances.js'
+import latency from './latency.js'
+import list from './list.js'
+import mutations from './mutations.js'
+import notModified from './not-modified.js'
+import read from './read.js'
+import replay from './replay.js'
+import retention from './retention.js'
+import scaling from './scaling.js'
+import search from './search.js'
+import start from './start.js'
+
+/** The benchmarks by their names, in the order of the report. The name is that of the file. */
+const QUESTIONS: Record<string, Question | readonly Question[]> = {
+  deliveries,
+  'import-burst': importBurst,
+  filters,
+  latency,
+  instances,
+  replay,
+  idle,
+  create,
+  read,
+  'not-modified': notModified,
+  list,
+  search,
+  mutations,
+  import: importCatalogue,
+  growth,
+  retention,
+  scaling,
+  start,
+}
+
+const USAGE = `npm run bench -- [question …] [--rounds n] [--quick] [--profile folder] [--write]
+
+  --rounds   how often each side is measured, alternately; 3 to 5 times, as the question says
+  --quick    a smoke run with small numbers: shows that everything works, and nothing else
+  --profile  where the Node processes that are measured leave CPU profiles
+  --write    writes docs/benchmarks.md; asks every question, not quickly
+
+questions: ${Object.keys(QUESTIONS).join(' ')}`
+
+function readArguments() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      write: { type: 'boolean', default: false },
+    },
+  })
+  const wanted = values.rounds ?? (values.quick ? '1' : undefined)
+  const rounds = wanted === undefined ? undefined : Number(wanted)
+  if (rounds !== undefined && (!Number.isInteger(rounds) || rounds < 1))
+    throw new Error('--rounds must be a whole number above 0')
+  const unknown = positionals.find((name) => !(name in QUESTIONS))
+  if (unknown !== undefined) throw new Error(`no question is named ${unknown}`)
+  if (values.write && (values.quick || positionals.length > 0)) {
+    throw new Error('--write goes with every question and without --quick')
+  }
+  const asked = Object.entries(QUESTIONS).filter(
+    ([name]) => positionals.length === 0 || positionals.includes(name),
+  )
+  const profiles = values.profile === undefined ? undefined : resolve(values.profile)
+  return { ...values, rounds, asked, profiles }
+}
+
+function reject(err: unknown): never {
+  console.error(`${err instanceof Error ? err.message : String(err)}\n\n${USAGE}`)
+  process.exit(2)
+}
+
+const progress = (line: string) => process.stderr.write(`${line}\n`)
+
+async function main(): Promise<void> {
+  const args = (() => {
+    try {
+      return readArguments()
+    } catch (err) {
+      return reject(err)
+    }
+  })()
+  const { asked, rounds, quick, profiles, write } = args
+  if (profiles !== undefined) await mkdir(profiles, { recursive: true })
+  const began = new Date()
+  const before = load()
+  const interruption = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => interruption.abort())
+  }
+  const scope = new Scope({ quick, profiles }, interruption.signal)
+  const answers: Answer[] = []
+  for (const [name, questions] of asked) {
+    for (const question of [questions].flat()) {
+      progress(`${name}: ${question.title}`)
+      answers.push(await ask(scope, question, rounds, progress))
+    }
+  }
+  const minutes = Math.round((Date.now() - began.getTime()) / 6000) / 10
+  const text = [
+    '# Benchmarks\n',
+    `${began.toISOString().slice(0, 10)}; ${await describeMachine()}.`,
+    `Load average before ${before}, after ${load()}; ${minutes} minutes.`,
+    'Every figure is a median of rounds; each side is measured by fresh processes, forwards in one round, backwards in the next.',
+    'What falls short, and why, is in [performance.md](performance.md).',
+    ...(quick ? ['\n**A smoke run with small numbers: its figures mean nothing.**'] : []),
+    '',
+    answers.map(report).join('\n'),
+  ].join('\n')
+  if (write) await writeFile(new URL('docs/benchmarks.md', import.meta.resolve('#root')), text)
+  else process.stdout.write(text)
+  const isBroken = ({ failed, outcomes }: Answer) =>
+    failed === true || outcomes.some(({ failures }) => failures.length > 0)
+  if (answers.some(isBroken)) process.exitCode = 1
+}
+
+main().catch((err: unknown) => {
+  console.error(err)
+  process.exitCode = 1
+})

@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Sql, connect } from '../../store/driver/connect.js'
+import type { Postgres } from '../harness/postgres-pair.js'
+import { type Restore, readRelation } from './truth.js'
+import { awaitTruth } from './await-truth.js'
+
+/** How long a standby may take to replay the WAL that it has received, in ms. */
+const REPLAY_MS = 10_000
+
+/** Attempts of a restore: a restore and a writer can deadlock, and PostgreSQL then cancels one of them. */
+const TRIES = 10
+
+/** Takes and restores the dumps of a run, and records what the checker has to know about them. */
+export class Backups {
+  /** Every restore so far, in order. */
+  readonly restores: Restore[] = []
+  /**
+   * Whether the log may have got another epoch: a standby was promoted while ids were missing in its log, or
+   * a dump was restored that was taken on another timeline.
+   */
+  mayChangeEpoch = false
+  /** Promotions of standbys whose log had no missing ids. They must not cause a reset. */
+  wholePromotions = 0
+  #ids = new Set<number>()
+  #timeline = 0
+
+  constructor(
+    readonly sql: Sql,
+    readonly postgres: Postgres,
+  ) {}
+
+  get #file(): string {
+    return join(this.postgres.folder, 'dump')
+  }
+
+  /** Takes a dump, which replaces the last one. */
+  async take(): Promise<void> {
+    this.#timeline = await this.#readTimeline()
+    this.#ids = await this.postgres.dump(this.#file)
+  }
+
+  /** Replaces the content of the database with the last dump. */
+  async restore(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.postgres.restore(this.#file)
+        break
+      } catch (err) {
+        if (attempt === TRIES) throw err
+        await delay(100)
+      }
+    }
+    this.restores.push({ relation: await readRelation(this.sql), ids: this.#ids })
+    if ((await this.#readTimeline()) !== this.#timeline) this.mayChangeEpoch = true
+  }
+
+  /**
+   * Inspects a standby that has received everything and whose primary has ended. If ids are missing in its
+   * log, its promotion changes the epoch and resets every client.
+   */
+  async inspectStandby(url: string): Promise<void> {
+    const standby = connect(url, 1)
+    try {
+      // Not `replayed >= received`: what was received can end within a record, whose rest never comes.
+      await awaitTruth(
+        REPLAY_MS,
+        'the standby has replayed everything that it has received',
+        () => standby<{ done: boolean }[]>`
+          select exists (
+            select from pg_stat_activity
+             where backend_type = 'startup' and wait_event = 'RecoveryRetrieveRetryInterval'
+          ) as done
+        `,
+      )
+      const [row] = await standby<{ isWhole: boolean }[]>`
+        select (select count(*) from events where id > pruned_to)
+               = greatest((select max(id) from events), pruned_to) - pruned_to as "isWhole"
+          from event_log
+      `
+      if (row?.isWhole) this.wholePromotions++
+      else this.mayChangeEpoch = true
+    } finally {
+      await standby.end({ timeout: 1 })
+    }
+  }
+
+  async #readTimeline(): Promise<number> {
+    const [row] = await this.sql<{ timeline: number }[]>`select wal_timeline() as timeline`
+    if (!row) throw new Error('a select returned no row')
+    return row.timeline
+  }
+}

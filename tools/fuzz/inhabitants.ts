@@ -1,0 +1,52 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Role } from '../../schemas/auth.js'
+import type { Sql } from '../../store/driver/connect.js'
+import { hashPassword } from '../../store/passwords.js'
+import { addUser } from '../../store/users.js'
+
+/** A user with an API token. */
+export interface Inhabitant {
+  username: string
+  credential: string
+  tokenId: string
+}
+
+/** The user that signs in with a password during a run. */
+export const GUEST = { username: 'fuzz-guest', password: 'correct horse battery staple' }
+
+/** Creates a user and an API token with SQL: at first there is no user that could do it through the API. */
+export async function settle(sql: Sql, username: string, role: Role): Promise<Inhabitant> {
+  const secret = `silo_${randomBytes(32).toString('base64url')}`
+  const hash = createHash('sha256').update(secret).digest()
+  const [token] = await sql<{ id: string }[]>`
+    with person as (
+      insert into users (username, display_name, role, password_hash)
+      values (${username}, ${username}, ${role}, 'none')
+      returning id
+    )
+    insert into tokens (user_id, kind, name, role, hash, expires_at)
+    select id, 'api', 'fuzz', ${role}, ${hash}, now() + interval '10 years'
+      from person
+    returning id
+  `
+  if (!token) throw new Error('an insert returned no row')
+  return { username, credential: `Bearer ${secret}`, tokenId: token.id }
+}
+
+/** Creates `count` API tokens below the user's own one, for requests that revoke one. Returns their ids. */
+export async function giveTokens(sql: Sql, { tokenId }: Inhabitant, count: number): Promise<string[]> {
+  const tokens = await sql<{ id: string }[]>`
+    insert into tokens (user_id, parent_id, kind, name, role, hash, expires_at)
+    select user_id, id, 'api', 'fuzz', 'viewer', sha256(convert_to('fuzz ' || number, 'UTF8')), expires_at
+      from tokens, generate_series(1, ${count}::integer) as number
+     where id = ${tokenId}
+    returning id
+  `
+  return tokens.map(({ id }) => id)
+}
+
+/** Creates the user that signs in with a password. */
+export async function settleGuest(sql: Sql): Promise<void> {
+  const password_hash = await hashPassword(GUEST.password)
+  await addUser(sql, { username: GUEST.username, display_name: 'Guest', role: 'viewer', password_hash })
+}

@@ -1,0 +1,67 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import postgres from 'postgres'
+import { startEmbedded } from '../../embedded/postgres.js'
+import type { Scope } from './scope.js'
+
+const Secrets = Type.Object({ postgres_password: Type.String() })
+
+/** A database of a benchmark. */
+export interface Database {
+  /** Its connection URL for the service, whose role owns it and is no superuser. */
+  url: string
+  /** Its connection URL for a superuser. */
+  superuserUrl: string
+}
+
+/** A running PostgreSQL server. */
+export interface DatabaseServer {
+  /**
+   * Creates a database that is dropped when `scope` ends: a copy of `template`, or an empty one. The service
+   * migrates it when it starts.
+   */
+  createDatabase(scope: Scope, template?: Database): Promise<Database>
+}
+
+/**
+ * Starts the embedded PostgreSQL in a fresh folder, as durable as in production. It ends with `scope`.
+ * @param settings settings of the server, by their names
+ */
+export async function startPostgres(
+  scope: Scope,
+  settings: Record<string, string> = {},
+): Promise<DatabaseServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'silo-bench-'))
+  scope.defer(() => rm(folder, { recursive: true }))
+  const server = await startEmbedded(folder, () => undefined, { settings, network: true })
+  scope.defer(() => server.stop())
+  const secrets = await readFile(join(folder, 'cluster', 'secrets.json'), 'utf8')
+  const { postgres_password } = Value.Parse(Secrets, JSON.parse(secrets))
+
+  const urlOf = (user: string, password: string, database: string): string => {
+    const url = new URL(server.url)
+    // Without the parameters of Silo's URLs, which the driver would send to the server as settings.
+    Object.assign(url, { username: user, password, pathname: `/${database}`, search: '' })
+    return url.href
+  }
+  const admin = postgres(urlOf('postgres', postgres_password, 'postgres'), { max: 1 })
+  scope.defer(() => admin.end({ timeout: 1 }))
+
+  let made = 0
+  return {
+    async createDatabase(inner, template) {
+      const name = `bench_${++made}`
+      const from = template ? new URL(template.url).pathname.slice(1) : 'template1'
+      await admin.unsafe(`create database ${name} owner silo template ${from} strategy file_copy`)
+      inner.defer(() => admin.unsafe(`drop database ${name} with (force)`))
+      const { username, password } = new URL(server.url)
+      return {
+        url: urlOf(username, password, name),
+        superuserUrl: urlOf('postgres', postgres_password, name),
+      }
+    },
+  }
+}
