@@ -17,34 +17,34 @@ export interface BatchOptions {
  * Defaults for lookups. Under sustained load there is one query every 100 ms, so 10,000 clients that
  * reconnect at once cost no more queries than 100 do.
  */
-const QUESTIONS = { most: 10_000, paceMs: 100 }
+const LOOKUPS = { most: 10_000, paceMs: 100 }
 
 /**
  * Coalesces concurrent calls into batches. A call that is made while a batch is running joins the next one,
  * so a result is never older than the call that requested it.
- * @param ask returns the results in the order of the keys, with an Error for a key that alone has failed; if
+ * @param query returns the results in the order of the keys, with an Error for a key that alone has failed; if
  * it rejects, all calls of the batch reject
  */
-export function batched<Key, Answer>(
-  ask: (keys: readonly Key[]) => Promise<readonly (Answer | Error)[]>,
-  { most, paceMs }: BatchOptions = QUESTIONS,
-): (key: Key) => Promise<Answer> {
+export function batched<Key, Result>(
+  query: (keys: readonly Key[]) => Promise<readonly (Result | Error)[]>,
+  { most, paceMs }: BatchOptions = LOOKUPS,
+): (key: Key) => Promise<Result> {
   const inTurn = pLimit(1)
-  let answered: Promise<unknown> = Promise.resolve()
-  let due = 0
+  let lastBatch: Promise<unknown> = Promise.resolve()
+  let nextAt = 0
 
   async function paced(): Promise<void> {
     const now = performance.now()
-    due = Math.max(due, now - BURST * paceMs) + paceMs
-    if (due > now) await delay(due - now)
+    nextAt = Math.max(nextAt, now - BURST * paceMs) + paceMs
+    if (nextAt > now) await delay(nextAt - now)
   }
 
-  const loader = new DataLoader<Key, Answer>(
+  const loader = new DataLoader<Key, Result>(
     (keys) => {
-      const answers = ask(keys)
+      const results = query(keys)
       // The callers receive the error.
-      answered = answers.catch(() => undefined)
-      return answers
+      lastBatch = results.catch(() => undefined)
+      return results
     },
     {
       cache: false,
@@ -53,7 +53,7 @@ export function batched<Key, Answer>(
         void inTurn(async () => {
           await paced()
           dispatch()
-          await answered
+          await lastBatch
         }),
     },
   )
