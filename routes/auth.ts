@@ -37,8 +37,8 @@ const TOLD_BY_FORM = new Set<ErrorCode>([
 ])
 const WithNext = Type.Object({ next: Type.String() })
 
-/** Estimated size of a page of a hundred tokens, in bytes. */
-const TOKENS_BYTES = 64 * 1024
+/** The size of a page of a hundred tokens, which is as many as a user has, with names of 200 characters, in bytes. */
+const TOKENS_BYTES = 128 * 1024
 
 const toAccount = (principal: Principal): Account => ({
   id: principal.user_id,
