@@ -197,9 +197,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       const { limit, cursor } = request.query
       const place = cursor === undefined ? undefined : decodeCursor(TokenPlace, cursor)
       if (cursor !== undefined && !place) {
-        throw new ApiError('invalid_request', {
-          details: [{ field: 'cursor', message: 'is not a cursor of this list' }],
-        })
+        throw ApiError.invalid('cursor', 'is not a cursor of this list')
       }
       const found = await listTokens(app.db, request.principal, { limit: limit + 1, place })
       const tokens = found.slice(0, limit)

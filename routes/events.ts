@@ -37,9 +37,6 @@ const MAX_HELD = 1000
 /** Bytes of memory for each byte of events in a page: they are held both parsed and serialized. */
 const EVENT_FACTOR = 2
 
-const invalid = (field: string, message: string) =>
-  new ApiError('invalid_request', { details: [{ field, message }] })
-
 /** Splits comma-separated values: `a,b` means the same as a repeated parameter. */
 const split = (values: string[] | undefined): string[] | undefined =>
   values?.flatMap((value) => value.split(',')).map((value) => value.trim())
@@ -48,12 +45,13 @@ const split = (values: string[] | undefined): string[] | undefined =>
 function readFilter(query: EventQuery): Filter {
   const types = split(query.types)
   const unknown = types?.find((type) => !EVENT_TYPES.some((known) => known === type))
-  if (unknown !== undefined) throw invalid('types', `knows ${EVENT_TYPES.join(', ')}`)
+  if (unknown !== undefined) throw ApiError.invalid('types', `knows ${EVENT_TYPES.join(', ')}`)
   const partNumbers = split(query.part_number)
   if (partNumbers?.some((pattern) => !/^(?:[a-z0-9][a-z0-9._-]{0,63}\*?|\*)$/i.test(pattern))) {
-    throw invalid('part_number', 'must be a part number, or its beginning and a *')
+    throw ApiError.invalid('part_number', 'must be a part number, or its beginning and a *')
   }
-  if ((partNumbers?.length ?? 0) > MAX_PATTERNS) throw invalid('part_number', `takes at most ${MAX_PATTERNS}`)
+  if ((partNumbers?.length ?? 0) > MAX_PATTERNS)
+    throw ApiError.invalid('part_number', `takes at most ${MAX_PATTERNS}`)
   return types || partNumbers ? new Filter({ types, partNumbers }) : Filter.everything
 }
 
@@ -63,7 +61,8 @@ function readFilter(query: EventQuery): Filter {
  */
 function readCursor({ raw: { rawHeaders }, url }: FastifyRequest): string | undefined {
   const found = findCursor(rawHeaders, url)
-  if ('conflict' in found) throw invalid(found.conflict, 'came more than once, with different values')
+  if ('conflict' in found)
+    throw ApiError.invalid(found.conflict, 'came more than once, with different values')
   return found.cursor
 }
 

@@ -51,9 +51,6 @@ const EXPORT_STATEMENT_TIMEOUT_MS = 30_000
  */
 const EXPORT_BYTES = 4 * EXPORT_SLICE_BYTES
 
-const invalid = (field: string, message: string): ApiError =>
-  new ApiError('invalid_request', { details: [{ field, message }] })
-
 /** Returns the position of an item in a list: the next page begins after it. */
 function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
   if (sort === 'part_number' || sort === '-part_number') return { sort, part_number: item.part_number }
@@ -65,8 +62,8 @@ function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
 function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | undefined {
   if (cursor === undefined) return undefined
   const place = decodeCursor(ItemPlace, cursor)
-  if (!place) throw invalid('cursor', 'is not a cursor of this list')
-  if (place.sort !== sort) throw invalid('cursor', `belongs to a list with sort=${place.sort}`)
+  if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
+  if (place.sort !== sort) throw ApiError.invalid('cursor', `belongs to a list with sort=${place.sort}`)
   return place
 }
 
@@ -74,7 +71,7 @@ function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | unde
 function readSearch(search: string | undefined): string | undefined {
   const words = wordsOf(search)
   if (words.length > MAX_SEARCH_WORDS) {
-    throw invalid('search', `takes at most ${MAX_SEARCH_WORDS} words, not ${words.length}`)
+    throw ApiError.invalid('search', `takes at most ${MAX_SEARCH_WORDS} words, not ${words.length}`)
   }
   return search
 }
@@ -87,7 +84,7 @@ function readSearch(search: string | undefined): string | undefined {
 function readTime(field: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
   const time = Date.parse(text)
-  if (Number.isNaN(time)) throw invalid(field, 'must be a valid date-time')
+  if (Number.isNaN(time)) throw ApiError.invalid(field, 'must be a valid date-time')
   return new Date(Math.max(0, time))
 }
 
@@ -253,7 +250,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       const { part_number } = request.params
       const { part_number: named, comment, ...content } = request.body
       if (named !== undefined && named.toLowerCase() !== part_number.toLowerCase()) {
-        throw invalid('part_number', 'never changes: leave it out')
+        throw ApiError.invalid('part_number', 'never changes: leave it out')
       }
       const item = await changeItem(
         app.db,

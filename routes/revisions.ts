@@ -27,11 +27,7 @@ import { sendTagged } from './tagged.js'
 function readPlace(cursor: string | undefined): number | undefined {
   if (cursor === undefined) return undefined
   const place = decodeCursor(RevisionPlace, cursor)
-  if (!place) {
-    throw new ApiError('invalid_request', {
-      details: [{ field: 'cursor', message: 'is not a cursor of this list' }],
-    })
-  }
+  if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
   return place.revision_number
 }
 

@@ -45,9 +45,6 @@ interface Column {
 const fieldOf = (header: string): string | undefined =>
   FIELDS.get(header.toLowerCase().replaceAll(/[\s_-]/gu, ''))
 
-const invalid = (field: 'header' | 'body', message: string): ApiError =>
-  new ApiError('invalid_request', { details: [{ field, message }] })
-
 /** Separators that other programs write; only commas are accepted. */
 const OTHER_SEPARATORS = [';', '\t', '|']
 
@@ -69,14 +66,15 @@ function readHeader(cells: string[]): Column[] {
   const taken = new Map<string, string>()
   for (const { header, field } of columns) {
     if (header === '') continue
-    if (header === '__proto__') throw invalid('header', '"__proto__" is not allowed as a name')
+    if (header === '__proto__') throw ApiError.invalid('header', '"__proto__" is not allowed as a name')
     const meaning = field ?? `properties.${header}`
     const other = taken.get(meaning)
-    if (other !== undefined) throw invalid('header', `"${other}" and "${header}" both mean ${meaning}`)
+    if (other !== undefined)
+      throw ApiError.invalid('header', `"${other}" and "${header}" both mean ${meaning}`)
     taken.set(meaning, header)
   }
   if (!taken.has('part_number')) {
-    throw invalid('header', describeSeparator(cells) ?? 'has no column "Part Number"')
+    throw ApiError.invalid('header', describeSeparator(cells) ?? 'has no column "Part Number"')
   }
   return columns
 }
@@ -169,7 +167,7 @@ export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row>
   try {
     for await (const record of readRecords(text, LIMITS)) {
       if (columns === undefined) {
-        if ('broken' in record) throw invalid('header', record.broken)
+        if ('broken' in record) throw ApiError.invalid('header', record.broken)
         columns = readHeader(record.cells)
         escaped = columns.some(({ field }) => field === ESCAPED_MARK)
         continue
@@ -180,10 +178,10 @@ export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row>
     }
   } catch (error) {
     if (error instanceof CsvLimitError)
-      throw invalid(columns === undefined ? 'header' : 'body', error.message)
+      throw ApiError.invalid(columns === undefined ? 'header' : 'body', error.message)
     throw error
   }
-  if (columns === undefined) throw invalid('header', 'is missing: the body is empty')
+  if (columns === undefined) throw ApiError.invalid('header', 'is missing: the body is empty')
 }
 
 const EXPORTED = ['part_number', 'item_type', 'description', 'long_description', 'sourcing_type'] as const
