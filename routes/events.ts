@@ -11,6 +11,7 @@ import { preferredType } from '../lib/accept.js'
 import { findCursor, isCursorParameter } from '../lib/cursor-parameters.js'
 import { escapeSeparators } from '../lib/line-separators.js'
 import { networkOf } from '../lib/address.js'
+import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 import {
   EVENT_TYPES,
   EventPage,
@@ -24,8 +25,6 @@ import { Slots } from './slots.js'
 
 /** Maximum time that a client has to read the buffered rest of a stream that ends, in ms. */
 const END_GRACE_MS = 2000
-/** How long a stream's socket may make no progress before it is destroyed, in ms. */
-const STALL_MS = 60_000
 /**
  * How long the refusal of a stream is delayed: a random time from this range, in ms. It slows down clients
  * that ignore `retry:` and reconnect at once (docs/decisions/0022).
@@ -110,7 +109,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   const perAddress = new Slots(app.config.SSE_MAX_CLIENTS_PER_ADDRESS)
   const perUser = new Slots(app.config.SSE_MAX_CLIENTS_PER_USER)
   const endGraceMs = Math.min(END_GRACE_MS, (app.config.SHUTDOWN_TIMEOUT_MS - app.config.DRAIN_DELAY_MS) / 4)
-  const patience = { endGraceMs, stallMs: STALL_MS }
+  const patience = { endGraceMs, stallMs: STALL_TIMEOUT_MS }
 
   const held = new HeldResponses(MAX_HELD)
   app.mode.onChange((mode) => mode === 'draining' && held.releaseAll())

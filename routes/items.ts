@@ -6,6 +6,7 @@ import { ApiError } from '../errors.js'
 import { writeCsv } from '../lib/formats/csv.js'
 import { preferredType } from '../lib/accept.js'
 import { namedTags, tagOf } from '../lib/entity-tags.js'
+import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 import { IfMatch, IfNoneMatch } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import {
@@ -38,8 +39,6 @@ import { ITEM_BYTES } from './item-bytes.js'
 import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
-/** How long the socket of an export may make no progress before it is destroyed, in ms. */
-const EXPORT_STALLED_MS = 60_000
 /** Timeout of an export, in ms. */
 const EXPORT_TIMEOUT_MS = 600_000
 /** Timeout of a database statement of an export, in ms. */
@@ -117,7 +116,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       app.runList(reply.request, work, EXPORT_STATEMENT_TIMEOUT_MS)
     const names = await run((sql) => readTextProperties(sql, filter))
     const file = Readable.from(writeCsv(names, exportItems(run, filter), formulas))
-    reply.raw.setTimeout(EXPORT_STALLED_MS, () => reply.raw.destroy())
+    reply.raw.setTimeout(STALL_TIMEOUT_MS, () => reply.raw.destroy())
     return reply.send(file)
   }
 

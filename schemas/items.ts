@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Properties } from './properties.js'
+import { Timestamp } from './timestamp.js'
 import { UUID, Uuid } from './uuid.js'
 
 /** The pattern of a part number. */
@@ -31,9 +32,6 @@ export const Comment = Type.Unsafe<string | null>({
   maxLength: BOUNDS.comment,
   format: 'text',
 })
-
-/** A `Date` in the program, RFC 3339 in UTC with milliseconds on the wire. */
-export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
 const content = {
   item_type: ItemType,
@@ -193,7 +191,7 @@ export const ItemPlace = Type.Union([
       (['updated_at', '-updated_at', 'created_at', '-created_at'] as const).map((sort) => Type.Literal(sort)),
     ),
     at: Type.Integer({ minimum: 0, maximum: 253_402_300_799_999 }),
-    id: Type.String({ pattern: UUID }),
+    id: Type.String({ pattern: UUID.source }),
   }),
 ])
 export type ItemPlace = Static<typeof ItemPlace>

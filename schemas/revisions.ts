@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
-import { Comment, Content, Item, PartNumber, Timestamp } from './items.js'
+import { Comment, Content, Item, PartNumber } from './items.js'
+import { Timestamp } from './timestamp.js'
 
 /** A revision: the complete content of an item after one of its changes. */
 export const Revision = Type.Object({

@@ -1,6 +1,13 @@
 import { type ConnectionOptions } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DatabaseAddress, type Host, type SslMode, findPassword, hostName } from '../../lib/database-url.js'
+import {
+  type DatabaseAddress,
+  type Host,
+  type SslMode,
+  findPassword,
+  hostName,
+} from '../../lib/database-url.js'
+import { reasonOf } from '../../lib/reason.js'
 import { ConnectionError, type Target } from './socket.js'
 import { isTlsAlert, tlsReasonOf } from './tls.js'
 
@@ -55,18 +62,13 @@ export class NoHostError extends Error {
   readonly code = 'NO_HOST'
 
   constructor(readonly failures: readonly { host: Host; error: unknown }[]) {
-    super(failures.map(({ host, error }) => `${hostName(host)}: ${reasonOf(error)}`).join('; '))
+    super(failures.map(({ host, error }) => `${hostName(host)}: ${describeFailure(error)}`).join('; '))
   }
 }
 
-/**
- * Returns the reason of an error in one line. Node's error for several addresses that all failed has a code
- * but no message.
- */
-export function reasonOf(err: unknown): string {
-  if (!(err instanceof Error)) return String(err)
-  if (isTlsAlert(err)) return `the server ends the TLS connection: ${tlsReasonOf(err)}`
-  return err.message || ('code' in err ? String(err.code) : err.name)
+/** Describes in one line why a connection failed. */
+export function describeFailure(err: unknown): string {
+  return isTlsAlert(err) ? `the server ends the TLS connection: ${tlsReasonOf(err)}` : reasonOf(err)
 }
 
 /** Returns how well a server matches `target_session_attrs`: 0 is best, undefined is not at all. */
