@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { batched } from '../lib/batch.js'
 import { within } from '../lib/deadline.js'
+import { singleFlight } from '../lib/single-flight.js'
 import { ApiError } from '../errors.js'
 import { ROLES, type Role } from '../schemas/auth.js'
 import { UUID } from '../schemas/uuid.js'
@@ -204,12 +205,9 @@ export default fp(
       await endInDatabase(id)
     }
 
-    let retrying: Promise<unknown> | undefined
+    const endAll = singleFlight(() => Promise.all([...unended.keys()].map(endInDatabase)))
     const retry = setInterval(() => {
-      if (app.mode.databaseLost || unended.size === 0) return
-      retrying ??= Promise.all([...unended.keys()].map(endInDatabase)).finally(() => {
-        retrying = undefined
-      })
+      if (!app.mode.databaseLost && unended.size > 0) void endAll()
     }, RETRY_END_MS).unref()
     app.addHook('onClose', async () => clearInterval(retry))
 

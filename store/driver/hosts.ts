@@ -8,6 +8,7 @@ import {
   hostName,
 } from '../../lib/database-url.js'
 import { reasonOf } from '../../lib/reason.js'
+import { singleFlight } from '../../lib/single-flight.js'
 import { ConnectionError, type Target } from './socket.js'
 import { isTlsAlert, tlsReasonOf } from './tls.js'
 
@@ -97,7 +98,6 @@ export type Probe = (endpoint: Endpoint, signal: AbortSignal) => Promise<ServerS
 /** The servers of a database URL, and the one that is in use. */
 export class Hosts {
   #selected: Endpoint | undefined
-  #selecting: Promise<Selection> | undefined
   readonly #closing = new AbortController()
 
   constructor(
@@ -168,17 +168,11 @@ export class Hosts {
    * calls share a selection.
    * @throws the error of a single server, or {NoHostError} if there are several
    */
-  select(): Promise<Selection> {
-    this.#selecting ??= this.#select()
-      .then((selection) => {
-        this.#selected = selection.endpoint
-        return selection
-      })
-      .finally(() => {
-        this.#selecting = undefined
-      })
-    return this.#selecting
-  }
+  readonly select = singleFlight(async (): Promise<Selection> => {
+    const selection = await this.#select()
+    this.#selected = selection.endpoint
+    return selection
+  })
 
   /** Aborts a running selection. */
   close(): void {
