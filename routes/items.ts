@@ -91,11 +91,6 @@ function readTime(field: string, text: string | undefined): Date | undefined {
 const items: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onSend', writeNumbers)
   const read = { onRequest: app.requireRole('viewer'), config: { responseBytes: ITEM_BYTES } }
-  const write = {
-    onRequest: app.requireRole('editor'),
-    preHandler: app.requireWritable,
-    onResponse: async () => app.sse.look(),
-  }
   const tags = ['items']
   const createItem = itemCreator(() => app.db)
 
@@ -123,7 +118,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items',
     {
-      ...write,
+      ...app.itemWrite,
       // Creates share statements, and so limit their connections themselves (docs/decisions/0017).
       config: { boundsConnections: true },
       schema: {
@@ -233,7 +228,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   app.put(
     '/api/items/:part_number',
     {
-      ...write,
+      ...app.itemWrite,
       config: { responseBytes: ITEM_BYTES },
       schema: {
         tags,
@@ -265,7 +260,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   app.delete(
     '/api/items/:part_number',
     {
-      ...write,
+      ...app.itemWrite,
       schema: {
         tags,
         summary: 'Archive an item; its number stays taken',

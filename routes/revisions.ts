@@ -112,10 +112,8 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/:part_number/revisions',
     {
+      ...app.itemWrite,
       config: { responseBytes: ITEM_BYTES },
-      onRequest: app.requireRole('editor'),
-      preHandler: app.requireWritable,
-      onResponse: async () => app.sse.look(),
       schema: {
         tags,
         summary: 'Post a revision, with or without changes to the item',
