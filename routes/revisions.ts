@@ -31,21 +31,17 @@ function readPlace(cursor: string | undefined): number | undefined {
   return place.revision_number
 }
 
-/** Returns the newest revision of an item, made of the item that a change has just returned. */
-function newest(item: Item, comment: string): Revision {
-  return {
-    part_number: item.part_number,
-    revision_number: item.revision,
-    item_type: item.item_type,
-    description: item.description,
-    long_description: item.long_description,
-    sourcing_type: item.sourcing_type,
-    properties: item.properties,
-    comment,
-    created_at: item.updated_at,
-    created_by: item.updated_by,
-  }
-}
+/**
+ * Returns the newest revision of an item, made of the item that a change has just returned. The response schema
+ * omits the other fields of the item.
+ */
+const newest = (item: Item, comment: string): Revision => ({
+  ...item,
+  revision_number: item.revision,
+  comment,
+  created_at: item.updated_at,
+  created_by: item.updated_by,
+})
 
 /** Routes to list, read and post the revisions of an item. Those of an archived item can still be read. */
 const revisions: FastifyPluginAsyncTypebox = async (app) => {
