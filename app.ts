@@ -13,6 +13,7 @@ import errors, { parserErrorResponder, routerErrorResponder } from './plugins/er
 import forwarded from './plugins/forwarded.js'
 import handlerTimeout from './plugins/handler-timeout.js'
 import instances from './plugins/instances.js'
+import itemWrite from './plugins/item-write.js'
 import lists from './plugins/lists.js'
 import mode from './plugins/mode.js'
 import openapi from './plugins/openapi.js'
@@ -121,6 +122,7 @@ export async function buildApp(
   await app.register(signInLimit)
   await app.register(instances)
   await app.register(sse)
+  await app.register(itemWrite)
   await app.register(retention)
 
   await app.register(healthRoutes)

@@ -4,6 +4,7 @@ import { DatabaseUrlError, parseDatabaseUrl } from './lib/database-url.js'
 import { StartError } from './errors.js'
 import { isNetwork } from './lib/address.js'
 import { isPublicUrl } from './lib/site.js'
+import { PASSWORD_LENGTH, USERNAME } from './schemas/users.js'
 
 const milliseconds = (minimum: number) => ({
   minimum,
@@ -39,15 +40,14 @@ export const Environment = Type.Object({
     mustBe: "the embedded PostgreSQL's folder",
   }),
   SILO_ADMIN_USERNAME: Type.String({
-    pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$',
+    pattern: USERNAME,
     default: 'admin',
     mustBe: 'the first admin: 1 to 64 letters, digits, ".", "_", "@" or "-"',
   }),
   SILO_ADMIN_PASSWORD: Type.Optional(
     Type.String({
-      minLength: 8,
-      maxLength: 1024,
-      mustBe: "the first admin's password, 8 to 1024 characters",
+      ...PASSWORD_LENGTH,
+      mustBe: `the first admin's password, ${PASSWORD_LENGTH.minLength} to ${PASSWORD_LENGTH.maxLength} characters`,
     }),
   ),
   JWT_SECRET: Type.Optional(

@@ -179,6 +179,15 @@ export class ApiError extends Error {
     this.statusCode = ERRORS[code].status
   }
 
+  /**
+   * Returns the error of a request with one wrong field.
+   * @param field its name, or its path
+   * @param message why it is refused
+   */
+  static invalid(field: string, message: string): ApiError {
+    return new ApiError('invalid_request', { details: [{ field, message }] })
+  }
+
   /** The body of the response; every error has the same form. */
   get body() {
     return { error: this.code, message: this.message, details: this.options.details ?? [] }

@@ -1,6 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { parseStored } from '../lib/json.js'
+import { reasonOf } from '../lib/reason.js'
 import { ErrorBody } from './answers.js'
 import { EXIT, Failure } from './failure.js'
 import { plain } from './screen.js'
@@ -19,11 +20,11 @@ const REASONS: Record<string, string> = {
 }
 
 /** Describes in a few words why a request got no response. */
-export function reasonOf(error: unknown): string {
+export function describeFailure(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
   if (!(cause instanceof Error)) return String(cause)
   if (cause.name === 'TimeoutError') return 'there is no answer'
-  return ('code' in cause ? REASONS[String(cause.code)] : undefined) ?? cause.message
+  return ('code' in cause ? REASONS[String(cause.code)] : undefined) ?? reasonOf(cause)
 }
 
 /**
@@ -76,7 +77,7 @@ export class Client {
         signal: signal ?? AbortSignal.timeout(PATIENCE_MS),
       })
     } catch (error) {
-      throw new Failure(`${this.url} can't be reached: ${reasonOf(error)}.`, EXIT.unreachable)
+      throw new Failure(`${this.url} can't be reached: ${describeFailure(error)}.`, EXIT.unreachable)
     }
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type EventSourceMessage, createParser } from 'eventsource-parser'
-import { type Client, reasonOf } from './client.js'
+import { type Client, describeFailure } from './client.js'
 import { EXIT, Failure } from './failure.js'
 
 /**
@@ -114,7 +114,7 @@ export async function follow(client: Client, following: Following): Promise<neve
     } catch (error) {
       wasLive ||= connection.isLive
       if (error instanceof Failure && !isPassing(error, wasLive)) throw error
-      reason = error instanceof Failure ? error.message : reasonOf(error)
+      reason = error instanceof Failure ? error.message : describeFailure(error)
     }
     wasLive ||= connection.isLive
     if (connection.isLive) attempt = 0

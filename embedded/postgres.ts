@@ -24,10 +24,10 @@ import {
   type Owners,
   type Programs,
   type Run,
+  describeFailure,
   findOwners,
   findPrograms,
   findRunner,
-  reasonOf,
 } from './programs.js'
 import {
   SOCKET_PORT,
@@ -386,7 +386,7 @@ async function takeServer(
         if (!keepsPort) cluster.forgetPort()
         if (starts === START_ATTEMPTS) {
           throw new StartError(
-            `PostgreSQL does not start; why is at the end of ${cluster.log}. ${reasonOf(err)}`,
+            `PostgreSQL does not start; why is at the end of ${cluster.log}. ${describeFailure(err)}`,
           )
         }
       }
@@ -405,7 +405,7 @@ async function takeServer(
       } catch (err) {
         obstacle =
           `process ${server.pid} should be PostgreSQL on ${server.socketFolder || `port ${server.port}`} but is not ` +
-          `(${reasonOf(err)}): if it is another program, delete ${cluster.pidFile}`
+          `(${describeFailure(err)}): if it is another program, delete ${cluster.pidFile}`
       }
     }
     if (Date.now() - began > (server.ready ? LOCK_PATIENCE_MS : SERVER_PATIENCE_MS)) {
@@ -557,6 +557,6 @@ export async function startEmbedded(
     return await open(folder, log, options)
   } catch (err) {
     if (err instanceof StartError) throw err
-    throw new StartError(`the embedded PostgreSQL can't use ${folder}: ${reasonOf(err)}`)
+    throw new StartError(`the embedded PostgreSQL can't use ${folder}: ${describeFailure(err)}`)
   }
 }

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { StartError } from '../errors.js'
+import { reasonOf } from '../lib/reason.js'
 
 const Programs = Type.Object({ initdb: Type.String(), pg_ctl: Type.String(), postgres: Type.String() })
 /** The paths of PostgreSQL's programs. */
@@ -233,9 +234,9 @@ export async function findRunner(
 }
 
 /** Returns what a failed program wrote to its standard error, or the message of another error. */
-export function reasonOf(err: unknown): string {
+export function describeFailure(err: unknown): string {
   if (err instanceof Error && 'stderr' in err && typeof err.stderr === 'string' && err.stderr !== '') {
     return err.stderr.trim()
   }
-  return err instanceof Error ? err.message : String(err)
+  return reasonOf(err)
 }

@@ -1,4 +1,3 @@
-import { hash as digest } from 'node:crypto'
 import fastifyAuth from '@fastify/auth'
 import fastifyCookie from '@fastify/cookie'
 import fastifyJwt from '@fastify/jwt'
@@ -7,8 +6,11 @@ import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { batched } from '../lib/batch.js'
 import { within } from '../lib/deadline.js'
+import { singleFlight } from '../lib/single-flight.js'
 import { ApiError } from '../errors.js'
 import { ROLES, type Role } from '../schemas/auth.js'
+import { UUID } from '../schemas/uuid.js'
+import { hashApiToken, isApiToken } from '../store/api-token.js'
 import {
   type Principal,
   findPrincipalsByHash,
@@ -28,8 +30,6 @@ const END_SESSION_MS = 2000
 const RETRY_END_MS = 1000
 /** How often the use of one API token is recorded, in ms. */
 const NOTE_USE_MS = 60_000
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
@@ -80,8 +80,6 @@ declare module 'fastify' {
     forgetPrincipals(): void
   }
 }
-
-const sha256 = (text: string): string => digest('sha256', text)
 
 /**
  * Returns the bearer token of the `Authorization` header; an empty string if the scheme is `Bearer` and no
@@ -163,7 +161,7 @@ export default fp(
     }
 
     async function findByApiToken(secret: string): Promise<Principal | undefined> {
-      const hash = sha256(secret)
+      const hash = hashApiToken(secret)
       const found = await lookUp(hash, askByHash)
       if (found) noteUseOf(found)
       return found
@@ -179,7 +177,7 @@ export default fp(
         const cookie = cookieOf(request)
         return cookie === undefined ? undefined : findBySession(cookie)
       }
-      return bearer.startsWith('silo_') ? findByApiToken(bearer) : findBySession(bearer)
+      return isApiToken(bearer) ? findByApiToken(bearer) : findBySession(bearer)
     }
 
     function sessionOfCookie(request: FastifyRequest): string | undefined {
@@ -207,12 +205,9 @@ export default fp(
       await endInDatabase(id)
     }
 
-    let retrying: Promise<unknown> | undefined
+    const endAll = singleFlight(() => Promise.all([...unended.keys()].map(endInDatabase)))
     const retry = setInterval(() => {
-      if (app.mode.databaseLost || unended.size === 0) return
-      retrying ??= Promise.all([...unended.keys()].map(endInDatabase)).finally(() => {
-        retrying = undefined
-      })
+      if (!app.mode.databaseLost && unended.size > 0) void endAll()
     }, RETRY_END_MS).unref()
     app.addHook('onClose', async () => clearInterval(retry))
 

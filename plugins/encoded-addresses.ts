@@ -7,7 +7,7 @@ export default fp(
   async (app) => {
     app.addHook('onRequest', (request, _reply, done) => {
       const fault = findEncodingFault(request.url)
-      if (fault) throw new ApiError('invalid_request', { details: [fault] })
+      if (fault) throw ApiError.invalid(fault.field, fault.message)
       done()
     })
   },

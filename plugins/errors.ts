@@ -159,9 +159,7 @@ const ADDRESS_ERRORS: Record<string, string> = {
 export const routerErrorResponder =
   (headers: Record<string, string>) =>
   (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void => {
-    const answer = new ApiError('invalid_request', {
-      details: [{ field: 'path', message: ADDRESS_ERRORS[error.code] ?? 'is not valid' }],
-    })
+    const answer = ApiError.invalid('path', ADDRESS_ERRORS[error.code] ?? 'is not valid')
     reply.code(answer.statusCode).headers(headers).send(answer.body)
   }
 

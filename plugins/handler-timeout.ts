@@ -1,13 +1,12 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError } from '../errors.js'
+import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 
 /** Default timeout of a request, from its headers to the response, in ms. */
 const DEFAULT_MS = 15_000
 /** How often pending requests are checked, in ms. */
 const LOOK_MS = 500
-/** How long a client may read nothing of a response before its socket is destroyed, in ms. */
-const STALL_MS = 60_000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -76,7 +75,7 @@ export default fp(
         leave(reply)
         // Every write restarts the timer of a socket that has had one, so only the sockets of slow clients
         // get one.
-        if (reply.raw.writableEnded) reply.raw.setTimeout(STALL_MS)
+        if (reply.raw.writableEnded) reply.raw.setTimeout(STALL_TIMEOUT_MS)
         else giveUp(reply)
       }
     }, LOOK_MS)

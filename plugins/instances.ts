@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import fp from 'fastify-plugin'
+import { singleFlight } from '../lib/single-flight.js'
 import type { Sql } from '../store/driver/connect.js'
 import { notifyLooks } from '../store/events.js'
 import { type Others, reportWatchers } from '../store/instances.js'
@@ -94,19 +95,19 @@ export default fp(
     }
 
     let others: Others | undefined
-    async function report(participant: Participant): Promise<void> {
+    let watchers = () => 0
+    const report = singleFlight(async () => {
       try {
-        others = await reportWatchers(app.feedDb, { id, watchers: participant.watchers() }, TTL_S)
+        others = await reportWatchers(app.feedDb, { id, watchers: watchers() }, TTL_S)
       } catch (err) {
         app.log.warn({ err }, 'what the other instances do is not known')
       }
-    }
+    })
 
     let timer: NodeJS.Timeout | undefined
-    let reporting: Promise<void> | undefined
     app.addHook('onClose', async () => {
       clearInterval(timer)
-      await reporting
+      await report.idle()
     })
 
     app.decorate('instances', {
@@ -114,6 +115,7 @@ export default fp(
         return others
       },
       async join(participant) {
+        watchers = () => participant.watchers()
         mode.onChange(() => {
           if (mayListen()) void listen(participant)
         })
@@ -122,9 +124,7 @@ export default fp(
           if (mayListen()) void listen(participant)
           // A report is a write.
           if (mode.refusal) return
-          reporting ??= report(participant).finally(() => {
-            reporting = undefined
-          })
+          void report()
         }, REPORT_MS)
         if (mayListen()) await listen(participant)
       },

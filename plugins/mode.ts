@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { within } from '../lib/deadline.js'
+import { singleFlight } from '../lib/single-flight.js'
 import { ApiError } from '../errors.js'
 import type { Mode, StoredMode } from '../schemas/mode.js'
 import { adoptLog } from '../store/events.js'
@@ -162,27 +163,23 @@ export default fp(
       return { ...finding, refusal: (await isFull) ? 'disk-full' : undefined }
     }
 
-    let rechecking: Promise<void> | undefined
     /**
      * Opens a new connection after an open one has reported that the database accepts no writes. Default
      * settings of a database apply only to connections that are opened later, and of several hosts another
      * one may accept writes by now. If another host is selected, or either connection accepts writes, some
      * open connections are out of date, and all are replaced.
      */
-    async function recheck(): Promise<void> {
+    const recheck = singleFlight(async () => {
       const pulseSaysWritable = mode.refusal === undefined
-      const { writable, isOther } = await app.selectHost()
-      if (isOther || writable || pulseSaysWritable) app.renewDatabase(RENEW_GRACE_S)
-    }
-    function recheckSoon(): void {
-      rechecking ??= recheck()
-        .catch((err: unknown) => app.log.debug({ err }, 'the state of the database is not known'))
-        .finally(() => {
-          rechecking = undefined
-        })
-    }
+      try {
+        const { writable, isOther } = await app.selectHost()
+        if (isOther || writable || pulseSaysWritable) app.renewDatabase(RENEW_GRACE_S)
+      } catch (err) {
+        app.log.debug({ err }, 'the state of the database is not known')
+      }
+    })
 
-    async function ask(): Promise<void> {
+    const pulse = singleFlight(async () => {
       try {
         const { stored, refusal, forked } = await within(PULSE_DEADLINE_MS, readRefusal())
         if (forked) await adopt()
@@ -192,7 +189,7 @@ export default fp(
           else app.log.info('the database takes writes again')
         }
         mode.found(stored, refusal)
-        if (refusal === 'read-only' || refusal === 'standby') recheckSoon()
+        if (refusal === 'read-only' || refusal === 'standby') void recheck()
       } catch (err) {
         if (!pulsing) return
         if (!mode.databaseLost) app.log.error({ err }, 'the database is lost')
@@ -200,15 +197,7 @@ export default fp(
         // Other queries to the same server hang too. Replacing the connections makes them fail now.
         app.renewDatabase()
       }
-    }
-
-    let asking: Promise<void> | undefined
-    function pulse(): Promise<void> {
-      asking ??= ask().finally(() => {
-        asking = undefined
-      })
-      return asking
-    }
+    })
 
     async function beat(): Promise<void> {
       while (pulsing) {
@@ -227,7 +216,7 @@ export default fp(
       pulsing = false
       stopped.abort()
       await beating
-      await rechecking
+      await recheck.idle()
     })
 
     app.addHook('onRequest', async (request) => {
@@ -248,7 +237,7 @@ export default fp(
     })
     // A connection that was opened after the pulse's may have other settings.
     app.addHook('onError', async (_request, _reply, error) => {
-      if (hasSqlState(error, SQLSTATE.readOnly) && !mode.refusal) recheckSoon()
+      if (hasSqlState(error, SQLSTATE.readOnly) && !mode.refusal) void recheck()
     })
   },
   { name: 'mode', dependencies: ['database'] },

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { parseCursor } from '../feed/cursor.js'
+import { singleFlight } from '../lib/single-flight.js'
 import { findPruneEdge, pruneEvents } from '../store/events.js'
 
 /** Maximum number of events that one statement deletes. */
@@ -17,10 +18,9 @@ const LEAST_BETWEEN_MS = 1000
 export default fp(
   async (app) => {
     const ageSeconds = app.config.EVENT_RETENTION_HOURS * 3600
-    let pruning: Promise<void> | undefined
     let closing = false
 
-    async function prune(): Promise<void> {
+    async function deleteOld(): Promise<void> {
       const settled = parseCursor(app.sse.head)?.id ?? 0
       while (!closing) {
         const edge = await findPruneEdge(app.feedDb, ageSeconds, settled, BATCH)
@@ -37,22 +37,21 @@ export default fp(
         await delay(3 * (performance.now() - began))
       }
     }
+    const prune = singleFlight(() =>
+      deleteOld().catch((err: unknown) => app.log.warn({ err }, 'old events could not be deleted')),
+    )
 
     const timer = setInterval(
       () => {
         if (app.mode.refusal) return
-        pruning ??= prune()
-          .catch((err: unknown) => app.log.warn({ err }, 'old events could not be deleted'))
-          .finally(() => {
-            pruning = undefined
-          })
+        void prune()
       },
       Math.max(LEAST_BETWEEN_MS, Math.min(MOST_BETWEEN_MS, ageSeconds * 100)),
     )
     app.addHook('onClose', async () => {
       closing = true
       clearInterval(timer)
-      await pruning
+      await prune.idle()
     })
   },
   { name: 'retention', dependencies: ['sse'] },

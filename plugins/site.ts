@@ -18,8 +18,7 @@ declare module 'fastify' {
   }
 }
 
-const invalidHost = (message: string) =>
-  new ApiError('invalid_request', { details: [{ field: 'host', message }] })
+const invalidHost = (message: string) => ApiError.invalid('host', message)
 
 /** Counts the `Host` headers of the request; Node parses only the first. */
 function countHosts({ raw: { rawHeaders } }: FastifyRequest): number {

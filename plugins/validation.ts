@@ -119,7 +119,7 @@ const FORMAT_REASONS: Partial<Record<string, string>> = {
   [TAG_LIST_FORMAT]: 'must be * or a list of entity tags in quotes, such as "3"',
 }
 
-function reasonOf(error: ErrorObject): string {
+function messageOf(error: ErrorObject): string {
   switch (error.keyword) {
     case 'required':
       return 'is required'
@@ -140,7 +140,7 @@ function detailsOf(errors: ErrorObject[], part: string): ErrorDetail[] {
   for (const error of errors) {
     if (details.size === MAX_DETAILS) break
     const field = fieldOf(error, part)
-    if (!details.has(field)) details.set(field, { field, message: reasonOf(error) })
+    if (!details.has(field)) details.set(field, { field, message: messageOf(error) })
   }
   return [...details.values()]
 }

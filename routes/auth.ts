@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto'
 import formbody from '@fastify/formbody'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
@@ -20,6 +19,7 @@ import {
 } from '../schemas/auth.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import { SeeOther } from '../schemas/web.js'
+import { newApiToken } from '../store/api-token.js'
 import { verifyPassword } from '../store/passwords.js'
 import { type Principal, createSession, createToken, listTokens, revokeToken } from '../store/tokens.js'
 import { findCredentials } from '../store/users.js'
@@ -197,9 +197,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       const { limit, cursor } = request.query
       const place = cursor === undefined ? undefined : decodeCursor(TokenPlace, cursor)
       if (cursor !== undefined && !place) {
-        throw new ApiError('invalid_request', {
-          details: [{ field: 'cursor', message: 'is not a cursor of this list' }],
-        })
+        throw ApiError.invalid('cursor', 'is not a cursor of this list')
       }
       const found = await listTokens(app.db, request.principal, { limit: limit + 1, place })
       const tokens = found.slice(0, limit)
@@ -236,8 +234,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
           message: 'Only a session, signed in by password, makes a token that outlives it: leave keep out.',
         })
       }
-      const token = `silo_${randomBytes(32).toString('base64url')}`
-      const hash = createHash('sha256').update(token).digest()
+      const { token, hash } = newApiToken()
       const created = await createToken(app.db, principal, { name, role, expires_in_days, keep, hash })
       return reply.code(201).send({ ...created, token })
     },

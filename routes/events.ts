@@ -11,6 +11,7 @@ import { preferredType } from '../lib/accept.js'
 import { findCursor, isCursorParameter } from '../lib/cursor-parameters.js'
 import { escapeSeparators } from '../lib/line-separators.js'
 import { networkOf } from '../lib/address.js'
+import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 import {
   EVENT_TYPES,
   EventPage,
@@ -24,8 +25,6 @@ import { Slots } from './slots.js'
 
 /** Maximum time that a client has to read the buffered rest of a stream that ends, in ms. */
 const END_GRACE_MS = 2000
-/** How long a stream's socket may make no progress before it is destroyed, in ms. */
-const STALL_MS = 60_000
 /**
  * How long the refusal of a stream is delayed: a random time from this range, in ms. It slows down clients
  * that ignore `retry:` and reconnect at once (docs/decisions/0022).
@@ -37,9 +36,6 @@ const MAX_HELD = 1000
 /** Bytes of memory for each byte of events in a page: they are held both parsed and serialized. */
 const EVENT_FACTOR = 2
 
-const invalid = (field: string, message: string) =>
-  new ApiError('invalid_request', { details: [{ field, message }] })
-
 /** Splits comma-separated values: `a,b` means the same as a repeated parameter. */
 const split = (values: string[] | undefined): string[] | undefined =>
   values?.flatMap((value) => value.split(',')).map((value) => value.trim())
@@ -48,12 +44,13 @@ const split = (values: string[] | undefined): string[] | undefined =>
 function readFilter(query: EventQuery): Filter {
   const types = split(query.types)
   const unknown = types?.find((type) => !EVENT_TYPES.some((known) => known === type))
-  if (unknown !== undefined) throw invalid('types', `knows ${EVENT_TYPES.join(', ')}`)
+  if (unknown !== undefined) throw ApiError.invalid('types', `knows ${EVENT_TYPES.join(', ')}`)
   const partNumbers = split(query.part_number)
   if (partNumbers?.some((pattern) => !/^(?:[a-z0-9][a-z0-9._-]{0,63}\*?|\*)$/i.test(pattern))) {
-    throw invalid('part_number', 'must be a part number, or its beginning and a *')
+    throw ApiError.invalid('part_number', 'must be a part number, or its beginning and a *')
   }
-  if ((partNumbers?.length ?? 0) > MAX_PATTERNS) throw invalid('part_number', `takes at most ${MAX_PATTERNS}`)
+  if ((partNumbers?.length ?? 0) > MAX_PATTERNS)
+    throw ApiError.invalid('part_number', `takes at most ${MAX_PATTERNS}`)
   return types || partNumbers ? new Filter({ types, partNumbers }) : Filter.everything
 }
 
@@ -63,7 +60,8 @@ function readFilter(query: EventQuery): Filter {
  */
 function readCursor({ raw: { rawHeaders }, url }: FastifyRequest): string | undefined {
   const found = findCursor(rawHeaders, url)
-  if ('conflict' in found) throw invalid(found.conflict, 'came more than once, with different values')
+  if ('conflict' in found)
+    throw ApiError.invalid(found.conflict, 'came more than once, with different values')
   return found.cursor
 }
 
@@ -111,7 +109,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   const perAddress = new Slots(app.config.SSE_MAX_CLIENTS_PER_ADDRESS)
   const perUser = new Slots(app.config.SSE_MAX_CLIENTS_PER_USER)
   const endGraceMs = Math.min(END_GRACE_MS, (app.config.SHUTDOWN_TIMEOUT_MS - app.config.DRAIN_DELAY_MS) / 4)
-  const patience = { endGraceMs, stallMs: STALL_MS }
+  const patience = { endGraceMs, stallMs: STALL_TIMEOUT_MS }
 
   const held = new HeldResponses(MAX_HELD)
   app.mode.onChange((mode) => mode === 'draining' && held.releaseAll())

@@ -141,10 +141,8 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/import',
     {
+      ...app.itemWrite,
       config: { timeoutMs: IMPORT_TIMEOUT_MS, boundsConnections: true, streamsBody: true },
-      onRequest: app.requireRole('editor'),
-      preHandler: app.requireWritable,
-      onResponse: async () => app.sse.look(),
       schema: {
         tags: ['items'],
         summary: 'Import items from CSV or newline-delimited JSON, all or none',

@@ -6,6 +6,7 @@ import { ApiError } from '../errors.js'
 import { writeCsv } from '../lib/formats/csv.js'
 import { preferredType } from '../lib/accept.js'
 import { namedTags, tagOf } from '../lib/entity-tags.js'
+import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 import { IfMatch, IfNoneMatch } from '../schemas/conditions.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
 import {
@@ -38,8 +39,6 @@ import { ITEM_BYTES } from './item-bytes.js'
 import { writeNumbers } from './numbers.js'
 import { sendTagged } from './tagged.js'
 
-/** How long the socket of an export may make no progress before it is destroyed, in ms. */
-const EXPORT_STALLED_MS = 60_000
 /** Timeout of an export, in ms. */
 const EXPORT_TIMEOUT_MS = 600_000
 /** Timeout of a database statement of an export, in ms. */
@@ -50,9 +49,6 @@ const EXPORT_STATEMENT_TIMEOUT_MS = 30_000
  * socket.
  */
 const EXPORT_BYTES = 4 * EXPORT_SLICE_BYTES
-
-const invalid = (field: string, message: string): ApiError =>
-  new ApiError('invalid_request', { details: [{ field, message }] })
 
 /** Returns the position of an item in a list: the next page begins after it. */
 function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
@@ -65,8 +61,8 @@ function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
 function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | undefined {
   if (cursor === undefined) return undefined
   const place = decodeCursor(ItemPlace, cursor)
-  if (!place) throw invalid('cursor', 'is not a cursor of this list')
-  if (place.sort !== sort) throw invalid('cursor', `belongs to a list with sort=${place.sort}`)
+  if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
+  if (place.sort !== sort) throw ApiError.invalid('cursor', `belongs to a list with sort=${place.sort}`)
   return place
 }
 
@@ -74,7 +70,7 @@ function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | unde
 function readSearch(search: string | undefined): string | undefined {
   const words = wordsOf(search)
   if (words.length > MAX_SEARCH_WORDS) {
-    throw invalid('search', `takes at most ${MAX_SEARCH_WORDS} words, not ${words.length}`)
+    throw ApiError.invalid('search', `takes at most ${MAX_SEARCH_WORDS} words, not ${words.length}`)
   }
   return search
 }
@@ -87,7 +83,7 @@ function readSearch(search: string | undefined): string | undefined {
 function readTime(field: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
   const time = Date.parse(text)
-  if (Number.isNaN(time)) throw invalid(field, 'must be a valid date-time')
+  if (Number.isNaN(time)) throw ApiError.invalid(field, 'must be a valid date-time')
   return new Date(Math.max(0, time))
 }
 
@@ -95,11 +91,6 @@ function readTime(field: string, text: string | undefined): Date | undefined {
 const items: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onSend', writeNumbers)
   const read = { onRequest: app.requireRole('viewer'), config: { responseBytes: ITEM_BYTES } }
-  const write = {
-    onRequest: app.requireRole('editor'),
-    preHandler: app.requireWritable,
-    onResponse: async () => app.sse.look(),
-  }
   const tags = ['items']
   const createItem = itemCreator(() => app.db)
 
@@ -120,14 +111,14 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       app.runList(reply.request, work, EXPORT_STATEMENT_TIMEOUT_MS)
     const names = await run((sql) => readTextProperties(sql, filter))
     const file = Readable.from(writeCsv(names, exportItems(run, filter), formulas))
-    reply.raw.setTimeout(EXPORT_STALLED_MS, () => reply.raw.destroy())
+    reply.raw.setTimeout(STALL_TIMEOUT_MS, () => reply.raw.destroy())
     return reply.send(file)
   }
 
   app.post(
     '/api/items',
     {
-      ...write,
+      ...app.itemWrite,
       // Creates share statements, and so limit their connections themselves (docs/decisions/0017).
       config: { boundsConnections: true },
       schema: {
@@ -237,7 +228,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   app.put(
     '/api/items/:part_number',
     {
-      ...write,
+      ...app.itemWrite,
       config: { responseBytes: ITEM_BYTES },
       schema: {
         tags,
@@ -253,7 +244,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       const { part_number } = request.params
       const { part_number: named, comment, ...content } = request.body
       if (named !== undefined && named.toLowerCase() !== part_number.toLowerCase()) {
-        throw invalid('part_number', 'never changes: leave it out')
+        throw ApiError.invalid('part_number', 'never changes: leave it out')
       }
       const item = await changeItem(
         app.db,
@@ -269,7 +260,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   app.delete(
     '/api/items/:part_number',
     {
-      ...write,
+      ...app.itemWrite,
       schema: {
         tags,
         summary: 'Archive an item; its number stays taken',

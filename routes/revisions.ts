@@ -27,29 +27,21 @@ import { sendTagged } from './tagged.js'
 function readPlace(cursor: string | undefined): number | undefined {
   if (cursor === undefined) return undefined
   const place = decodeCursor(RevisionPlace, cursor)
-  if (!place) {
-    throw new ApiError('invalid_request', {
-      details: [{ field: 'cursor', message: 'is not a cursor of this list' }],
-    })
-  }
+  if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
   return place.revision_number
 }
 
-/** Returns the newest revision of an item, made of the item that a change has just returned. */
-function newest(item: Item, comment: string): Revision {
-  return {
-    part_number: item.part_number,
-    revision_number: item.revision,
-    item_type: item.item_type,
-    description: item.description,
-    long_description: item.long_description,
-    sourcing_type: item.sourcing_type,
-    properties: item.properties,
-    comment,
-    created_at: item.updated_at,
-    created_by: item.updated_by,
-  }
-}
+/**
+ * Returns the newest revision of an item, made of the item that a change has just returned. The response schema
+ * omits the other fields of the item.
+ */
+const newest = (item: Item, comment: string): Revision => ({
+  ...item,
+  revision_number: item.revision,
+  comment,
+  created_at: item.updated_at,
+  created_by: item.updated_by,
+})
 
 /** Routes to list, read and post the revisions of an item. Those of an archived item can still be read. */
 const revisions: FastifyPluginAsyncTypebox = async (app) => {
@@ -116,10 +108,8 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/api/items/:part_number/revisions',
     {
+      ...app.itemWrite,
       config: { responseBytes: ITEM_BYTES },
-      onRequest: app.requireRole('editor'),
-      preHandler: app.requireWritable,
-      onResponse: async () => app.sse.look(),
       schema: {
         tags,
         summary: 'Post a revision, with or without changes to the item',

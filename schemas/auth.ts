@@ -72,7 +72,7 @@ export const TokenQuery = Type.Object(
 /** The content of a cursor of the list of tokens: the last token of the page, its time in ms since 1970. */
 export const TokenPlace = Type.Object({
   at: Type.Integer({ minimum: 0, maximum: 253_402_300_799_999 }),
-  id: Type.String({ pattern: UUID }),
+  id: Type.String({ pattern: UUID.source }),
 })
 export type TokenPlace = Static<typeof TokenPlace>
 

@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
 import { Properties } from './properties.js'
+import { Timestamp } from './timestamp.js'
 import { UUID, Uuid } from './uuid.js'
 
 /** The pattern of a part number. */
@@ -32,10 +33,11 @@ export const Comment = Type.Unsafe<string | null>({
   format: 'text',
 })
 
-/** A `Date` in the program, RFC 3339 in UTC with milliseconds on the wire. */
-export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
-
-const content = {
+/**
+ * The fields of an item that clients write, with their schemas. The columns of the statements, those of CSV
+ * files and the fields of a revision are derived from them.
+ */
+export const ITEM_FIELDS = {
   item_type: ItemType,
   description: Type.String({ maxLength: BOUNDS.description, format: 'text' }),
   long_description: Type.String({ maxLength: BOUNDS.long_description, format: 'text' }),
@@ -47,8 +49,28 @@ const content = {
  * The fields of an item that clients write. A field that is left out stays unchanged, or is empty in a new
  * item.
  */
-export const Content = Type.Partial(Type.Object(content), { additionalProperties: false })
+export const Content = Type.Partial(Type.Object(ITEM_FIELDS), { additionalProperties: false })
 export type Content = Static<typeof Content>
+
+/** The name of a field of an item that clients write. */
+export type ItemField = keyof typeof ITEM_FIELDS
+
+const isItemField = (name: string): name is ItemField => Object.hasOwn(ITEM_FIELDS, name)
+
+/** The names of the fields of an item that clients write, in order. */
+export const ITEM_FIELD_NAMES: readonly ItemField[] = Object.keys(ITEM_FIELDS).filter(isItemField)
+
+/**
+ * The values that fields have in a new item where none is given. The columns have the same defaults, for
+ * writes in SQL.
+ */
+export const INITIAL_CONTENT: Required<Content> = {
+  item_type: 'part',
+  description: '',
+  long_description: '',
+  sourcing_type: null,
+  properties: {},
+}
 
 const ITEM = {
   id: '01890a5d-ac96-774b-bcce-b302099a8057',
@@ -70,7 +92,7 @@ export const Item = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     part_number: PartNumber,
-    ...content,
+    ...ITEM_FIELDS,
     revision: Type.Integer({ minimum: 1 }),
     created_at: Timestamp,
     created_by: Type.String(),
@@ -193,7 +215,7 @@ export const ItemPlace = Type.Union([
       (['updated_at', '-updated_at', 'created_at', '-created_at'] as const).map((sort) => Type.Literal(sort)),
     ),
     at: Type.Integer({ minimum: 0, maximum: 253_402_300_799_999 }),
-    id: Type.String({ pattern: UUID }),
+    id: Type.String({ pattern: UUID.source }),
   }),
 ])
 export type ItemPlace = Static<typeof ItemPlace>

@@ -1,17 +1,14 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { BOUNDS } from './bounds.js'
 import { Cursor, NextCursor, PageSize } from './cursor.js'
-import { Comment, Content, Item, PartNumber, Timestamp } from './items.js'
+import { Comment, Content, ITEM_FIELDS, Item, PartNumber } from './items.js'
+import { Timestamp } from './timestamp.js'
 
 /** A revision: the complete content of an item after one of its changes. */
 export const Revision = Type.Object({
   part_number: PartNumber,
   revision_number: Item.properties.revision,
-  item_type: Item.properties.item_type,
-  description: Item.properties.description,
-  long_description: Item.properties.long_description,
-  sourcing_type: Item.properties.sourcing_type,
-  properties: Item.properties.properties,
+  ...ITEM_FIELDS,
   comment: Comment,
   created_at: Timestamp,
   created_by: Type.String(),

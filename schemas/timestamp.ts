@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 
-/** A timestamp: a `Date` in the program, RFC 3339 in UTC on the wire. */
+/** A timestamp: a `Date` in the program, RFC 3339 in UTC with milliseconds on the wire. */
 export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
 /** A timestamp or null, in the same form. */

@@ -5,8 +5,14 @@ import { Timestamp } from './timestamp.js'
 
 const closed = { additionalProperties: false }
 
-const Username = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$' })
-const Password = Type.String({ minLength: 8, maxLength: 1024, format: 'text' })
+/** The pattern of a username. The table `users` has the same one, for writes in SQL. */
+export const USERNAME = '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$'
+
+/** The bounds of a password's length, in characters. */
+export const PASSWORD_LENGTH = { minLength: 8, maxLength: 1024 } as const
+
+const Username = Type.String({ pattern: USERNAME })
+const Password = Type.String({ ...PASSWORD_LENGTH, format: 'text' })
 const DisplayName = Type.String({ minLength: 1, maxLength: BOUNDS.display_name, format: 'text' })
 
 /** A user, without the password. */

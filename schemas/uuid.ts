@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 
-/** The pattern of a UUID in a cursor. */
-export const UUID = '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
+/** A UUID as PostgreSQL prints it: in the cursors of lists and in the JWTs of sessions. */
+export const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
  * A UUID. `maxLength` excludes the form `urn:uuid:…`, which the format admits and PostgreSQL does not parse.

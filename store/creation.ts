@@ -7,6 +7,7 @@ import { ApiError } from '../errors.js'
 import type { Item, NewItem } from '../schemas/items.js'
 import { type Author, context, rightError } from './author.js'
 import type { Sql } from './driver/connect.js'
+import { eachField, fieldColumns, fieldDefinitions } from './item-fields.js'
 import { columns, hasNumber, refuseNumbers } from './items.js'
 
 /** Max items created by one statement. */
@@ -55,13 +56,12 @@ async function insertItems(sql: Sql, drafts: Draft[], author: Author, patienceMs
     given as materialized (
       select *
         from json_to_recordset(${stringifyJson(given)}::text::json) as given (
-          id uuid, part_number text, category text, item_type text, description text, long_description text,
-          sourcing_type text, properties jsonb
+          id uuid, part_number text, category text, ${fieldDefinitions(sql)}
         )
     )
-    insert into items (id, part_number, item_type, description, long_description, sourcing_type, properties)
-    select id, coalesce(part_number, next_part_number(category)), coalesce(item_type, 'part'), coalesce(description, ''),
-           coalesce(long_description, ''), sourcing_type, coalesce(properties, '{}')
+    insert into items (id, part_number, ${fieldColumns(sql)})
+    select id, coalesce(part_number, next_part_number(category)),
+           ${eachField(sql, ({ name, initial }) => `coalesce(${name}, ${initial})`)}
       from context, given
      order by category nulls first, lower(part_number)
         on conflict (lower(part_number)) do nothing

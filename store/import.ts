@@ -3,27 +3,41 @@ import { ApiError } from '../errors.js'
 import { INEXACT } from '../lib/exact-number.js'
 import { BOUNDS } from '../schemas/bounds.js'
 import { type ImportResult, type ImportRow, MAX_ERRORS, type RowError } from '../schemas/import.js'
+import { ITEM_FIELD_NAMES } from '../schemas/items.js'
 import { findExactNumbers, stringifyJson } from '../lib/json.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './driver/connect.js'
+import { type Field, eachField, fieldColumns, fieldDefinitions } from './item-fields.js'
 import { hasNumbers } from './items.js'
 
 /** Attempts of an import. Each one may lose to writers that create or lock its items at the same time. */
 const IMPORT_ATTEMPTS = 5
 
 /**
- * Encodes a row for the statement. A cleared `sourcing_type` becomes '', because null means that the row does
- * not have the field. Numbers that a double can't represent are also listed in `numbers`, because they are
- * accepted only where the item already has them.
+ * Encodes a row for the statement. A field that is cleared with null becomes '', because null means that the
+ * row does not have the field. Numbers that a double can't represent are also listed in `numbers`, because
+ * they are accepted only where the item already has them.
  */
-export function encodeRow(row: number, { sourcing_type, ...given }: ImportRow): string {
+export function encodeRow(row: number, given: ImportRow): string {
   const numbers = findExactNumbers(given.properties)
+  const cleared = ITEM_FIELD_NAMES.filter((name) => given[name] === null).map((name) => [name, ''])
   return stringifyJson({
     row,
     ...given,
-    sourcing_type: sourcing_type === null ? '' : sourcing_type,
+    ...Object.fromEntries(cleared),
     ...(numbers.length > 0 && { numbers }),
   })
+}
+
+/**
+ * Returns the SQL of a field as a row wants it: the value of the row, else that of the item, else the initial
+ * one. Properties are merged into those of the item. '' clears a field that can be null.
+ */
+function wantedField({ name, type, isNullable, initial }: Field): string {
+  if (type === 'jsonb')
+    return `coalesce(found.${name}, ${initial}) || coalesce(given.${name}, ${initial}) as ${name}`
+  const value = `coalesce(given.${name}, found.${name}, ${initial})`
+  return `${isNullable ? `nullif(${value}, '')` : value} as ${name}`
 }
 
 interface Policy {
@@ -70,8 +84,7 @@ async function judgeAndWrite(
     given as materialized (
       select *
         from json_to_recordset(${rows}::text::json) as given (
-          "row" integer, part_number text, item_type text, description text, long_description text,
-          sourcing_type text, properties jsonb, numbers jsonb
+          "row" integer, part_number text, ${fieldDefinitions(sql)}, numbers jsonb
         )
     ),
     found as materialized (
@@ -86,11 +99,7 @@ async function judgeAndWrite(
       select given."row" as number,
              found.id,
              given.part_number,
-             coalesce(given.item_type, found.item_type, 'part') as item_type,
-             coalesce(given.description, found.description, '') as description,
-             coalesce(given.long_description, found.long_description, '') as long_description,
-             nullif(coalesce(given.sourcing_type, found.sourcing_type), '') as sourcing_type,
-             coalesce(found.properties, '{}') || coalesce(given.properties, '{}') as properties,
+             ${eachField(sql, wantedField)},
              not ${hasNumbers(sql, sql`found.properties`, sql`given.numbers`)} as inexact
         from given
         left join found on found.number = given."row"
@@ -100,11 +109,8 @@ async function judgeAndWrite(
              case when found.id is null and wanted.inexact then 'inexact'
                   when found.id is null then 'created'
                   when found.archived_at is not null then 'archived'
-                  when (found.item_type, found.description, found.long_description, found.sourcing_type,
-                        found.properties)
-                       is not distinct from
-                       (wanted.item_type, wanted.description, wanted.long_description, wanted.sourcing_type,
-                        wanted.properties) then 'unchanged'
+                  when (${fieldColumns(sql, 'found')}) is not distinct from (${fieldColumns(sql, 'wanted')})
+                       then 'unchanged'
                   when ${on_conflict} = 'error' then 'taken'
                   when ${on_conflict} = 'skip' then 'skipped'
                   when wanted.inexact then 'inexact'
@@ -118,19 +124,15 @@ async function judgeAndWrite(
       select where not ${dry} and not exists (select from judged where verdict = any(${Object.keys(REFUSALS)}))
     ),
     created as (
-      insert into items (part_number, item_type, description, long_description, sourcing_type, properties)
-      select part_number, item_type, description, long_description, sourcing_type, properties
+      insert into items (part_number, ${fieldColumns(sql)})
+      select part_number, ${fieldColumns(sql)}
         from context, accepted, judged
        where verdict = 'created'
        order by lower(part_number)
     ),
     updated as (
       update items
-         set item_type        = judged.item_type,
-             description      = judged.description,
-             long_description = judged.long_description,
-             sourcing_type    = judged.sourcing_type,
-             properties       = judged.properties
+         set ${eachField(sql, ({ name }) => `${name} = judged.${name}`)}
         from context, accepted, judged
        where judged.verdict = 'updated'
          and items.id = judged.id

@@ -4,7 +4,8 @@ import { INEXACT } from '../lib/exact-number.js'
 import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './driver/connect.js'
-import { type Page, printedLength, readPage } from './pages.js'
+import { FIELDS, fieldColumns, fieldsLength } from './item-fields.js'
+import { type Page, readPage } from './pages.js'
 
 /** Search criteria of the list and the export. */
 export interface Filter {
@@ -16,8 +17,7 @@ export interface Filter {
 
 /** The columns of an `Item`. */
 export const columns = (sql: Sql) => sql`
-  id, part_number, item_type, description, long_description, sourcing_type, properties,
-  revision, created_at, created_by, updated_at, updated_by
+  id, part_number, ${fieldColumns(sql)}, revision, created_at, created_by, updated_at, updated_by
 `
 
 /**
@@ -124,11 +124,6 @@ function after(sql: Sql, place: ItemPlace) {
     : sql`(${sql(place.sort.replace('-', ''))}, id) ${beyond} (${new Date(place.at)}, ${place.id})`
 }
 
-/** Returns the size of an item's texts as JSON, in bytes. */
-const length = (sql: Sql) => sql`
-  ${printedLength(sql, sql`description`)} + ${printedLength(sql, sql`long_description`)} + ${printedLength(sql, sql`properties`)}
-`
-
 interface PageQuery extends Filter {
   sort: Sort
   place?: ItemPlace | undefined
@@ -152,7 +147,7 @@ export async function listItems(sql: Sql, query: PageQuery): Promise<Page<Item>>
     found,
     order: order(sql, sort),
     columns: columns(sql),
-    length: length(sql),
+    length: fieldsLength(sql),
     limit,
     bytes,
   })
@@ -257,15 +252,17 @@ async function write(
 }
 
 /** Returns the assignments of a change: a field that is given is set, the others keep their values. */
-const given = (sql: Sql, content: Content) => sql`
-  item_type        = coalesce(${content.item_type ?? null}, items.item_type),
-  description      = coalesce(${content.description ?? null}, items.description),
-  long_description = coalesce(${content.long_description ?? null}, items.long_description),
-  sourcing_type    = case when ${content.sourcing_type !== undefined} then ${content.sourcing_type ?? null}
-                          else items.sourcing_type
-                     end,
-  properties       = coalesce(${content.properties ? sql.json(content.properties) : null}, items.properties)
-`
+function given(sql: Sql, content: Content) {
+  const assignments = FIELDS.map(({ name, isNullable }) => {
+    const value = content[name] ?? null
+    const written = typeof value === 'object' && value !== null ? sql.json(value) : value
+    const column = sql(name)
+    return isNullable
+      ? sql`${column} = case when ${content[name] !== undefined} then ${written} else items.${column} end`
+      : sql`${column} = coalesce(${written}, items.${column})`
+  })
+  return assignments.reduce((list, assignment) => sql`${list}, ${assignment}`)
+}
 
 /**
  * Changes the given fields of an item and keeps the others. If nothing changes, there is no new revision.

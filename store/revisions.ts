@@ -1,21 +1,22 @@
 import type { Revision } from '../schemas/revisions.js'
 import type { Sql } from './driver/connect.js'
+import { fieldColumns, fieldsLength } from './item-fields.js'
+import { hasNumber } from './items.js'
 import { type Page, printedLength, readPage } from './pages.js'
 
 const columns = (sql: Sql) => sql`
-  part_number, revision_number, item_type, description, long_description, sourcing_type, properties, comment, created_at, created_by
+  part_number, revision_number, ${fieldColumns(sql)}, comment, created_at, created_by
 `
 
 const revisionsOf = (sql: Sql, partNumber: string) => sql`
   select ${columns(sql)}
     from revisions
-   where item_id = (select id from items where lower(part_number) = lower(${partNumber} collate "C"))
+   where item_id = (select id from items where ${hasNumber(sql, partNumber)})
 `
 
 /** Returns the size of a revision's texts as JSON, in bytes. */
 const length = (sql: Sql) => sql`
-  ${printedLength(sql, sql`description`)} + ${printedLength(sql, sql`long_description`)} + ${printedLength(sql, sql`properties`)}
-  + coalesce(${printedLength(sql, sql`comment`)}, 0)
+  ${fieldsLength(sql)} + coalesce(${printedLength(sql, sql`comment`)}, 0)
 `
 
 /**

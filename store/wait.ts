@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { StartError } from '../errors.js'
 import { openHosts } from './driver/connect.js'
-import { NoHostError, reasonOf } from './driver/hosts.js'
+import { NoHostError, describeFailure } from './driver/hosts.js'
 import { ConnectionError } from './driver/socket.js'
 import { isTlsAlert } from './driver/tls.js'
 
@@ -73,7 +73,7 @@ export async function waitForDatabase(
         if (await Promise.race([hosts.select(), ended])) return
         continue
       } catch (err) {
-        reason = `${reasonOf(err)}${adviceFor(err)}`
+        reason = `${describeFailure(err)}${adviceFor(err)}`
         if (isFinal(err)) throw new StartError(`the database at ${hosts.name} refuses: ${reason}`)
       }
       if (!isWaiting) log(`waiting for the database at ${hosts.name}: ${reason}`)

@@ -1,7 +1,13 @@
 import { stringify } from 'csv-stringify/sync'
 import { ApiError } from '../../errors.js'
 import { JsonError, parseJson, stringifyJson } from '../json.js'
-import type { Formulas, Item } from '../../schemas/items.js'
+import {
+  type Formulas,
+  ITEM_FIELDS,
+  ITEM_FIELD_NAMES,
+  type Item,
+  type ItemField,
+} from '../../schemas/items.js'
 import { CsvLimitError, readRecords } from './csv-records.js'
 import { escapeFormula, looksLikeFormula, unescapeFormula } from './formulas.js'
 import type { Row } from './rows.js'
@@ -19,21 +25,21 @@ const MAX_PROPERTY_COLUMNS = 500
 /** The column by which an import recognises a file with escaped formulas; it is empty in each row. */
 const ESCAPED_MARK = 'formulas_escaped'
 
-/**
- * The fields by their headers, without case, spaces, dashes and underscores. Any other header is a property.
- */
-const FIELDS = new Map([
-  ['partnumber', 'part_number'],
-  ['name', 'description'],
-  ['partname', 'description'],
-  ['description', 'description'],
-  ['type', 'item_type'],
-  ['itemtype', 'item_type'],
-  ['longdescription', 'long_description'],
-  ['sourcing', 'sourcing_type'],
-  ['sourcingtype', 'sourcing_type'],
-  ['properties', 'properties'],
-  ['formulasescaped', ESCAPED_MARK],
+/** Headers that other programs write, and the fields that they mean. */
+const OTHER_HEADERS: Record<string, ItemField> = {
+  name: 'description',
+  partname: 'description',
+  type: 'item_type',
+  sourcing: 'sourcing_type',
+}
+
+/** Returns a header without case, spaces, dashes and underscores. */
+const plainHeader = (header: string): string => header.toLowerCase().replaceAll(/[\s_-]/gu, '')
+
+/** The fields by their plain headers. Any other header is a property. */
+const FIELDS = new Map<string, string>([
+  ...['part_number', ...ITEM_FIELD_NAMES, ESCAPED_MARK].map((name) => [plainHeader(name), name] as const),
+  ...Object.entries(OTHER_HEADERS),
 ])
 
 /** A column of a file. Without a field, it is the property named like its header. */
@@ -42,11 +48,7 @@ interface Column {
   field: string | undefined
 }
 
-const fieldOf = (header: string): string | undefined =>
-  FIELDS.get(header.toLowerCase().replaceAll(/[\s_-]/gu, ''))
-
-const invalid = (field: 'header' | 'body', message: string): ApiError =>
-  new ApiError('invalid_request', { details: [{ field, message }] })
+const fieldOf = (header: string): string | undefined => FIELDS.get(plainHeader(header))
 
 /** Separators that other programs write; only commas are accepted. */
 const OTHER_SEPARATORS = [';', '\t', '|']
@@ -69,14 +71,15 @@ function readHeader(cells: string[]): Column[] {
   const taken = new Map<string, string>()
   for (const { header, field } of columns) {
     if (header === '') continue
-    if (header === '__proto__') throw invalid('header', '"__proto__" is not allowed as a name')
+    if (header === '__proto__') throw ApiError.invalid('header', '"__proto__" is not allowed as a name')
     const meaning = field ?? `properties.${header}`
     const other = taken.get(meaning)
-    if (other !== undefined) throw invalid('header', `"${other}" and "${header}" both mean ${meaning}`)
+    if (other !== undefined)
+      throw ApiError.invalid('header', `"${other}" and "${header}" both mean ${meaning}`)
     taken.set(meaning, header)
   }
   if (!taken.has('part_number')) {
-    throw invalid('header', describeSeparator(cells) ?? 'has no column "Part Number"')
+    throw ApiError.invalid('header', describeSeparator(cells) ?? 'has no column "Part Number"')
   }
   return columns
 }
@@ -84,13 +87,14 @@ function readHeader(cells: string[]): Column[] {
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** The fields whose values are words of a list, which a file may write in upper case. */
+const CHOICES = new Set<string>(ITEM_FIELD_NAMES.filter((name) => 'enum' in ITEM_FIELDS[name]))
+
 function readCell(field: string, cell: string): unknown {
+  if (CHOICES.has(field)) return cell.trim().toLowerCase()
   switch (field) {
     case 'part_number':
       return cell.trim()
-    case 'item_type':
-    case 'sourcing_type':
-      return cell.trim().toLowerCase()
     case 'properties':
       return parseJson(cell)
     case ESCAPED_MARK:
@@ -169,7 +173,7 @@ export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row>
   try {
     for await (const record of readRecords(text, LIMITS)) {
       if (columns === undefined) {
-        if ('broken' in record) throw invalid('header', record.broken)
+        if ('broken' in record) throw ApiError.invalid('header', record.broken)
         columns = readHeader(record.cells)
         escaped = columns.some(({ field }) => field === ESCAPED_MARK)
         continue
@@ -180,13 +184,16 @@ export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row>
     }
   } catch (error) {
     if (error instanceof CsvLimitError)
-      throw invalid(columns === undefined ? 'header' : 'body', error.message)
+      throw ApiError.invalid(columns === undefined ? 'header' : 'body', error.message)
     throw error
   }
-  if (columns === undefined) throw invalid('header', 'is missing: the body is empty')
+  if (columns === undefined) throw ApiError.invalid('header', 'is missing: the body is empty')
 }
 
-const EXPORTED = ['part_number', 'item_type', 'description', 'long_description', 'sourcing_type'] as const
+const hasCell = (name: ItemField): name is Exclude<ItemField, 'properties'> => name !== 'properties'
+
+/** The fields with a column of their own, in the order of the columns. */
+const EXPORTED = ['part_number', ...ITEM_FIELD_NAMES.filter(hasCell)] as const
 
 /**
  * Returns the properties that get a column: those that an import reads back unchanged, and whose name can be

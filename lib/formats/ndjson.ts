@@ -18,9 +18,7 @@ async function* linesOf(text: AsyncIterable<string>): AsyncGenerator<string> {
     rest = lines.pop() ?? ''
     yield* lines
     if (rest.length > MAX_LINE) {
-      throw new ApiError('invalid_request', {
-        details: [{ field: 'body', message: 'has a line that is too long for an item' }],
-      })
+      throw ApiError.invalid('body', 'has a line that is too long for an item')
     }
   }
   yield rest

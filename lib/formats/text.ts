@@ -6,8 +6,7 @@ const MAX_INCOMPLETE = 3
 
 const HINT = 'in a spreadsheet, save it as "CSV UTF-8"'
 
-const invalid = (reason: string): ApiError =>
-  new ApiError('invalid_request', { details: [{ field: 'body', message: `${reason}; ${HINT}` }] })
+const invalid = (reason: string): ApiError => ApiError.invalid('body', `${reason}; ${HINT}`)
 
 /** The position in a body, with the bytes that are needed to describe an invalid one. */
 class Position {

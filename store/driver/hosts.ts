@@ -1,6 +1,14 @@
 import { type ConnectionOptions } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DatabaseAddress, type Host, type SslMode, findPassword, hostName } from '../../lib/database-url.js'
+import {
+  type DatabaseAddress,
+  type Host,
+  type SslMode,
+  findPassword,
+  hostName,
+} from '../../lib/database-url.js'
+import { reasonOf } from '../../lib/reason.js'
+import { singleFlight } from '../../lib/single-flight.js'
 import { ConnectionError, type Target } from './socket.js'
 import { isTlsAlert, tlsReasonOf } from './tls.js'
 
@@ -55,18 +63,13 @@ export class NoHostError extends Error {
   readonly code = 'NO_HOST'
 
   constructor(readonly failures: readonly { host: Host; error: unknown }[]) {
-    super(failures.map(({ host, error }) => `${hostName(host)}: ${reasonOf(error)}`).join('; '))
+    super(failures.map(({ host, error }) => `${hostName(host)}: ${describeFailure(error)}`).join('; '))
   }
 }
 
-/**
- * Returns the reason of an error in one line. Node's error for several addresses that all failed has a code
- * but no message.
- */
-export function reasonOf(err: unknown): string {
-  if (!(err instanceof Error)) return String(err)
-  if (isTlsAlert(err)) return `the server ends the TLS connection: ${tlsReasonOf(err)}`
-  return err.message || ('code' in err ? String(err.code) : err.name)
+/** Describes in one line why a connection failed. */
+export function describeFailure(err: unknown): string {
+  return isTlsAlert(err) ? `the server ends the TLS connection: ${tlsReasonOf(err)}` : reasonOf(err)
 }
 
 /** Returns how well a server matches `target_session_attrs`: 0 is best, undefined is not at all. */
@@ -95,7 +98,6 @@ export type Probe = (endpoint: Endpoint, signal: AbortSignal) => Promise<ServerS
 /** The servers of a database URL, and the one that is in use. */
 export class Hosts {
   #selected: Endpoint | undefined
-  #selecting: Promise<Selection> | undefined
   readonly #closing = new AbortController()
 
   constructor(
@@ -166,17 +168,11 @@ export class Hosts {
    * calls share a selection.
    * @throws the error of a single server, or {NoHostError} if there are several
    */
-  select(): Promise<Selection> {
-    this.#selecting ??= this.#select()
-      .then((selection) => {
-        this.#selected = selection.endpoint
-        return selection
-      })
-      .finally(() => {
-        this.#selecting = undefined
-      })
-    return this.#selecting
-  }
+  readonly select = singleFlight(async (): Promise<Selection> => {
+    const selection = await this.#select()
+    this.#selected = selection.endpoint
+    return selection
+  })
 
   /** Aborts a running selection. */
   close(): void {

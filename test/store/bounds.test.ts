@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { decimalLength } from '../../lib/exact-number.js'
 import { BOUNDS } from '../../schemas/bounds.js'
+import { PART_NUMBER } from '../../schemas/items.js'
+import { USERNAME } from '../../schemas/users.js'
 import { startApp } from '../harness/app.js'
 import { fieldsOf, signIn } from '../harness/client.js'
 
@@ -114,6 +116,22 @@ t.test('a text has the same maximum length in the API and in SQL', async (t) => 
       t.equal(refused.statusCode, 400)
       t.strictSame(fieldsOf(refused), [field])
     })
+  }
+})
+
+t.test('a name has the same pattern in the API and in SQL', async (t) => {
+  const { db } = await startApp(t)
+  const checks = await db<{ definition: string }[]>`
+    select pg_get_constraintdef(oid) as definition
+      from pg_constraint
+     where conrelid in ('items'::regclass, 'users'::regclass)
+       and contype = 'c'
+  `
+  for (const pattern of [PART_NUMBER, USERNAME]) {
+    t.ok(
+      checks.some(({ definition }) => definition.includes(`'${pattern}'`)),
+      pattern,
+    )
   }
 })
 

@@ -1,0 +1,31 @@
+import type { onRequestHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+
+/** The hooks of a route that writes items. */
+export interface ItemWrite {
+  /** Requires the role `editor`. */
+  onRequest: onRequestHookHandler
+  /** Refuses the request while the server is read-only. */
+  preHandler: () => Promise<void>
+  /** Triggers a read of the log, so that the events of the write are sent at once instead of by the next poll. */
+  onResponse: () => Promise<void>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The options of every route that writes items: `app.post(path, { ...app.itemWrite, schema }, handler)`. */
+    readonly itemWrite: ItemWrite
+  }
+}
+
+/** Decorates `itemWrite`: what every route that writes items has in common. */
+export default fp(
+  async (app) => {
+    app.decorate('itemWrite', {
+      onRequest: app.requireRole('editor'),
+      preHandler: app.requireWritable,
+      onResponse: async () => app.sse.look(),
+    })
+  },
+  { name: 'item-write', dependencies: ['auth', 'mode', 'sse'] },
+)

@@ -1,0 +1,56 @@
+import { INITIAL_CONTENT, ITEM_FIELDS, ITEM_FIELD_NAMES, type ItemField } from '../schemas/items.js'
+import type { Sql } from './driver/connect.js'
+import { printedLength } from './pages.js'
+
+/** A field of an item that clients write, as the statements need it. */
+export interface Field {
+  name: ItemField
+  /** The type of its column. */
+  type: 'text' | 'jsonb'
+  /** Whether null is a value of the field. */
+  isNullable: boolean
+  /** Whether its length counts for the size of a page: it is not one of a few words. */
+  isLong: boolean
+  /** The SQL literal of its value in a new item where none is given. */
+  initial: string
+}
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+function describeField(name: ItemField): Field {
+  const initial = INITIAL_CONTENT[name]
+  const isJson = typeof initial === 'object' && initial !== null
+  return {
+    name,
+    type: isJson ? 'jsonb' : 'text',
+    isNullable: initial === null,
+    isLong: !('enum' in ITEM_FIELDS[name]),
+    initial: initial === null ? 'null' : quoted(isJson ? JSON.stringify(initial) : initial),
+  }
+}
+
+/** The fields of an item that clients write, in the order of `ITEM_FIELDS`. */
+export const FIELDS: readonly Field[] = ITEM_FIELD_NAMES.map(describeField)
+
+/**
+ * Returns a list with an element for each field, separated by commas.
+ * @param write returns the SQL of an element, of nothing but literals and the properties of the field
+ */
+export const eachField = (sql: Sql, write: (field: Field) => string) =>
+  sql.unsafe(FIELDS.map(write).join(', '))
+
+/**
+ * Returns the fields as a list of columns.
+ * @param table whose columns they are, where several tables have them
+ */
+export const fieldColumns = (sql: Sql, table?: string) =>
+  eachField(sql, ({ name }) => (table === undefined ? name : `${table}.${name}`))
+
+/** Returns the fields as a list of column definitions, for `json_to_recordset`. */
+export const fieldDefinitions = (sql: Sql) => eachField(sql, ({ name, type }) => `${name} ${type}`)
+
+/** Returns the size of the long fields of a row as JSON, in bytes. */
+export const fieldsLength = (sql: Sql) =>
+  FIELDS.filter(({ isLong }) => isLong)
+    .map(({ name }) => printedLength(sql, sql`${sql(name)}`))
+    .reduce((sum, length) => sql`${sum} + ${length}`)
