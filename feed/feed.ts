@@ -123,8 +123,6 @@ export class Feed implements TailListener, ConnectionFeed {
   #place = this.#connections.keys()
   /** How many connections the current round has still to visit. */
   #unvisited = 0
-  /** Connections visited in this turn that can be written to. */
-  readonly #ready: Connection[] = []
   /** Emits `grown` when the log has grown, was replaced, or the feed has ended. */
   readonly #grown = new EventEmitter().setMaxListeners(0)
 
@@ -208,23 +206,13 @@ export class Feed implements TailListener, ConnectionFeed {
   #pumpSome(): void {
     // Scheduled first: an exception in one connection must not end the round.
     this.#sweep = setImmediate(() => this.#pumpSome())
-    this.#lookAhead()
-    for (let next = this.#ready.pop(); next; next = this.#ready.pop()) next.pump()
+    for (let turn = 0; turn < SWEEP && this.#unvisited > 0; turn++) {
+      this.#unvisited--
+      this.#nextConnection()?.pump()
+    }
     if (this.#unvisited > 0) return
     clearImmediate(this.#sweep)
     this.#sweep = undefined
-  }
-
-  /**
-   * Visits the next connections of the round and collects those that are ready. Ten thousand sockets don't
-   * fit in the processor's cache. Cache misses of consecutive checks overlap; with a write after each check
-   * they would not (docs/decisions/0013).
-   */
-  #lookAhead(): void {
-    for (let turn = 0; turn < SWEEP && this.#unvisited > 0; turn++, this.#unvisited--) {
-      const connection = this.#nextConnection()
-      if (connection?.isReady) this.#ready.push(connection)
-    }
   }
 
   #nextConnection(): Connection | undefined {

@@ -1,7 +1,7 @@
 import { escapeSeparatorBytes, escapeSeparators } from '../lib/line-separators.js'
 import type { LoggedEvent, Position } from '../schemas/events.js'
 import { formatCursor } from './cursor.js'
-import { type Filterable, Outline } from './filter.js'
+import type { Filterable } from './filter.js'
 
 /**
  * Maximum size of one write, in bytes, unless one event is larger. Bounds the memory that a slow reader
@@ -47,7 +47,7 @@ interface Frame extends Filterable, Position {
  * @param length total length of the frames, in bytes
  */
 function encodeBlock(frames: readonly Frame[], length: number): Entry[] {
-  const block = Block.ofLength(length, Outline.of(frames))
+  const block = Block.ofLength(length)
   const { chunked } = block
   let end = block.start
   return frames.map(({ id, check, type, partNumber, head, data }) => {
@@ -100,8 +100,6 @@ export class Block {
     readonly start: number,
     /** End of the frames in `chunked`, exclusive. */
     readonly end: number,
-    /** Summary of the events in the block, if it holds events. */
-    readonly outline?: Outline,
   ) {}
 
   /** Encodes text as a block. */
@@ -120,13 +118,13 @@ export class Block {
   }
 
   /** Allocates a block whose frames, `length` bytes in all, must still be written from `start` on. */
-  static ofLength(length: number, outline?: Outline): Block {
+  static ofLength(length: number): Block {
     const head = `${length.toString(16)}\r\n`
     const end = head.length + length
     const chunked = Buffer.allocUnsafe(end + CRLF.length)
     chunked.write(head, 0, 'latin1')
     chunked.write(CRLF, end, 'latin1')
-    return new Block(chunked, head.length, end, outline)
+    return new Block(chunked, head.length, end)
   }
 
   /** The frames without the chunked transfer coding. */

@@ -97,14 +97,10 @@ export class Segment {
     let last: Stretch | undefined
     let length = 0
     let seam: { count: number; index: number } | undefined
-    for (let i = this.#indexAfter(cursor), entry = this.entries[i]; entry; entry = this.entries[i]) {
-      const index = i
-      const { id, block, start } = entry
-      const whole = start === block.start ? block.outline : undefined
-      const seen = whole ? filter.sees(whole) : 'some'
-      i += whole && seen !== 'some' ? whole.count : 1
-      if (seen === 'none' || (seen === 'some' && !filter.matches(entry))) continue
-      const end = seen === 'all' ? block.end : entry.end
+    for (let index = this.#indexAfter(cursor); index < this.entries.length; index++) {
+      const entry = this.entries[index]
+      if (!entry || !filter.matches(entry)) continue
+      const { id, block, start, end } = entry
       if (last && last.block !== block) seam = { count: stretches.length, index }
       length += end - start
       if (last && length > WRITE_BYTES) {

@@ -9,8 +9,6 @@ import { type Others, reportWatchers } from '../store/instances.js'
 const REPORT_MS = 2000
 /** An instance that has not reported for this long counts as gone, in s. */
 const TTL_S = 10
-/** How long after a notification another instance is assumed to exist even if it has not reported, in ms. */
-const NEWCOMER_MS = 10_000
 
 /** The callbacks of this instance. */
 export interface Participant {
@@ -26,7 +24,7 @@ export interface Instances {
   readonly others: Others | undefined
   /** Registers this instance. Resolves once it listens to the others, or the attempt to listen has failed. */
   join(participant: Participant): Promise<void>
-  /** Notifies the other instances, if there are any, to read the log. */
+  /** Notifies the other instances to read the log. */
   announce(): void
 }
 
@@ -63,8 +61,6 @@ export default fp(
       }
     }
 
-    /** When the last notification of another instance was received, by `performance.now`. */
-    let lastHeard = -Infinity
     /**
      * The pool through which this instance listens. The pool is replaced when the database was unreachable or
      * has changed.
@@ -75,19 +71,16 @@ export default fp(
       const by = app.feedDb
       listeningBy = by
       try {
-        const hear = (speaker: string) => {
-          // A notification of this instance, which has read the log already.
-          if (speaker === id) return
-          // Notifications sent by the trigger, for writes in SQL, carry no instance id.
-          if (speaker !== '') lastHeard = performance.now()
-          participant.look()
-        }
-        const greet = () => {
+        await by.listen(
+          'silo_events',
+          (sender) => {
+            // This instance has read the log already for its own commits. The trigger sends no id, for writes
+            // in SQL.
+            if (sender !== id) participant.look()
+          },
           // Notifications that were sent while the connection was down are not repeated.
-          participant.look()
-          void notify()
-        }
-        await by.listen('silo_events', hear, greet)
+          () => participant.look(),
+        )
       } catch (err) {
         listeningBy = undefined
         app.log.warn({ err }, 'not listening for other instances; the poll goes on')
@@ -129,8 +122,7 @@ export default fp(
         if (mayListen()) await listen(participant)
       },
       announce() {
-        const alone = others?.instances === 0 && performance.now() - lastHeard > NEWCOMER_MS
-        if (!alone) void notify()
+        void notify()
       },
     })
   },

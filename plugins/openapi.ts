@@ -4,10 +4,9 @@ import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { ERRORS, type ErrorCode } from '../errors.js'
 import { ErrorBody } from '../schemas/errors.js'
-import { keepsDocument } from '../lib/representation.js'
+import { Representation } from '../lib/representation.js'
 import { securitySchemes } from '../schemas/security.js'
 import { NotModified } from '../schemas/web.js'
-import { addCurl } from './openapi-curl.js'
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -24,12 +23,8 @@ Items and their revisions, and every change to them live. What the feed promises
 **To try it out here**, [sign in](/login?next=%2Fdocs): the requests of this page then carry your session. Or press *Authorize* and
 paste an API token.
 
-**To paste the examples into a shell**, make a token first. They are sent as they stand, and change what there is:
-
-\`\`\`sh
-SILO_TOKEN=$(curl -s {origin}/api/auth/login -H 'Content-Type: application/json' \\
-  -d '{"username":"admin","password":"…"}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
-\`\`\`
+**To send requests from a program**, create an API token and send it as \`Authorization: Bearer …\`. A session's token, from
+\`POST /api/auth/login\`, works in the same way.
 
 Every error has one form: \`error\` is its code and the contract, \`message\` is for people, \`details\` names the wrong fields.
 `
@@ -147,7 +142,8 @@ export default fp(
         security: [{ bearer: [] }, { cookie: [] }],
       },
     })
-    const documentFor = keepsDocument((origin) => addCurl(app.swagger(), origin))
+    /** Made by the first request: not all routes are registered yet. */
+    let document: Representation | undefined
     app.get(
       '/api/openapi.json',
       {
@@ -159,11 +155,10 @@ export default fp(
           response: { 200: Document, 304: NotModified },
         },
       },
-      async (_request, reply) =>
-        reply
-          .type(JSON_TYPE)
-          .header('cache-control', 'no-cache')
-          .sendRepresentation(documentFor(app.site.origin)),
+      async (_request, reply) => {
+        document ??= new Representation(Buffer.from(JSON.stringify(app.swagger())))
+        return reply.type(JSON_TYPE).header('cache-control', 'no-cache').sendRepresentation(document)
+      },
     )
   },
   { name: 'openapi', dependencies: ['site', 'representations'] },

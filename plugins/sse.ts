@@ -20,7 +20,7 @@ const ACCESS_CHECK_MS = 2000
  */
 export interface Broadcaster {
   readonly feed: Feed
-  /** Triggers a read of the log after a commit, on this instance and on the others if there are any. */
+  /** Triggers a read of the log after a commit, on this instance and on the others. */
   look(): void
   /** The number of open streams. */
   readonly clients: number

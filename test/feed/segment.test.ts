@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Filter, type Filterable, Outline } from '../../feed/filter.js'
+import { Filter, type Filterable } from '../../feed/filter.js'
 import { checkOf } from '../../lib/check.js'
 import { encodeEntries } from '../../feed/frame.js'
 import { Segment } from '../../feed/segment.js'
@@ -90,9 +90,6 @@ t.test('each filter is evaluated once for each event, however many filters there
       asked++
       return super.matches(event)
     }
-    override sees(): 'some' {
-      return 'some'
-    }
   }
   const filters = Array.from({ length: 100 }, (_, n) => new Counted({ partNumbers: ['S-*', `OTHER-${n}`] }))
   for (const filter of filters)
@@ -119,29 +116,6 @@ t.test('a write has whole frames, each once, and does not exceed its size limit'
     (id) => id > 7 && `${id - 1}`.startsWith('1'),
   )
   t.strictSame(ids, due)
-})
-
-t.test('the outline of a block tells whether a filter matches all, some or none of its events', async (t) => {
-  const outline = (...events: [type: string, partNumber: string][]) =>
-    Outline.of(events.map(([type, partNumber]) => ({ type, partNumber })))
-  const block = outline(['item.created', 'a-3'], ['item.updated', 'a-1'], ['item.created', 'a-20'])
-  const seen = (types: string[] | undefined, partNumbers: string[] | undefined, of = block) =>
-    new Filter({ types, partNumbers }).sees(of)
-  const both = ['item.created', 'item.updated']
-  t.equal(seen(undefined, undefined), 'all')
-  t.equal(seen([...both, 'item.deleted'], undefined), 'all')
-  t.equal(seen(undefined, ['B', 'A-*']), 'all')
-  t.equal(seen(both, ['A-*']), 'all')
-  t.equal(seen(undefined, ['A-1'], outline(['item.created', 'a-1'], ['item.updated', 'a-1'])), 'all')
-  t.equal(seen(['item.created'], undefined), 'some')
-  t.equal(seen(['item.created'], ['A-*']), 'some')
-  t.equal(seen(undefined, ['A-1']), 'some')
-  t.equal(seen(undefined, ['A-1*', 'A-2*', 'A-3*']), 'some', 'no pattern matches all of them')
-  t.equal(seen(undefined, ['A-2']), 'some', 'it is between the first and the last')
-  t.equal(seen(['item.deleted'], undefined), 'none')
-  t.equal(seen(['item.deleted'], ['A-*']), 'none')
-  t.equal(seen(undefined, ['A-0*', 'A-4*', 'B', 'A']), 'none')
-  t.equal(seen(undefined, []), 'none')
 })
 
 t.test('for any events and any filter, exactly the matching events are sent', async (t) => {

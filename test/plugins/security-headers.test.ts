@@ -10,6 +10,15 @@ import { listen } from '../harness/watcher.js'
 const POLICY =
   "default-src 'self';base-uri 'none';form-action 'self';frame-ancestors 'none';object-src 'none'"
 
+/** The headers of every response whose values no other assertion names. */
+const OTHER_HEADERS = {
+  'origin-agent-cluster': '?1',
+  'x-dns-prefetch-control': 'off',
+  'x-download-options': 'noopen',
+  'x-permitted-cross-domain-policies': 'none',
+  'x-xss-protection': '0',
+}
+
 t.test('every kind of response has the security headers', async (t) => {
   const app = await startApp(t)
   const origin = await listen(app)
@@ -53,6 +62,7 @@ t.test('every kind of response has the security headers', async (t) => {
     t.equal(actual, status, what)
     t.equal(headers['content-security-policy'], POLICY, what)
     t.equal(headers['x-content-type-options'], 'nosniff', what)
+    t.match(headers, OTHER_HEADERS, what)
     const isFile = ['a file of a page', 'the description of the API'].includes(what)
     t.match(headers['cache-control'], isFile ? /^no-cache$/ : /^no-store(, no-transform)?$/, what)
     t.equal(headers['x-frame-options'], 'DENY', what)
@@ -107,6 +117,9 @@ t.test('a request that cannot be parsed or routed gets the common error response
       t.match(head, /\r\ncache-control: no-store\r\n/, what)
       t.match(head, /\r\ncontent-security-policy: default-src '(none|self)';.*frame-ancestors 'none'/, what)
       t.match(head, /\r\nx-frame-options: deny\r\n/, what)
+      t.match(head, /\r\ncross-origin-opener-policy: same-origin\r\n/, what)
+      for (const [name, value] of Object.entries(OTHER_HEADERS))
+        t.match(head, `\r\n${name}: ${value}\r\n`, what)
       t.match(head, /\r\nreferrer-policy: same-origin\r\n/, what)
       t.match(head, /\r\ncross-origin-resource-policy: same-origin\r\n/, what)
       const isPromised = /\r\nstrict-transport-security: max-age=31536000\r\n/.test(head)
