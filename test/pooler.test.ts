@@ -13,7 +13,7 @@ import { needs } from './harness/needs.js'
 import { createOwnedDatabase } from './harness/owned-database.js'
 import { startService } from './harness/service.js'
 import { Watcher, listen } from './harness/watcher.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 
 async function takesConnections(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
@@ -61,7 +61,7 @@ default_pool_size = 40
     await rm(folder, { recursive: true })
   })
   const through = `postgres://${username}@127.0.0.1:${ownPort}${pathname}`
-  await waitFor('the pooler', () => takesConnections(ownPort))
+  await eventually('the pooler', () => takesConnections(ownPort))
   return through
 }
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { connect } from '../../store/driver/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 t.test('an instance announces its commits unless it knows that it is alone', async (t) => {
   const databaseUrl = await createDatabase(t)
@@ -21,24 +21,24 @@ t.test('an instance announces its commits unless it knows that it is alone', asy
     const request = { url: '/api/items', headers: { authorization }, payload: { part_number } }
     t.equal((await app.inject({ method: 'POST', ...request })).statusCode, 201)
   }
-  await waitFor('the greeting', () => heard.length === 1)
+  await eventually('the greeting', () => heard.length === 1)
   await create('A01-0001')
-  await waitFor('the announcement of an instance that knows of no other yet', () => heard.length === 2)
+  await eventually('the announcement of an instance that knows of no other yet', () => heard.length === 2)
   t.equal(app.instances.others, undefined)
 
   await blocker`commit`
-  await waitFor('it to see that it is alone', () => app.instances.others?.instances === 0)
+  await eventually('it to see that it is alone', () => app.instances.others?.instances === 0)
   heard = []
   await create('A01-0002')
-  await waitFor('the event to leave', () => app.sse.head.split('-')[1] === '2')
+  await eventually('the event to leave', () => app.sse.head.split('-')[1] === '2')
   await sql.notify('silo_events', '')
-  await waitFor('what was announced before', () => heard.includes(''))
+  await eventually('what was announced before', () => heard.includes(''))
   t.strictSame(heard, [''])
 
   heard = []
   await startApp(t, { databaseUrl })
-  await waitFor('the greeting of another', () => heard.length === 1)
+  await eventually('the greeting of another', () => heard.length === 1)
   await create('A01-0003')
-  await waitFor('the announcement', () => heard.length === 2)
+  await eventually('the announcement', () => heard.length === 2)
   t.not(heard[1], heard[0])
 })

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { createToken, startApp } from '../harness/app.js'
 import { codeOf, fieldsOf, signIn } from '../harness/client.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { listen } from '../harness/watcher.js'
 
 /**
@@ -50,7 +50,7 @@ t.test(
     const token = await createToken(app.db, 'viewer')
     const other = await signIn(app, 'editor')
     for (let i = 0; i < 60; i++) ask(t, origin, token, `/api/items?search=${SLOW}`)
-    await until(async () => (await countSearches(app)) > 0, 'they run')
+    await eventually('they run', async () => (await countSearches(app)) > 0)
     const times: number[] = []
     for (let i = 0; i < 20; i++) {
       const began = performance.now()
@@ -72,9 +72,9 @@ t.test('running and waiting searches are canceled when their client disconnects'
   const origin = await listen(app)
   const token = await createToken(app.db, 'viewer')
   const hangUps = Array.from({ length: 30 }, () => ask(t, origin, token, `/api/items?search=${SLOW}`))
-  await until(async () => (await countSearches(app)) > 0, 'they run')
+  await eventually('they run', async () => (await countSearches(app)) > 0)
   for (const hangUp of hangUps) hangUp()
-  await until(async () => (await countSearches(app)) === 0, 'they are canceled')
+  await eventually('they are canceled', async () => (await countSearches(app)) === 0)
   const res = await fetch(`${origin}/api/items?limit=1`, { headers: { authorization: `Bearer ${token}` } })
   t.equal(res.status, 200)
 })
@@ -110,9 +110,9 @@ t.test('an export is canceled in the database when its client disconnects', asyn
       `
       return rows.length
     }
-    await until(async () => (await countWaiting()) === 1, 'it waits')
+    await eventually('it waits', async () => (await countWaiting()) === 1)
     sent.destroy()
-    await until(async () => (await countWaiting()) === 0, 'it is canceled')
+    await eventually('it is canceled', async () => (await countWaiting()) === 0)
     return true
   })
   t.ok(blocker)
@@ -124,7 +124,9 @@ t.test('/ready responds with 503 while the database completes no request', async
     await tx`lock table items in access exclusive mode`
     const send = await signIn(app, 'viewer')
     const reads = Array.from({ length: 12 }, () => send('GET', '/api/items/A-1'))
-    await until(async () => (await app.inject('/ready')).statusCode === 503, 'it is not ready', 20_000)
+    await eventually('it is not ready', async () => (await app.inject('/ready')).statusCode === 503, {
+      timeoutMs: 20_000,
+    })
     t.match((await app.inject('/ready')).json(), {
       status: 'unavailable',
       database: 'stalled',

@@ -8,7 +8,7 @@ import { createDatabase } from '../harness/database.js'
 import { createGate } from '../harness/gate.js'
 import { PASSWORD, bearer, createPerson, sessionOf, signIn } from '../harness/people.js'
 import { countScrypts } from '../harness/scrypt.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const HOURS_12 = 12 * 60 * 60
 
@@ -339,15 +339,15 @@ t.test('signing out clears the cookie and ends the session, even without the dat
     const res = await signOut(token)
     t.equal(res.statusCode, 303)
     t.match(res.cookies, [{ name: 'silo_session_80', value: '', maxAge: 0 }])
-    await waitFor('the loss of the database to be noticed', () => app.mode.databaseLost)
+    await eventually('the loss of the database to be noticed', () => app.mode.databaseLost)
   }
   gate.open()
-  await waitFor('the database to be back', () => !app.mode.databaseLost)
+  await eventually('the database to be back', () => !app.mode.databaseLost)
   const me = async (by: typeof app, token: string) =>
     (await by.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
   for (const token of [one, two]) {
     t.equal(await me(app, token), 401)
-    await waitFor('its end in the database', async () => (await me(other, token)) === 401)
+    await eventually('its end in the database', async () => (await me(other, token)) === 401)
   }
   t.equal(await me(app, kept), 200, 'no other session ends')
 })

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { ImportResult } from '../../schemas/import.js'
 import { createToken, startApp } from '../harness/app.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { readEvents, signIn } from '../harness/client.js'
 
 const CSV = { headers: { accept: 'text/csv' } }
@@ -137,6 +137,6 @@ t.test('a download that is not read holds no database connection', async (t) => 
     `
     return row?.count
   }
-  await until(async () => (await busy()) === 0, 'no connection is busy while the downloads are not read')
+  await eventually('no connection is busy while the downloads are not read', async () => (await busy()) === 0)
   for (const response of running) response.destroy()
 })

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { startApp } from '../harness/app.js'
 import { type Send, signIn } from '../harness/client.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const MIB = 1024 * 1024
 /** More than the size of any item, in bytes. */
@@ -112,7 +112,7 @@ t.test('pages are limited in bytes, and no entry of a list is missing because of
     `
     const [newestEvent] = await app.db<{ id: string }[]>`select max(id)::text as id from events`
     app.sse.look()
-    await until(() => app.sse.head.split('-')[1] === newestEvent?.id, 'the log is read')
+    await eventually('the log is read', () => app.sse.head.split('-')[1] === newestEvent?.id)
     const json = { headers: { accept: 'application/json' } }
     interface Page {
       events: { id: string; data: { part_number: string } }[]

@@ -5,7 +5,7 @@ import { signIn as sendAs } from '../harness/client.js'
 import { changeItem, createItem, kinds, line, numbers } from '../harness/panel.js'
 import { createPerson } from '../harness/people.js'
 import { listen, live, openPage, signIn, visit } from '../harness/visit.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
@@ -36,7 +36,7 @@ await testInBrowser(t, (browser) => {
     await send('DELETE', '/api/items/A01-0001')
     const descriptions = () => page.locator('#lines .description').allTextContents()
     const complete = ['Bracket, milled', 'Bracket, milled', 'Bracket, bent', 'Bracket, welded']
-    await waitFor('the descriptions', async () => (await descriptions()).join() === complete.join())
+    await eventually('the descriptions', async () => (await descriptions()).join() === complete.join())
     t.strictSame(complaints, [])
   })
 

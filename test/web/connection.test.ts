@@ -10,7 +10,7 @@ import { createItem, line, numbers } from '../harness/panel.js'
 import { Site } from '../harness/site.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
 import { live, openPage, signIn, visit } from '../harness/visit.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const state = (page: Page, text: RegExp) => page.locator('#state', { hasText: text }).waitFor()
 const reconnecting = (page: Page) => state(page, /^reconnecting \(\d+\) …$/)
@@ -70,7 +70,7 @@ await testInBrowser(t, (browser) => {
       t.equal(app.sse.clients, 1)
       await created.close()
       await b.close()
-      await waitFor('the connection to end with the last tab', () => app.sse.clients === 0)
+      await eventually('the connection to end with the last tab', () => app.sse.clients === 0)
     },
   )
 
@@ -211,7 +211,7 @@ await testInBrowser(t, (browser) => {
     await signIn(page)
     await withoutSharedWorkers(page)
     await live(page)
-    await waitFor('the page to be the only one', () => app.sse.clients === 1)
+    await eventually('the page to be the only one', () => app.sse.clients === 1)
     proxy.freeze()
     await createItem(send, 'A-1')
     await page.clock.fastForward(120_000)
@@ -230,7 +230,7 @@ await testInBrowser(t, (browser) => {
     await createItem(send, 'A-1')
     await line(page, 'A-1').waitFor()
     await setVisibility(page, 'hidden')
-    await waitFor('the connection to end', () => app.sse.clients === 0)
+    await eventually('the connection to end', () => app.sse.clients === 0)
     await createItem(send, 'A-2')
     await createItem(send, 'A-3')
     await setVisibility(page, 'visible')
