@@ -7,7 +7,7 @@ import type { Instance } from '../harness/instance.js'
 import type { Nginx } from '../harness/nginx.js'
 import type { Postgres } from '../harness/postgres-pair.js'
 import type { Proxy } from './proxy.js'
-import type { Random } from './random.js'
+import type { Random } from '../harness/random.js'
 
 /**
  * How long the service may take to report whether the database takes writes, in ms. The service needs half of
