@@ -2,7 +2,7 @@ import t from 'tap'
 import { connect } from '../store/driver/connect.js'
 import { createFirstAdmin } from '../store/users.js'
 import { startApp } from './harness/app.js'
-import { signIn } from './harness/client.js'
+import { clientAs } from './harness/client.js'
 import { createOwnedDatabase } from './harness/owned-database.js'
 import { eventually } from '../tools/harness/eventually.js'
 import { Watcher, listen } from './harness/watcher.js'
@@ -22,7 +22,7 @@ t.test('the whole service runs as a database user whose only right is to own its
   t.strictSame([...rights.map((row) => Object.values(row))], [Array<boolean>(6).fill(false)])
   t.match(await createFirstAdmin(app.db, 'admin', undefined), { username: 'admin' })
 
-  const send = await signIn(app, 'editor', 'mara')
+  const send = await clientAs(app, 'editor', 'mara')
   const { token } = (await send('POST', '/api/auth/tokens', { payload: { name: 'x' } })).json<{
     token: string
   }>()

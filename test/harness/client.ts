@@ -10,7 +10,7 @@ type Method = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD'
 export type Send = (method: Method, url: string, more?: InjectOptions) => Promise<LightMyRequestResponse>
 
 /** Returns a function that sends requests to the application as a user with this role. */
-export async function signIn(app: FastifyInstance, role: Role, username?: string): Promise<Send> {
+export async function clientAs(app: FastifyInstance, role: Role, username?: string): Promise<Send> {
   const authorization = `Bearer ${await createToken(app.db, role, username)}`
   return (method, url, more = {}) =>
     app.inject({ ...more, method, url, headers: { authorization, ...more.headers } })

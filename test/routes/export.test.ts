@@ -5,7 +5,7 @@ import t from 'tap'
 import type { ImportResult } from '../../schemas/import.js'
 import { createToken, startApp } from '../harness/app.js'
 import { eventually } from '../../tools/harness/eventually.js'
-import { readEvents, signIn } from '../harness/client.js'
+import { readEvents, clientAs } from '../harness/client.js'
 
 const CSV = { headers: { accept: 'text/csv' } }
 
@@ -13,7 +13,7 @@ t.test(
   'GET with Accept: text/csv returns all matching items, with texts in columns and other values as JSON',
   async (t) => {
     const app = await startApp(t)
-    const send = await signIn(app, 'editor')
+    const send = await clientAs(app, 'editor')
     const make = (payload: object) => send('POST', '/api/items', { payload })
     await make({ part_number: 'B-1', description: 'two, "three"', properties: { Color: 'red', n: 7 } })
     await make({
@@ -61,7 +61,7 @@ t.test(
 
 t.test('importing an export again leaves every item unchanged', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   const texts = [
     'a,b',
     '"',

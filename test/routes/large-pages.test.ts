@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { startApp } from '../harness/app.js'
-import { type Send, signIn } from '../harness/client.js'
+import { type Send, clientAs } from '../harness/client.js'
 import { eventually } from '../../tools/harness/eventually.js'
 
 const MIB = 1024 * 1024
@@ -54,7 +54,7 @@ async function walk(send: Send, path: string, list: string, name: string): Promi
 
 t.test('pages are limited in bytes, and no entry of a list is missing because of it', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   const numbers = await fill(app)
 
   await t.test('pages of items, in every order, whatever the size of their texts as JSON', async (t) => {

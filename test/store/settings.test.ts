@@ -3,7 +3,7 @@ import { connect } from '../../store/driver/connect.js'
 import { migrate } from '../../store/migrate.js'
 import { openPool } from '../../store/driver/pool.js'
 import { startApp } from '../harness/app.js'
-import { signIn } from '../harness/client.js'
+import { clientAs } from '../harness/client.js'
 import { createOwnedDatabase } from '../harness/owned-database.js'
 import { eventually } from '../../tools/harness/eventually.js'
 
@@ -109,7 +109,7 @@ t.test(
       await administer(`alter database ${name} set ${setting} = '${value}'`)
     }
     const app = await startApp(t, { databaseUrl: owner })
-    const send = await signIn(app, 'editor')
+    const send = await clientAs(app, 'editor')
     const before = Date.now()
     const created = await send('POST', '/api/items', { payload: { part_number: 'A-1' } })
     t.equal(created.statusCode, 201, created.body)

@@ -9,7 +9,7 @@ import { needs } from '../harness/needs.js'
 import { createItem, line, numbers } from '../harness/panel.js'
 import { Site } from '../harness/site.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
-import { live, openPage, signIn, visit } from '../harness/visit.js'
+import { live, openPage, fillLoginForm, visit } from '../harness/visit.js'
 import { eventually } from '../../tools/harness/eventually.js'
 
 const state = (page: Page, text: RegExp) => page.locator('#state', { hasText: text }).waitFor()
@@ -26,7 +26,7 @@ async function openTab(beside: Page, url: string): Promise<Page> {
 async function openPanel(t: Test, browser: Browser, origin: string): Promise<Page> {
   const page = await openPage(t, browser)
   await page.goto(origin)
-  await signIn(page, 'mara')
+  await fillLoginForm(page, 'mara')
   await live(page)
   return page
 }
@@ -208,7 +208,7 @@ await testInBrowser(t, (browser) => {
     await page.clock.install()
     // The cookie has the port in its name, so the address of the proxy needs a sign-in of its own.
     await page.goto(proxy.through(address))
-    await signIn(page)
+    await fillLoginForm(page)
     await withoutSharedWorkers(page)
     await live(page)
     await eventually('the page to be the only one', () => app.sse.clients === 1)

@@ -4,7 +4,7 @@ import t from 'tap'
 import { faultsOf } from '../harness/axe.js'
 import { testInBrowser } from '../harness/browser.js'
 import { readCatalogue } from '../harness/catalogue.js'
-import { type Send, signIn as sendAs } from '../harness/client.js'
+import { type Send, clientAs } from '../harness/client.js'
 import { live, visit } from '../harness/visit.js'
 import { eventually } from '../../tools/harness/eventually.js'
 
@@ -268,7 +268,7 @@ await testInBrowser(t, (browser) => {
     const edit = page.getByRole('button', { name: 'Edit' })
     await edit.click()
     const save = page.getByRole('dialog').getByRole('button', { name: 'Save' })
-    const admin = await sendAs(app, 'admin')
+    const admin = await clientAs(app, 'admin')
     await admin('PUT', '/api/server/mode', { payload: { mode: 'read-only' } })
     await page.locator('#edit-form .why-not', { hasText: 'Read-only' }).waitFor()
     t.equal(await save.isDisabled(), true)
