@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { eventually } from '../../tools/harness/eventually.js'
+import { LISTENING } from '../../tools/harness/service.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
@@ -61,7 +62,7 @@ export class ServiceProcess {
   url(): Promise<string> {
     return eventually('the service to listen', () => {
       if (!this.running) throw new Error(`the service ended:\n${this.stdout}${this.stderr}`)
-      return /^Silo is listening at (\S+)$/m.exec(this.stdout)?.[1]
+      return LISTENING.exec(this.stdout)?.[1]
     })
   }
 }
