@@ -15,7 +15,7 @@ import { needs } from './harness/needs.js'
 import { PostgresServer } from './harness/postgres-server.js'
 import { startService } from './harness/service.js'
 import { serverUrl } from './harness/server-url.js'
-import { until } from './harness/until.js'
+import { eventually } from '../tools/harness/eventually.js'
 
 const SECRET = 'hunter2'
 const JWT_SECRET = 'a secret for tests, long enough to be one'
@@ -203,10 +203,10 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
         .length
     const leaving = new AbortController()
     const left = leases.run(leaving.signal, (sql: Sql) => sql`select pg_sleep(30)`)
-    await until(async () => (await sleeping()) === 1, 'the query')
+    await eventually('the query', async () => (await sleeping()) === 1)
     leaving.abort(new Error('left'))
     await t.rejects(left, { message: 'left' })
-    await until(async () => (await sleeping()) === 0, 'the end of the query', 5000)
+    await eventually('the end of the query', async () => (await sleeping()) === 0, { timeoutMs: 5000 })
     const [row] = await leases.run(new AbortController().signal, (sql) => sql`select 1 as one`)
     t.strictSame(row, { one: 1 })
   })
@@ -253,7 +253,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     const stop = new AbortController()
     const url = urlOf('sslmode=require&sslnegotiation=direct')
     const waiting = waitForDatabase(url, (line) => lines.push(line), stop.signal)
-    await until(() => lines.length > 0, 'a line')
+    await eventually('a line', () => lines.length > 0)
     stop.abort()
     await t.rejects(waiting)
     t.match(lines[0], /sslnegotiation=direct needs PostgreSQL 17/)
@@ -286,13 +286,11 @@ t.test('sslnegotiation=direct connects to PostgreSQL 18', needs('openssl'), asyn
   await admin.end()
   const ca = `sslrootcert=${encodeURIComponent(authority.file('ca.pem'))}`
   const at = (query: string) => `${superuser.href}?sslmode=verify-full&${ca}${query}`
-  await until(
-    () =>
-      connectionOf(at('')).then(
-        () => true,
-        () => false,
-      ),
-    'the server to have TLS',
+  await eventually('the server to have TLS', () =>
+    connectionOf(at('')).then(
+      () => true,
+      () => false,
+    ),
   )
   t.match(await connectionOf(at('&sslnegotiation=direct')), { ssl: true, version: 'TLSv1.3' })
   await refuses(

@@ -2,9 +2,9 @@ import t from 'tap'
 import { connect } from '../store/driver/connect.js'
 import { createFirstAdmin } from '../store/users.js'
 import { startApp } from './harness/app.js'
-import { signIn } from './harness/client.js'
+import { clientAs } from './harness/client.js'
 import { createOwnedDatabase } from './harness/owned-database.js'
-import { until } from './harness/until.js'
+import { eventually } from '../tools/harness/eventually.js'
 import { Watcher, listen } from './harness/watcher.js'
 
 t.test('the whole service runs as a database user whose only right is to own its database', async (t) => {
@@ -22,7 +22,7 @@ t.test('the whole service runs as a database user whose only right is to own its
   t.strictSame([...rights.map((row) => Object.values(row))], [Array<boolean>(6).fill(false)])
   t.match(await createFirstAdmin(app.db, 'admin', undefined), { username: 'admin' })
 
-  const send = await signIn(app, 'editor', 'mara')
+  const send = await clientAs(app, 'editor', 'mara')
   const { token } = (await send('POST', '/api/auth/tokens', { payload: { name: 'x' } })).json<{
     token: string
   }>()
@@ -40,7 +40,7 @@ t.test('the whole service runs as a database user whose only right is to own its
   t.teardown(() => stranger.end())
   await stranger.unsafe("begin; insert into items (part_number) values ('B'); set constraints all immediate")
   t.equal((await send('POST', '/api/items', { payload: { part_number: 'C' } })).statusCode, 201)
-  await until(() => other.sse.lagMs > 0, 'the tail waits for the other transaction')
+  await eventually('the tail waits for the other transaction', () => other.sse.lagMs > 0)
   t.equal(watcher.events.length, 1)
   await stranger.unsafe('commit')
   await watcher.untilEvents(3)
@@ -53,5 +53,5 @@ t.test('the whole service runs as a database user whose only right is to own its
     ],
   )
 
-  await until(async () => (await app.db`select from events`).length === 0, 'old events are deleted')
+  await eventually('old events are deleted', async () => (await app.db`select from events`).length === 0)
 })

@@ -16,7 +16,7 @@ import { createToken, startApp } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
 import { needs } from './harness/needs.js'
 import { PASSWORD, bearer, createPerson } from './harness/people.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 import { Watcher, listen } from './harness/watcher.js'
 
 const NGINX = needs('nginx')
@@ -231,7 +231,9 @@ t.test('nginx uses instances again within seconds after they are back', NGINX, a
   for (let i = 0; i < 4; i++) t.equal((await create(nginx.origin, token, `GONE-${i}`)).status, 503)
   for (const [i, app] of apps.entries()) await app.listen({ host: '127.0.0.1', port: ports[i] ?? 0 })
   const began = performance.now()
-  await waitFor('a write', async () => (await create(nginx.origin, token, 'BACK')).status === 201, 8000)
+  await eventually('a write', async () => (await create(nginx.origin, token, 'BACK')).status === 201, {
+    timeoutMs: 8000,
+  })
   t.ok(performance.now() - began < 8000, 'the default is ten seconds')
 })
 
@@ -242,7 +244,7 @@ t.test('no write fails while one of two instances is stopped', NGINX, async (t) 
     Array.from({ length: 8 }, async (_, i) => (await create(nginx.origin, token, `B01-000${i}`)).status),
   )
   t.strictSame(statuses, Array<number>(8).fill(201))
-  await waitFor('the log', async () => (await apps[0].db`select from events`).length === 8)
+  await eventually('the log', async () => (await apps[0].db`select from events`).length === 8)
 })
 
 t.test(

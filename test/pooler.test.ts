@@ -8,12 +8,12 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../tools/harness/ports.js'
 import { createToken, startApp } from './harness/app.js'
-import { signIn } from './harness/client.js'
+import { clientAs } from './harness/client.js'
 import { needs } from './harness/needs.js'
 import { createOwnedDatabase } from './harness/owned-database.js'
 import { startService } from './harness/service.js'
 import { Watcher, listen } from './harness/watcher.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 
 async function takesConnections(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
@@ -61,7 +61,7 @@ default_pool_size = 40
     await rm(folder, { recursive: true })
   })
   const through = `postgres://${username}@127.0.0.1:${ownPort}${pathname}`
-  await waitFor('the pooler', () => takesConnections(ownPort))
+  await eventually('the pooler', () => takesConnections(ownPort))
   return through
 }
 
@@ -70,7 +70,7 @@ t.test('a pooler in session mode needs no settings for the service', needs('pgbo
   await administer(`alter database ${name} set datestyle = 'SQL, DMY'`)
   await administer(`alter database ${name} set default_transaction_isolation = 'serializable'`)
   const app = await startApp(t, { databaseUrl: await startPooler(t, owner, 'session') })
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   const watcher = await Watcher.open(t, await listen(app), { token: await createToken(app.db, 'viewer') })
   const created = await send('POST', '/api/items', { payload: { part_number: 'A-1' } })
   const at = Date.parse(created.json<{ created_at: string }>().created_at)

@@ -14,7 +14,7 @@ import { needs } from './harness/needs.js'
 import { bearer } from './harness/people.js'
 import { OUTAGE_SERVER, RECIPES_BY_NAME, startProxy } from './harness/proxies.js'
 import { TcpProxy } from './harness/tcp-proxy.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 import { Watcher, listen } from './harness/watcher.js'
 
 /** Waits until the proxy has forwarded requests to both instances. */
@@ -27,7 +27,7 @@ async function bothUsed(origin: string): Promise<void> {
     server.on('request', notice)
     return () => server.off('request', notice)
   })
-  await waitFor('both instances to be used', async () => {
+  await eventually('both instances to be used', async () => {
     await (await fetch(`${origin}/health`)).text()
     return used.size === apps.length
   })
@@ -128,7 +128,10 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
       await Promise.all(instances.map((instance) => instance.stop()))
       await first.start()
       await watcher.untilEnded()
-      await waitFor('the instance that is left', async () => (await fetch(`${origin}/health`)).status === 200)
+      await eventually(
+        'the instance that is left',
+        async () => (await fetch(`${origin}/health`)).status === 200,
+      )
       const again = await Watcher.open(t, origin, { token, lastEventId: String(watcher.lastId) })
       const { seen } = await again.untilSeen('server.state')
       t.match(seen, [{ data: { mode: 'normal' } }])
@@ -156,7 +159,7 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
         t.match(status, /^50[234]$/, `${query} ${accept}`)
       }
       t.match((await post(origin, { part_number: `${name}-LOST` })).status, /^50[234]$/)
-      await waitFor('a response that is held back', async () => {
+      await eventually('a response that is held back', async () => {
         const began = performance.now()
         await (await stream('', 'text/event-stream')).text()
         return performance.now() - began >= proxy.holdsMs
@@ -164,10 +167,10 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
 
       await Promise.all(instances.map((instance) => instance.start()))
       const restarted = performance.now()
-      await waitFor(
+      await eventually(
         'a write',
         async () => (await post(origin, { part_number: `${name}-4` })).status === 201,
-        8000,
+        { timeoutMs: 8000 },
       )
       t.ok(performance.now() - restarted < 8000, 'restarted instances are used again soon')
       const again = await Watcher.open(t, origin, { token, lastEventId: String(watcher.lastId) })

@@ -13,7 +13,7 @@ import { buildApp } from '../app.js'
 import { createOwnedDatabase } from './harness/owned-database.js'
 import { PASSWORD, bearer } from './harness/people.js'
 import { serverUrl } from './harness/server-url.js'
-import { until } from './harness/until.js'
+import { eventually } from '../tools/harness/eventually.js'
 import { Watcher, listen } from './harness/watcher.js'
 
 const execute = promisify(execFile)
@@ -84,16 +84,17 @@ t.test('a database that becomes read-only, or writable again, is noticed within 
   const { app, token, watcher, lines } = await open(t, owner)
   await administer(`alter database ${name} set default_transaction_read_only = on`)
   await terminate()
-  await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
+  await eventually('the stream says so', () => modesOf(watcher).at(-1) === 'read-only', {
+    timeoutMs: NOTICE_MS,
+  })
   await demandReadOnly(t, app, token, /^The database (was made read-only|takes no writes)/)
 
   // The writes of a role that can still write are in the feed as before.
   const operator = connect(superuser, 1, { settings: { default_transaction_read_only: 'off' } })
   t.teardown(() => operator.end())
   await operator`insert into items (part_number) values ('OP-1')`
-  await until(
-    () => watcher.events.some(({ data }) => data.part_number === 'OP-1'),
-    'the event of the operator',
+  await eventually('the event of the operator', () =>
+    watcher.events.some(({ data }) => data.part_number === 'OP-1'),
   )
 
   const began = lines.length
@@ -102,7 +103,7 @@ t.test('a database that becomes read-only, or writable again, is noticed within 
 
   // Open connections keep the setting with which they were opened, since they are not terminated.
   await administer(`alter database ${name} reset default_transaction_read_only`)
-  await until(() => modesOf(watcher).at(-1) === 'normal', 'the stream says so', NOTICE_MS)
+  await eventually('the stream says so', () => modesOf(watcher).at(-1) === 'normal', { timeoutMs: NOTICE_MS })
   const created = await app.inject({
     method: 'POST',
     url: '/api/items',
@@ -110,7 +111,7 @@ t.test('a database that becomes read-only, or writable again, is noticed within 
     payload: { part_number: 'A-2' },
   })
   t.equal(created.statusCode, 201, created.body)
-  await until(() => watcher.events.some(({ data }) => data.part_number === 'A-2'), 'its event')
+  await eventually('its event', () => watcher.events.some(({ data }) => data.part_number === 'A-2'))
   t.notOk(lines.some((line) => line.includes('"level":50') && !line.includes('takes no writes')))
 })
 
@@ -130,8 +131,10 @@ t.test('a write that fails as read-only sets the mode to read-only', async (t) =
       headers: bearer(token),
       payload: { part_number: `N-${randomBytes(4).toString('hex')}` },
     })
-  await until(async () => (await create()).body.includes('server_read_only'), 'a write is refused')
-  await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
+  await eventually('a write is refused', async () => (await create()).body.includes('server_read_only'))
+  await eventually('the stream says so', () => modesOf(watcher).at(-1) === 'read-only', {
+    timeoutMs: NOTICE_MS,
+  })
   t.equal(app.mode.current, 'read-only')
 })
 
@@ -148,7 +151,7 @@ t.test(
      where datname = '${name}' and query not like '%server_settings%' and query not like '%generate_series%'
   `)
     const read = () => app.inject({ url: '/api/items/A-1', headers: bearer(token) })
-    await until(async () => (await read()).statusCode === 200, 'a read')
+    await eventually('a read', async () => (await read()).statusCode === 200)
     await Promise.all(Array.from({ length: 50 }, read))
     await administer(`alter database ${name} reset default_transaction_read_only`)
     const change = () =>
@@ -163,7 +166,7 @@ t.test(
       { error: 'server_read_only' },
       'the connections still have the old setting',
     )
-    await until(async () => (await change()).statusCode === 200, 'a write is taken')
+    await eventually('a write is taken', async () => (await change()).statusCode === 200)
     t.equal(app.mode.current, 'normal')
   },
 )
@@ -223,7 +226,9 @@ t.test('while its disk is full the database counts as read-only', { skip: await 
   const { app, token, watcher } = await open(t, owner)
   const filling = join(disk.folder, 'filling')
   await writeFile(filling, Buffer.alloc(64 * 1024 * 1024)).catch(() => undefined)
-  await until(() => modesOf(watcher).at(-1) === 'read-only', 'the stream says so', NOTICE_MS)
+  await eventually('the stream says so', () => modesOf(watcher).at(-1) === 'read-only', {
+    timeoutMs: NOTICE_MS,
+  })
   const ready = await app.inject('/ready')
   t.match(ready.json(), { mode: 'read-only', database: 'read-only' })
   const headers = bearer(token)
@@ -238,7 +243,7 @@ t.test('while its disk is full the database counts as read-only', { skip: await 
   t.equal((await app.inject({ url: '/api/items/A-1', headers })).statusCode, 200)
 
   await rm(filling)
-  await until(() => modesOf(watcher).at(-1) === 'normal', 'the stream says so', NOTICE_MS)
+  await eventually('the stream says so', () => modesOf(watcher).at(-1) === 'normal', { timeoutMs: NOTICE_MS })
   const created = await app.inject({
     method: 'POST',
     url: '/api/items',

@@ -5,7 +5,7 @@ import { connect } from '../store/driver/connect.js'
 import { createToken } from './harness/app.js'
 import { createDatabase } from './harness/database.js'
 import { startService } from './harness/service.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 
 const MIB = 1024 * 1024
 /** The heap limit of the service, in MiB. The buffers of sockets and the program itself are outside it. */
@@ -128,7 +128,7 @@ t.test('unread responses use no more memory than their limit, and other users do
       t.ok(peak < MAX_RSS, `${Math.round(peak / MIB)} MiB`)
       for (const disconnect of disconnects) disconnect()
       // The users are served again, although they read none of the responses.
-      await waitFor(
+      await eventually(
         'their users to be served again',
         async () => (await status('/api/items?limit=500', { authorization: `Bearer ${tokens[0]}` })) === 200,
       )

@@ -13,7 +13,7 @@ import { waitForWaiters } from './harness/client.js'
 import { createDatabase } from './harness/database.js'
 import { bearer, createPerson, sessionOf } from './harness/people.js'
 import { readRoutes } from './harness/routes.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 
 /** A request to a route that changes something, and the role that the route requires. */
 interface Sample {
@@ -231,7 +231,7 @@ async function sendHalf(
     headers: { authorization, 'content-type': contentType },
   })
   request.write(first)
-  await waitFor('the look-up of the credential', async () => {
+  await eventually('the look-up of the credential', async () => {
     const [row] = await sql`
       select from tokens where user_id = ${idOf(sql, name)} and last_used_at is not null
     `

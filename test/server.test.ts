@@ -12,13 +12,16 @@ import {
   startService,
 } from './harness/service.js'
 import { Site } from './harness/site.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 import { Watcher } from './harness/watcher.js'
 
 /** Parses what the first start prints. */
 async function readWelcome(service: ServiceProcess) {
   const address = await service.url()
-  const curl = await waitFor('the curl lines', () => /^ {2}TOKEN=.*\n {2}curl .*$/m.exec(service.stdout)?.[0])
+  const curl = await eventually(
+    'the curl lines',
+    () => /^ {2}TOKEN=.*\n {2}curl .*$/m.exec(service.stdout)?.[0],
+  )
   const username = /^ {2}user {6}(\S+)$/m.exec(service.stdout)?.[1] ?? ''
   const password = /^ {2}password {2}(\S+)$/m.exec(service.stdout)?.[1] ?? ''
   return { address, curl, username, password }
@@ -44,7 +47,7 @@ async function paste(t: Test, lines: string): Promise<string> {
   t.teardown(() => shell.kill())
   let stdout = ''
   shell.stdout.on('data', (text: Buffer) => (stdout += text.toString()))
-  await waitFor('the stream to open', () => stdout.includes('event: server.state'))
+  await eventually('the stream to open', () => stdout.includes('event: server.state'))
   shell.kill()
   await once(shell, 'close')
   return stdout
@@ -81,7 +84,7 @@ t.test('the first start prints once how to sign in, and data survives stops and 
   await t.rejects(fetch(`${address}/health`), 'the port is closed')
   t.equal(await findPostmaster(SILO_DATA_DIR), undefined, 'PostgreSQL is stopped')
   // PostgreSQL removes that file shortly before its process exits.
-  await waitFor('PostgreSQL to be gone', () => postmaster !== undefined && !isRunning(postmaster))
+  await eventually('PostgreSQL to be gone', () => postmaster !== undefined && !isRunning(postmaster))
   t.notOk(first.stderr.includes(password))
 
   const second = startService(t, { SILO_DATA_DIR })
@@ -153,7 +156,7 @@ t.test('SILO_ADMIN_PASSWORD is valid as soon as the service is ready', async (t)
   const service = startService(t, { SILO_DATA_DIR, PORT: String(port), SILO_ADMIN_PASSWORD: PASSWORD })
   const address = `http://127.0.0.1:${port}`
   const isReady = async () => (await fetch(`${address}/ready`).catch(() => undefined))?.ok === true
-  await waitFor('the service to be ready', isReady)
+  await eventually('the service to be ready', isReady)
   t.equal((await signIn(address, 'admin', PASSWORD)).status, 200)
   t.equal(await service.kill('SIGTERM'), 0)
 })

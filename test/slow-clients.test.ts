@@ -3,7 +3,7 @@ import { type Socket, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { createToken, startApp } from './harness/app.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 import { listen } from './harness/watcher.js'
 
 /**
@@ -64,7 +64,7 @@ t.test('a client that reads nothing of a response is disconnected, and only it h
   const stalled = await open()
   // Nothing is read: these responses are larger than the buffers of a socket.
   stalled.client.on('error', () => undefined).write(ask.repeat(200))
-  await waitFor('the timer of the unread response', () => stalled.socket.timeout === 60_000)
+  await eventually('the timer of the unread response', () => stalled.socket.timeout === 60_000)
   const closed = once(stalled.socket, 'close')
   stalled.socket.setTimeout(100)
   await closed

@@ -2,8 +2,9 @@ import t, { type Test } from 'tap'
 import { connect } from '../store/driver/connect.js'
 import { createToken, startApp } from './harness/app.js'
 import { bearer } from './harness/people.js'
-import { PostgresServer, findPostgresPrograms } from './harness/postgres-server.js'
-import { until } from './harness/until.js'
+import { findPostgresPrograms } from '../tools/harness/postgres-programs.js'
+import { PostgresServer } from './harness/postgres-server.js'
+import { eventually } from '../tools/harness/eventually.js'
 import { Watcher, listen } from './harness/watcher.js'
 
 const programs = findPostgresPrograms()
@@ -52,16 +53,16 @@ t.test(
     t.teardown(() => slow.end())
     await slow.unsafe("begin; insert into items (part_number) values ('SLOW'); set constraints all immediate")
     t.equal((await create(primary, 'QUICK')).statusCode, 201)
-    await until(() => app.sse.lagMs > 0, 'the tail of the standby waits', 20_000)
+    await eventually('the tail of the standby waits', () => app.sse.lagMs > 0, { timeoutMs: 20_000 })
     t.strictSame(numbers(), [])
     await slow.unsafe('commit')
-    await until(() => numbers().length === 2, 'both events', 20_000)
+    await eventually('both events', () => numbers().length === 2, { timeoutMs: 20_000 })
     t.strictSame(numbers(), ['SLOW', 'QUICK'])
 
     await standby.promote()
-    await until(() => app.mode.current === 'normal', 'the mode', 2000)
+    await eventually('the mode', () => app.mode.current === 'normal', { timeoutMs: 2000 })
     t.equal((await create(app, 'N-2')).statusCode, 201)
-    await until(() => watcher.seen.at(-1)?.type !== 'server.state', 'its event', 20_000)
+    await eventually('its event', () => watcher.seen.at(-1)?.type !== 'server.state', { timeoutMs: 20_000 })
     t.strictSame(numbers(), ['SLOW', 'QUICK', 'N-2'], 'without a reset: the log was adopted before the write')
   },
 )
@@ -78,11 +79,13 @@ t.test('of several hosts the one that takes writes is used, also after a promoti
   const follower = connect(standby.url(), 1)
   t.teardown(() => follower.end({ timeout: 1 }))
   const isThere = async () => (await follower`select from items`.catch(() => [])).length === 1
-  await until(isThere, 'the standby to follow', 20_000)
+  await eventually('the standby to follow', isThere, { timeoutMs: 20_000 })
 
   await server.stop('immediate')
-  await until(() => app.mode.current !== 'normal', 'the service to notice', 10_000)
+  await eventually('the service to notice', () => app.mode.current !== 'normal', { timeoutMs: 10_000 })
   await standby.promote()
-  await until(() => app.mode.current === 'normal', 'the service to find the other', 20_000)
+  await eventually('the service to find the other', () => app.mode.current === 'normal', {
+    timeoutMs: 20_000,
+  })
   t.equal((await create('A-2')).statusCode, 201)
 })

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { freePort } from '../tools/harness/ports.js'
 import { createDatabase } from './harness/database.js'
 import { startService } from './harness/service.js'
-import { waitFor } from './harness/wait-for.js'
+import { eventually } from '../tools/harness/eventually.js'
 
 const JWT_SECRET = 'a secret for tests, long enough to be one'
 
@@ -50,13 +50,13 @@ t.test('a start that reaches no database says so once, and ends at once on SIGTE
     const members = hosts.map((host) => (host === 'silent' ? silent : host))
     const service = startService(t, { DATABASE_URL: withHosts(url, ...members), JWT_SECRET })
     if (hosts.every((host) => host === dead)) {
-      await waitFor('the line that says why', () => service.stderr.includes('waiting for the database'))
+      await eventually('the line that says why', () => service.stderr.includes('waiting for the database'))
       t.match(
         service.stderr,
         new RegExp(`^silo: waiting for the database at ${hosts.join(', ')}: .*ECONNREFUSED`),
       )
     } else {
-      await waitFor('the service to connect', () => taken() > 0)
+      await eventually('the service to connect', () => taken() > 0)
     }
     const began = performance.now()
     t.equal(await service.kill('SIGTERM'), 0, hosts.join())

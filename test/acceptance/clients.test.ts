@@ -10,7 +10,7 @@ import { isInstalled, needs } from '../harness/needs.js'
 import { PASSWORD } from '../harness/people.js'
 import { Site } from '../harness/site.js'
 import { closedOrigin } from '../harness/closed-origin.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 /** A client program: its name, and the events that it has received so far. */
 interface Client {
@@ -55,7 +55,7 @@ async function startPython(t: Test, origin: string, token: string): Promise<Clie
     SILO_USERNAME: 'mara',
     SILO_PASSWORD: PASSWORD,
   })
-  await waitFor('the sign-in', () => own.stderr.includes('signed in as mara'))
+  await eventually('the sign-in', () => own.stderr.includes('signed in as mara'))
   return [
     { name: "Python's urllib", seen: () => given.lines },
     { name: "Python's urllib, signed in by the form", seen: () => own.lines },
@@ -75,7 +75,7 @@ async function startClients(t: Test, origin: string, token: string): Promise<Cli
     ...(await startPython(t, origin, token)),
     startEventSource(t, origin, token),
   ]
-  await Promise.all(clients.map(({ name, seen }) => waitFor(name, () => seen().length > 0)))
+  await Promise.all(clients.map(({ name, seen }) => eventually(name, () => seen().length > 0)))
   return clients
 }
 
@@ -106,7 +106,7 @@ t.test('every client receives all six event types with exactly the documented ke
   t.equal((await site.send('DELETE', `${origin}/api/items/A01-0002`)).status, 204)
 
   for (const { name, seen } of clients) {
-    await waitFor(`what ${name} sees`, () => {
+    await eventually(`what ${name} sees`, () => {
       const types = seen().map(({ type }) => type)
       return types.includes('item.deleted') && types.includes('heartbeat')
     })
@@ -133,7 +133,7 @@ t.test('every client receives all six event types with exactly the documented ke
     ])
     t.equal(all.filter(isLogged).length, 4, `${name}: no other event`)
   }
-  await waitFor('the pages', () => bridge.seen().length >= 4)
+  await eventually('the pages', () => bridge.seen().length >= 4)
   t.strictSame(bridge.seen(), clients[0]?.seen().filter(isLogged), 'the JSON pages have the same events')
 })
 
@@ -150,7 +150,7 @@ t.test(
       t.equal((await site.send('POST', `${origin}/api/items`, { part_number })).status, 201)
 
     await create(first.origin, 'before')
-    for (const { name, seen } of clients) await waitFor(name, () => seen().some(isLogged))
+    for (const { name, seen } of clients) await eventually(name, () => seen().some(isLogged))
     await first.service.kill('SIGKILL')
     await site.sql`insert into items (part_number) values ('meanwhile')`
     const second = await site.start({ PORT: new URL(first.origin).port })
@@ -161,7 +161,7 @@ t.test(
         seen()
           .filter(isLogged)
           .map(({ data }) => (data as { part_number: string }).part_number)
-      await waitFor(name, () => numbers().includes('after'))
+      await eventually(name, () => numbers().includes('after'))
       t.strictSame(numbers(), ['before', 'meanwhile', 'after'], name)
     }
   },
@@ -194,7 +194,7 @@ t.test('the Python example client', needs('python3'), async (t) => {
     const { origin } = await site.start()
     const env = { SILO_URL: `${origin}/older`, SILO_TOKEN: site.token }
     const client = await ClientProcess.start(t, 'python3', 'follow.py', env)
-    await waitFor('the end', () => client.stderr.includes('no live updates here'))
+    await eventually('the end', () => client.stderr.includes('no live updates here'))
     t.equal(client.stderr, 'no live updates here\n')
   })
 
@@ -205,11 +205,11 @@ t.test('the Python example client', needs('python3'), async (t) => {
       SILO_URL: origin,
       SILO_TOKEN: site.token,
     })
-    await waitFor('the connection', () => client.stderr === 'saving is on\n')
+    await eventually('the connection', () => client.stderr === 'saving is on\n')
     await site.sql`update server_settings set mode = 'read-only'`
-    await waitFor('the mode', () => client.stderr.includes('off'))
+    await eventually('the mode', () => client.stderr.includes('off'))
     await site.sql`update server_settings set mode = 'normal'`
-    await waitFor('the mode', () => client.stderr.endsWith('off\nsaving is on\n'))
+    await eventually('the mode', () => client.stderr.endsWith('off\nsaving is on\n'))
     t.equal(client.stderr, 'saving is on\nsaving is off\nsaving is on\n')
   })
 })
@@ -239,11 +239,11 @@ await testInBrowser(t, (browser) => {
     told
   `)
     const seen = () => told.jsonValue()
-    await waitFor('the stream', async () => (await seen()).includes('allowSaving true'))
+    await eventually('the stream', async () => (await seen()).includes('allowSaving true'))
     await site.send('POST', `${origin}/api/items`, { part_number: 'A-2' })
     await site.send('PUT', `${origin}/api/items/A-2`, { description: 'x' })
     await site.send('DELETE', `${origin}/api/items/A-1`)
-    await waitFor('the rest', async () => (await seen()).length >= 5)
+    await eventually('the rest', async () => (await seen()).length >= 5)
     t.strictSame(await seen(), [
       'show ["A-1"]',
       'allowSaving true',

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Site, logId } from '../harness/site.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import type { Watcher } from '../harness/watcher.js'
 
 const WRITES = 500
@@ -113,7 +113,7 @@ t.test(
 
     const ids = log.map(({ id }) => id)
     for (const follower of followers) {
-      await waitFor('the followers', () => follower.ids.length >= ids.length)
+      await eventually('the followers', () => follower.ids.length >= ids.length)
       t.strictSame(follower.ids, ids, 'each event once, in the order of the log')
       t.ok(follower.wasCut, 'the first connection was closed by the kill')
       t.notOk(follower.wasReset)

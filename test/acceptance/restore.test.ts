@@ -11,8 +11,7 @@ import { createToken, startApp } from '../harness/app.js'
 import { needs } from '../harness/needs.js'
 import { PostgresServer } from '../harness/postgres-server.js'
 import { createDataDir, startService } from '../harness/service.js'
-import { until } from '../harness/until.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { type Seen, Watcher, listen } from '../harness/watcher.js'
 
 const execute = promisify(execFile)
@@ -32,7 +31,7 @@ const create = (sql: Sql, ...numbers: string[]) =>
   sql`insert into items (part_number) select unnest(${numbers}::text[])`
 
 const headReached = (app: FastifyInstance, id: number) =>
-  until(() => parseCursor(app.sse.head)?.id === id, `the tail is at ${id}`, 30_000)
+  eventually(`the tail is at ${id}`, () => parseCursor(app.sse.head)?.id === id, { timeoutMs: 30_000 })
 
 /** An API client of the service at `origin`. */
 class Client {
@@ -143,7 +142,7 @@ t.test('a data folder replaced by an older copy resets the clients with lost eve
   }
   const first = await start()
   await first.make(...OLD)
-  const kept = await waitFor('the list', async () => {
+  const kept = await eventually('the list', async () => {
     const cursor = await first.client.eventCursor()
     return parseCursor(cursor)?.id === OLD.length && cursor
   })
@@ -157,7 +156,7 @@ t.test('a data folder replaced by an older copy resets the clients with lost eve
     'a restart resets no client',
   )
   await second.make(...LOST)
-  const cursors = await waitFor('the events', async () => {
+  const cursors = await eventually('the events', async () => {
     const found = await second.client.cursors()
     return found.size === OLD.length + LOST.length && found
   })
@@ -218,7 +217,9 @@ async function demandStreamsGoOn(t: Test, streams: Watcher[], write: () => Promi
     t.match(told?.data, { reason: 'unknown' })
     t.equal(parseCursor(String(told?.data.head))?.id, OLD.length, 'the head is the end of the restored log')
   }
-  await until(async () => (await write().catch(() => undefined)) !== undefined, 'it takes writes', 30_000)
+  await eventually('it takes writes', async () => (await write().catch(() => undefined)) !== undefined, {
+    timeoutMs: 30_000,
+  })
   for (const stream of streams) {
     await stream.until(({ events }) => numbersOf(events).includes('NEW-6'), 20_000)
     t.strictSame(numbersOf(stream.events).slice(-6), NEW, 'the new events follow')
@@ -261,10 +262,10 @@ t.test('a restore of a dump that has every event resets no open stream', POSTGRE
   const streams = await Promise.all([client.watch(), other.watch()])
   for (const stream of streams) await stream.untilSeen('server.state')
   await server.run('pg_restore', '--clean', '--if-exists', `--dbname=${databaseUrl}`, dump)
-  await until(
-    async () => (await create(sql, 'NEW-1').catch(() => undefined)) !== undefined,
+  await eventually(
     'it takes writes',
-    30_000,
+    async () => (await create(sql, 'NEW-1').catch(() => undefined)) !== undefined,
+    { timeoutMs: 30_000 },
   )
   for (const stream of streams) {
     await stream.untilEvents(1, 20_000)
@@ -313,10 +314,10 @@ t.test(
     await server.run('createdb', `--maintenance-db=${server.url()}`, 'silo')
     await server.run('pg_restore', `--dbname=${databaseUrl}`, dump)
     await stream.untilSeen('reset', 30_000)
-    await until(
-      async () => (await create(sql, ...NEW).catch(() => undefined)) !== undefined,
+    await eventually(
       'it takes writes',
-      30_000,
+      async () => (await create(sql, ...NEW).catch(() => undefined)) !== undefined,
+      { timeoutMs: 30_000 },
     )
     await stream.until(({ events }) => numbersOf(events).includes('NEW-6'), 20_000)
     await demandHonesty(t, client, places)
@@ -356,11 +357,11 @@ t.test('a promoted standby that has every event resets no client', POSTGRES, asy
   await standby.startInPlaceOf(server)
   await standby.promote()
   const page = async () => (await client.page(`since=${cursor}`).catch(() => undefined))?.next === cursor
-  await until(page, 'the log is read again', 30_000)
-  await until(
-    async () => (await create(sql, 'NEW-1').catch(() => undefined)) !== undefined,
+  await eventually('the log is read again', page, { timeoutMs: 30_000 })
+  await eventually(
     'it takes writes',
-    30_000,
+    async () => (await create(sql, 'NEW-1').catch(() => undefined)) !== undefined,
+    { timeoutMs: 30_000 },
   )
   for (const stream of streams) {
     await stream.untilEvents(1, 20_000)
@@ -410,11 +411,11 @@ t.test('a point-in-time recovery resets only the clients beyond its target', POS
   await recovered.backUp(server)
   const places = await live({ sql, client, reached }, () => sql`select pg_create_restore_point('before')`)
   const [file] = await sql<{ name: string }[]>`select pg_walfile_name(pg_switch_wal()) as name`
-  await until(
+  await eventually(
+    'the log is archived',
     async () =>
       (await sql`select from pg_stat_archiver where last_archived_wal >= ${file?.name ?? ''}`).length > 0,
-    'the log is archived',
-    30_000,
+    { timeoutMs: 30_000 },
   )
   await recovered.write(join(recovered.data, 'recovery.signal'))
   await recovered.start({
@@ -425,17 +426,17 @@ t.test('a point-in-time recovery resets only the clients beyond its target', POS
   })
   const owner = connect(recovered.url(), 1)
   t.teardown(() => owner.end())
-  await until(
-    async () => (await owner`select where not pg_is_in_recovery()`).length > 0,
+  await eventually(
     'it has recovered',
-    30_000,
+    async () => (await owner`select where not pg_is_in_recovery()`).length > 0,
+    { timeoutMs: 30_000 },
   )
   const app = await startApp(t, { databaseUrl: recovered.url() })
   await create(app.db, ...NEW)
-  await until(
-    () => (parseCursor(app.sse.head)?.id ?? 0) >= OLD.length + NEW.length,
+  await eventually(
     'the tail has them',
-    30_000,
+    () => (parseCursor(app.sse.head)?.id ?? 0) >= OLD.length + NEW.length,
+    { timeoutMs: 30_000 },
   )
   await demandHonesty(t, new Client(t, await listen(app), token), places)
 })

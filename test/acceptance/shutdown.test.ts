@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Site } from '../harness/site.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const SHUTDOWN_TIMEOUT_MS = 6000
 
@@ -39,7 +39,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     `
       for (const watcher of watchers) await watcher.untilEvents(15_000)
       neverRead(t, origin, site.token)
-      await waitFor('the client that does not read', async () => (await clientsOf(origin)) === 3)
+      await eventually('the client that does not read', async () => (await clientsOf(origin)) === 3)
       t.equal((await fetch(`${origin}/ready`)).status, 200)
 
       const upload = request(`${origin}/api/items/import`, {

@@ -1,10 +1,9 @@
 import t from 'tap'
+import { seededRandom } from '../harness/seed.js'
 import { Site, logId } from '../harness/site.js'
 
 const WRITES = 300
 const WRITERS = 4
-
-const pick = <T>(all: readonly [T, T]): T => all[Math.random() < 0.5 ? 0 : 1]
 
 t.test('a change made through either of two instances reaches the subscribers of both', async (t) => {
   const site = await Site.open(t)
@@ -31,14 +30,15 @@ t.test('a client that alternates between two instances receives each event exact
     site.start({ HEARTBEAT_MS: '1000' }),
     site.start({ HEARTBEAT_MS: '1000' }),
   ])
-  const origins = [one.origin, two.origin] as const
+  const origins = [one.origin, two.origin]
+  const random = seededRandom(t)
 
   let next = 0
   async function writer(): Promise<void> {
     while (next < WRITES) {
       const n = next++
       const body = { part_number: `H-${n}` }
-      const res = await site.send('POST', `${pick(origins)}/api/items`, body)
+      const res = await site.send('POST', `${random.pick(origins)}/api/items`, body)
       if (res.status !== 201) t.fail(`${res.status}: ${await res.text()}`)
       await res.text()
     }
@@ -47,8 +47,8 @@ t.test('a client that alternates between two instances receives each event exact
   const seen: number[] = []
   async function hop(): Promise<void> {
     while (seen.length < WRITES) {
-      const watcher = await site.watch(pick(origins), lastId)
-      const wanted = Math.min(1 + Math.floor(Math.random() * 15), WRITES - seen.length)
+      const watcher = await site.watch(random.pick(origins), lastId)
+      const wanted = Math.min(random.between(1, 16), WRITES - seen.length)
       await watcher.untilEvents(wanted)
       await watcher.close()
       // As if the connection had been lost exactly here, whatever else came in the same chunk.

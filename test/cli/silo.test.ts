@@ -8,7 +8,7 @@ import { closedOrigin } from '../harness/closed-origin.js'
 import { Command, Shell } from '../harness/command.js'
 import { PASSWORD } from '../harness/people.js'
 import { Site } from '../harness/site.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
@@ -85,9 +85,9 @@ t.test('on a terminal login prompts for the password and does not echo it', need
   const { origin } = await site.start()
   const shell = await Shell.open(t)
   const command = shell.startOnTerminal('login', '--url', origin)
-  await waitFor('the prompt for the username', () => command.stdout.includes('Username: '))
+  await eventually('the prompt for the username', () => command.stdout.includes('Username: '))
   command.type('mara\r')
-  await waitFor('the prompt for the password', () => command.stdout.includes('Password: '))
+  await eventually('the prompt for the password', () => command.stdout.includes('Password: '))
   command.type(`${PASSWORD}\r`)
   const { code, stdout } = await command.ended()
   t.equal(code, 0, stdout)
@@ -190,12 +190,12 @@ t.test('tail prints past and new events, filtered, as text or as JSON', async (t
     '--part',
     'B-1',
   )
-  await waitFor('the connections', () => isLive(everything) && isLive(some))
+  await eventually('the connections', () => isLive(everything) && isLive(some))
   await site.send('PUT', `${origin}/api/items/A01-0001`, { description: 'Winder', comment: 'Shorter' })
   await create('C-1', 'not asked for')
   await create('B-1', 'asked for')
   await site.send('DELETE', `${origin}/api/items/A01-0001`)
-  await waitFor('the events', () => everything.lines.length >= 6 && some.lines.length >= 2)
+  await eventually('the events', () => everything.lines.length >= 6 && some.lines.length >= 2)
   t.strictSame(
     everything.lines.map((line) => line.replace(/^[\d:]{8} {2}/, '').replace(/ {2,}/g, ' | ')),
     [
@@ -228,17 +228,17 @@ t.test('tail reconnects by itself after the service was killed, and misses no ev
   const create = async (origin: string, part_number: string) =>
     t.equal((await site.send('POST', `${origin}/api/items`, { part_number })).status, 201)
   const command = shell.start('tail', '--json')
-  await waitFor('the connection', () => isLive(command))
+  await eventually('the connection', () => isLive(command))
   await create(first.origin, 'before')
-  await waitFor('the first', () => command.lines.length === 1)
+  await eventually('the first', () => command.lines.length === 1)
   await first.service.kill('SIGKILL')
-  await waitFor('the loss', () =>
+  await eventually('the loss', () =>
     /○ connection lost: .+\n◌ reconnecting \(1\) in \d s …\n/.test(command.stderr),
   )
   await site.sql`insert into items (part_number) values ('meanwhile')`
   const second = await site.start({ PORT: new URL(first.origin).port })
   await create(second.origin, 'after')
-  await waitFor('the rest', () => command.lines.length >= 3)
+  await eventually('the rest', () => command.lines.length >= 3)
   const numbers = command.lines.map(
     (line) => (JSON.parse(line) as { data: { part_number: string } }).data.part_number,
   )
@@ -247,9 +247,9 @@ t.test('tail reconnects by itself after the service was killed, and misses no ev
 
   t.equal((await site.send('PUT', `${second.origin}/api/server/mode`, { mode: 'read-only' })).status, 403)
   await site.sql`update server_settings set mode = 'read-only'`
-  await waitFor('the mode', () => command.stderr.includes('! read-only: items can’t be changed'))
+  await eventually('the mode', () => command.stderr.includes('! read-only: items can’t be changed'))
   await site.sql`update tokens set revoked_at = now()`
-  await waitFor('the end', () => command.child.exitCode !== null)
+  await eventually('the end', () => command.child.exitCode !== null)
   t.equal((await command.ended()).code, 3, 'it exits when its token is revoked')
 })
 

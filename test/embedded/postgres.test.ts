@@ -10,7 +10,7 @@ import t from 'tap'
 import { startEmbedded } from '../../embedded/postgres.js'
 import { connect } from '../../store/driver/connect.js'
 import { createDataDir, findPostmaster, killPostmaster, startService } from '../harness/service.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const silent = (): void => undefined
 const isRoot = process.getuid?.() === 0
@@ -174,7 +174,7 @@ t.test('a folder that only root can enter works', { skip: !isRoot && 'only root 
   const home = await mkdtemp(join(tmpdir(), 'silo-root-'))
   t.equal(await modeOf(home), '700')
   const folder = join(home, 'data')
-  t.teardown(async () => waitFor('the folder to be free', async () => !(await findPostmaster(folder))))
+  t.teardown(async () => eventually('the folder to be free', async () => !(await findPostmaster(folder))))
   const embedded = await startEmbedded(folder, silent)
   t.strictSame(await query(embedded, 'select 1'), [1])
   t.not((await stat(join(folder, 'cluster', 'data'))).uid, 0)

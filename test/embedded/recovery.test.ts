@@ -5,7 +5,7 @@ import { startEmbedded } from '../../embedded/postgres.js'
 import { connect } from '../../store/driver/connect.js'
 import { PASSWORD, bearer } from '../harness/people.js'
 import { createDataDir, findPostmaster, isRunning, killPostmaster, startService } from '../harness/service.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { Watcher } from '../harness/watcher.js'
 
 const silent = (): void => undefined
@@ -41,8 +41,8 @@ t.test('a server that was killed is restarted while streams stay open', async (t
     const before = await findPostmaster(folder)
     const count = modes().length
     await killPostmaster(folder)
-    await waitFor('degraded', () => modes().slice(count).includes('degraded'))
-    await waitFor('normal', () => modes().at(-1) === 'normal')
+    await eventually('degraded', () => modes().slice(count).includes('degraded'))
+    await eventually('normal', () => modes().at(-1) === 'normal')
     t.not(await findPostmaster(folder), before)
   }
   const created = await fetch(`${origin}/api/items`, {
@@ -63,7 +63,7 @@ t.test('a server that ends repeatedly ends the service, with one sentence', asyn
   while (service.running) {
     const pid = await findPostmaster(folder)
     if (pid !== undefined && isRunning(pid)) process.kill(pid, 'SIGKILL')
-    await waitFor(
+    await eventually(
       'a server, or the end',
       async () => !service.running || (await findPostmaster(folder)) !== pid,
     )
@@ -116,7 +116,7 @@ t.test('a process that takes the TCP port of a killed server learns no password'
     // The restarted server may have been faster, and have its port again.
     return startImpostor(t, Number(port), requestFor(3)).catch(() => undefined)
   }
-  const impostor = await waitFor('the port', seize)
+  const impostor = await eventually('the port', seize)
   await t.rejects(query(embedded, 'select 1'))
   await t.rejects(embedded.failed, {
     name: 'StartError',

@@ -4,7 +4,7 @@ import { Feed, type FeedOptions } from '../../feed/feed.js'
 import { Filter } from '../../feed/filter.js'
 import { checkOf } from '../../lib/check.js'
 import type { Block } from '../../feed/frame.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const EPOCH = '0123abcd'
 
@@ -78,7 +78,7 @@ t.test('delivery to a thousand clients does not block the event loop', async (t)
   const clients = join(feed, 1000)
   settle(feed, 1)
   t.ok(having(clients, [1]) < 1000, 'not all in one turn')
-  await until(() => having(clients, [1]) === 1000, 'every client has it')
+  await eventually('every client has it', () => having(clients, [1]) === 1000)
 })
 
 t.test('events that settle during a round reach every client, once and in order', async (t) => {
@@ -88,7 +88,7 @@ t.test('events that settle during a round reach every client, once and in order'
   settle(feed, 2)
   const half = having(clients, [1])
   t.ok(half > 0 && half < 250, `${half} clients have the first event alone`)
-  await until(() => having(clients, [1, 2]) === 250, 'every client has both')
+  await eventually('every client has both', () => having(clients, [1, 2]) === 250)
 })
 
 t.test('a connect during a round skips no other connection', async (t) => {
@@ -97,9 +97,9 @@ t.test('a connect during a round skips no other connection', async (t) => {
   settle(feed, 1)
   settle(feed, 2)
   const later = join(feed, 150)
-  await until(() => having(clients, [1, 2]) === 250, 'the earlier clients have both')
+  await eventually('the earlier clients have both', () => having(clients, [1, 2]) === 250)
   settle(feed, 3)
-  await until(() => having(later, [3]) === 150, 'the later clients have what came after they connected')
+  await eventually('the later clients have what came after they connected', () => having(later, [3]) === 150)
   t.equal(having(clients, [1, 2]) + having(clients, [1, 2, 3]), 250, 'the earlier clients lose nothing')
 })
 
@@ -110,7 +110,7 @@ t.test('a disconnect during a round skips no other connection', async (t) => {
   settle(feed, 2)
   for (const { connection } of clients.slice(50, 200)) feed.close(connection, 'client-gone')
   const rest = [...clients.slice(0, 50), ...clients.slice(200)]
-  await until(() => having(rest, [1, 2]) === 100, 'the others have both')
+  await eventually('the others have both', () => having(rest, [1, 2]) === 100)
   t.equal(having(clients, [1, 2]), 100, 'and no client that has left')
 })
 
@@ -122,7 +122,7 @@ t.test('a failing write during a round skips no other connection', async (t) => 
   failing.sink.fails = true
   t.throws(() => settle(feed, 1), { message: 'the sink fails' })
   failing.sink.fails = false
-  await until(() => having(clients, [1]) === 149, 'the others have it')
+  await eventually('the others have it', () => having(clients, [1]) === 149)
 })
 
 t.test('a client with a full socket is sent nothing until it drains, then all it missed', async (t) => {

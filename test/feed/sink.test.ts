@@ -4,7 +4,7 @@ import { type AddressInfo, connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { Block } from '../../feed/frame.js'
 import { ResponseSink } from '../../feed/sink.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 /** How many bytes a socket may buffer before it counts as full. */
 const FULL = 16 * 1024
@@ -52,7 +52,7 @@ t.test('a sink is full from when its socket buffers too much until it has draine
   sink.write(LARGE)
   t.equal(sink.isFull, true)
   client.resume()
-  await until(() => state.drains > drains, 'it drains')
+  await eventually('it drains', () => state.drains > drains)
   t.equal(sink.isFull, false)
 })
 
@@ -60,7 +60,7 @@ t.test('a client that reads nothing is disconnected, even if little is buffered 
   const { socket, state, fill } = await open(t, 500)
   await fill()
   t.equal(socket.writableNeedDrain, false, 'the socket would take more')
-  await until(() => state.stalled !== undefined, 'the stream is closed')
+  await eventually('the stream is closed', () => state.stalled !== undefined)
   t.equal(state.stalled, true)
 })
 
@@ -71,15 +71,18 @@ t.test('a client that reads a little at times, or has nothing to read, is not di
   while (performance.now() - began < 4 * stallMs) {
     await fill()
     client.resume()
-    await until(() => socket.writableLength === 0 || state.stalled !== undefined, 'it has taken something')
+    await eventually(
+      'it has taken something',
+      () => socket.writableLength === 0 || state.stalled !== undefined,
+    )
     client.pause()
   }
   t.equal(state.stalled, undefined)
   client.resume()
   const quiet = performance.now()
-  await until(
-    () => performance.now() - quiet > 2 * stallMs || state.stalled !== undefined,
+  await eventually(
     'two stall timeouts have passed',
+    () => performance.now() - quiet > 2 * stallMs || state.stalled !== undefined,
   )
   t.equal(state.stalled, undefined)
 })

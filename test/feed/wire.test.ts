@@ -10,7 +10,7 @@ import { BOUNDS } from '../../schemas/bounds.js'
 import type { Sql } from '../../store/driver/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { parsers } from '../../tools/fuzz/parsers.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { listen } from '../harness/watcher.js'
 
 const range = (from: number, to: number) =>
@@ -109,7 +109,7 @@ t.test('every text in the database arrives unchanged in the bytes of a stream', 
       from events
      order by id
   `
-  await until(() => parseCursor(app.sse.head)?.id === log.at(-1)?.id, 'the tail has everything')
+  await eventually('the tail has everything', () => parseCursor(app.sse.head)?.id === log.at(-1)?.id)
   const raw = await readRaw(t, origin, token, app.sse.head)
   const [epoch] = app.sse.head.split('-')
   const truth = log.map(({ id, text, type, data, part_number, at }) => ({

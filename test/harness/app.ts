@@ -1,10 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp } from '../../app.js'
 import { type AppConfig, readConfig } from '../../config.js'
 import type { Role } from '../../schemas/auth.js'
 import type { Sql } from '../../store/driver/connect.js'
+import { createToken as createApiToken } from '../../tools/harness/tokens.js'
 import { createDatabase } from './database.js'
 
 /**
@@ -31,24 +31,8 @@ export async function startApp(
   return app
 }
 
-/** Creates an API token of a user with this role in the database, for tests that are not about signing in. */
-export async function createToken(
-  sql: Sql,
-  role: Role,
-  username = `${role}-${randomBytes(3).toString('hex')}`,
-): Promise<string> {
-  const secret = `silo_${randomBytes(32).toString('base64url')}`
-  const hash = createHash('sha256').update(secret).digest()
-  await sql`
-    with person as (
-      insert into users (username, display_name, role, password_hash)
-      values (${username}, ${username}, ${role}, 'none')
-      on conflict ((lower(username))) do update set role = excluded.role
-      returning id
-    )
-    insert into tokens (user_id, kind, name, role, hash, expires_at)
-    select id, 'api', 'test', ${role}, ${hash}, now() + interval '1 hour'
-      from person
-  `
+/** Creates an API token of a user with this role in the database, and returns its secret. */
+export async function createToken(sql: Sql, role: Role, username?: string): Promise<string> {
+  const { secret } = await createApiToken(sql, role, username)
   return secret
 }

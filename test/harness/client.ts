@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Role } from '../../schemas/auth.js'
 import type { Sql } from '../../store/driver/connect.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { createToken } from './app.js'
 
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD'
@@ -10,7 +10,7 @@ type Method = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD'
 export type Send = (method: Method, url: string, more?: InjectOptions) => Promise<LightMyRequestResponse>
 
 /** Returns a function that sends requests to the application as a user with this role. */
-export async function signIn(app: FastifyInstance, role: Role, username?: string): Promise<Send> {
+export async function clientAs(app: FastifyInstance, role: Role, username?: string): Promise<Send> {
   const authorization = `Bearer ${await createToken(app.db, role, username)}`
   return (method, url, more = {}) =>
     app.inject({ ...more, method, url, headers: { authorization, ...more.headers } })
@@ -40,16 +40,18 @@ export function codeOf(res: LightMyRequestResponse): string {
 
 /** Waits for up to 5 s until `count` connections of the database wait for a lock. */
 export async function waitForWaiters(sql: Sql, count: number): Promise<void> {
-  const deadline = Date.now() + 5000
-  for (;;) {
-    const waiting = await sql`
+  let waiting = 0
+  const isWaiting = async () => {
+    const rows = await sql`
       select pid
         from pg_stat_activity
        where datname = current_database()
          and wait_event_type = 'Lock'
     `
-    if (waiting.length >= count) return
-    if (Date.now() > deadline) throw new Error(`${waiting.length} of ${count} sessions wait for a lock`)
-    await delay(5)
+    waiting = rows.length
+    return waiting >= count
   }
+  await eventually(() => `${count} connections wait for a lock; ${waiting} do`, isWaiting, {
+    timeoutMs: 5000,
+  })
 }

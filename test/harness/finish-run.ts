@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { findEmptyTests, findFailedTests } from './results.js'
 import { noteOf, readNote } from './server-url.js'
-import { waitFor } from './wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const RESULTS = fileURLToPath(new URL('.tap/test-results', import.meta.resolve('#root')))
 
@@ -39,6 +39,6 @@ if (existsSync(note)) {
     'every test that passed has asserted something',
   )
   process.kill(readNote().keeper, 'SIGTERM')
-  await waitFor('the server to be gone', () => !existsSync(note))
+  await eventually('the server to be gone', () => !existsSync(note))
 }
 t.pass('the server is gone')

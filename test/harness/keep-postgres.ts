@@ -3,12 +3,11 @@
  * until this process is terminated or the process of the run is gone. Its argument is the process id of the
  * run.
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Type } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
-import { type Embedded, startEmbedded } from '../../embedded/postgres.js'
+import { startEmbedded } from '../../embedded/postgres.js'
+import { readSuperuserUrl } from '../../tools/harness/postgres.js'
 import { createTemplate } from './database.js'
 import { isRunning } from './service.js'
 import { noteOf } from './server-url.js'
@@ -17,19 +16,6 @@ const run = Number(process.argv[2])
 
 /** The data is needed only during the run, so it need not survive a crash of the machine. */
 const SETTINGS = { max_connections: '300', fsync: 'off', full_page_writes: 'off' }
-
-const Secrets = Type.Object({ postgres_password: Type.String() })
-
-async function superuserUrl(folder: string, server: Embedded): Promise<string> {
-  const file = await readFile(join(folder, 'cluster', 'secrets.json'), 'utf8')
-  const url = new URL(server.url)
-  url.username = 'postgres'
-  url.password = Value.Parse(Secrets, JSON.parse(file)).postgres_password
-  url.pathname = '/postgres'
-  // The driver would treat the parameters of Silo's addresses as server settings.
-  url.search = ''
-  return url.href
-}
 
 function untilTheEnd(): Promise<void> {
   return new Promise((resolve) => {
@@ -46,7 +32,7 @@ async function keepServer(): Promise<void> {
   try {
     const server = await startEmbedded(folder, () => undefined, { settings: SETTINGS, network: true })
     try {
-      process.env.TEST_DATABASE_URL = await superuserUrl(folder, server)
+      process.env.TEST_DATABASE_URL = await readSuperuserUrl(folder, server)
       await createTemplate()
       const noted = { url: process.env.TEST_DATABASE_URL, keeper: process.pid }
       await mkdir(new URL('.', note), { recursive: true })

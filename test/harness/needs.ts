@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { findChromium } from './browser.js'
-import { findPostgresPrograms } from './postgres-server.js'
+import { findPostgresPrograms } from '../../tools/harness/postgres-programs.js'
 
 /** Folders in which servers are installed, which are not in every user's PATH. */
 const SERVER_FOLDERS = ['/usr/sbin', '/usr/local/sbin']

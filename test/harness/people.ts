@@ -19,7 +19,7 @@ export async function createPerson(sql: Sql, username: string, role: Role): Prom
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
 
 /** Signs in by JSON and returns the response. */
-export function signIn(
+export function login(
   app: FastifyInstance,
   username: string,
   password = PASSWORD,
@@ -30,7 +30,7 @@ export function signIn(
 
 /** Signs in and returns the session's JWT. */
 export async function sessionOf(app: FastifyInstance, username: string): Promise<string> {
-  const res = await signIn(app, username)
+  const res = await login(app, username)
   return res.json<{ token: string }>().token
 }
 

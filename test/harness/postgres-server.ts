@@ -1,43 +1,13 @@
 import { execFile } from 'node:child_process'
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
-import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { freePort } from '../../tools/harness/ports.js'
+import { findPostgresPrograms } from '../../tools/harness/postgres-programs.js'
 
 const execute = promisify(execFile)
-
-/** Where Debian installs the programs of PostgreSQL, in one folder per major version. */
-const DEBIAN = '/usr/lib/postgresql'
-
-/**
- * Returns the folder with the programs of the newest PostgreSQL that is installed. The npm package has only
- * some of them.
- */
-export function findPostgresPrograms(): string | undefined {
-  const versions = readVersions().sort((a, b) => Number(b) - Number(a))
-  return versions[0] && join(DEBIAN, versions[0], 'bin')
-}
-
-function readVersions(): string[] {
-  try {
-    return readdirSync(DEBIAN)
-  } catch {
-    return []
-  }
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** Returns the account that PostgreSQL runs as: it refuses to run as root. */
 async function findAccount(): Promise<{ uid: number; gid: number } | undefined> {
@@ -129,7 +99,7 @@ export class PostgresServer {
 
   /** Starts the server. It keeps its port when it is started again, so that clients reconnect. */
   async start(settings: Record<string, string> = {}): Promise<void> {
-    this.#port ||= await findFreePort()
+    this.#port ||= await freePort()
     const all = {
       port: String(this.#port),
       listen_addresses: '127.0.0.1',

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort } from '../../tools/harness/ports.js'
-import { waitFor } from './wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const RECIPES = new URL('deploy/proxies/', import.meta.resolve('#root'))
 
@@ -169,7 +169,7 @@ export async function startProxy(
     await end(child)
     await rm(folder, { recursive: true, force: true })
   })
-  await waitFor(`${command} to listen`, () => {
+  await eventually(`${command} to listen`, () => {
     if (child.exitCode !== null) throw new Error(`${command} ended:\n${output}`)
     return isListening(site.port)
   })

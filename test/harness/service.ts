@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
-import { waitFor } from './wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
+import { LISTENING } from '../../tools/harness/service.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
@@ -59,9 +60,9 @@ export class ServiceProcess {
    * instead.
    */
   url(): Promise<string> {
-    return waitFor('the service to listen', () => {
+    return eventually('the service to listen', () => {
       if (!this.running) throw new Error(`the service ended:\n${this.stdout}${this.stderr}`)
-      return /^Silo is listening at (\S+)$/m.exec(this.stdout)?.[1]
+      return LISTENING.exec(this.stdout)?.[1]
     })
   }
 }
@@ -101,7 +102,7 @@ export async function createDataDir(t: Test): Promise<string> {
     const postmaster = await findPostmaster(folder)
     if (postmaster !== undefined && isRunning(postmaster)) {
       process.kill(postmaster, 'SIGQUIT')
-      await waitFor('PostgreSQL to end', () => !isRunning(postmaster))
+      await eventually('PostgreSQL to end', () => !isRunning(postmaster))
     }
     await rm(folder, { recursive: true, force: true })
   })
@@ -113,5 +114,5 @@ export async function killPostmaster(dataDir: string): Promise<void> {
   const pid = await findPostmaster(dataDir)
   if (pid === undefined) throw new Error('no server is running')
   process.kill(pid, 'SIGKILL')
-  await waitFor('PostgreSQL to end', () => !isRunning(pid))
+  await eventually('PostgreSQL to end', () => !isRunning(pid))
 }

@@ -5,7 +5,7 @@ import type { AppConfig } from '../../config.js'
 import type { Role } from '../../schemas/auth.js'
 import { startApp } from './app.js'
 import { complaintsOf } from './browser.js'
-import { signIn as sendAs, type Send } from './client.js'
+import { clientAs, type Send } from './client.js'
 import { PASSWORD, createPerson } from './people.js'
 
 /** The timeout of the page's actions, in ms. It is long because the machine may be busy. */
@@ -34,7 +34,7 @@ export async function openPage(t: Test, browser: Browser): Promise<Page> {
   return context.newPage()
 }
 
-export async function signIn(page: Page, username = 'vera', password = PASSWORD): Promise<void> {
+export async function fillLoginForm(page: Page, username = 'vera', password = PASSWORD): Promise<void> {
   await page.getByLabel('Username').fill(username)
   await page.getByLabel('Password').fill(password)
   await page.getByRole('button', { name: 'Sign in' }).click()
@@ -53,10 +53,10 @@ export async function visit(
   const app = await startApp(t, wanted)
   const address = await listen(app)
   await createPerson(app.db, 'vera', role)
-  const send = await sendAs(app, 'editor', 'edith')
+  const send = await clientAs(app, 'editor', 'edith')
   const page = await openPage(t, browser)
   const complaints = complaintsOf(page)
   await page.goto(address + path)
-  await signIn(page)
+  await fillLoginForm(page)
   return { app, address, page, send, complaints }
 }

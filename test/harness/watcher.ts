@@ -2,6 +2,7 @@ import { type EventSourceMessage, createParser } from 'eventsource-parser'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { Agent, type Dispatcher, request } from 'undici'
+import { eventually } from '../../tools/harness/eventually.js'
 
 export interface WatchOptions {
   token: string
@@ -30,7 +31,6 @@ export class Watcher {
   retryMs: number | undefined
   /** True when the server completed the response, false when the connection was closed before that. */
   endedCleanly: boolean | undefined
-  readonly #waiting = new Set<() => void>()
   readonly #agent = new Agent({ bodyTimeout: 0 })
 
   private constructor() {}
@@ -55,27 +55,23 @@ export class Watcher {
     return this.seen.at(-1)?.id
   }
 
-  /** Waits until the recorded events satisfy `isEnough`; throws after `deadlineMs`. */
-  async until(isEnough: (watcher: this) => boolean, deadlineMs = 10_000): Promise<this> {
-    const deadline = AbortSignal.timeout(deadlineMs)
-    deadline.addEventListener('abort', () => this.#wake())
-    while (!isEnough(this)) {
-      if (deadline.aborted) throw new Error(`not seen in time; seen: ${JSON.stringify(this.seen.slice(-5))}`)
-      await new Promise<void>((resolve) => this.#waiting.add(resolve))
-    }
+  /** Waits until the recorded events satisfy `isEnough`. */
+  async until(isEnough: (watcher: this) => boolean, timeoutMs?: number): Promise<this> {
+    const what = () => `the awaited events; the newest are ${JSON.stringify(this.seen.slice(-5))}`
+    await eventually(what, () => isEnough(this), { timeoutMs })
     return this
   }
 
-  untilEvents(count: number, deadlineMs?: number): Promise<this> {
-    return this.until((watcher) => watcher.events.length >= count, deadlineMs)
+  untilEvents(count: number, timeoutMs?: number): Promise<this> {
+    return this.until((watcher) => watcher.events.length >= count, timeoutMs)
   }
 
-  untilSeen(type: string, deadlineMs?: number): Promise<this> {
-    return this.until((watcher) => watcher.seen.some((event) => event.type === type), deadlineMs)
+  untilSeen(type: string, timeoutMs?: number): Promise<this> {
+    return this.until((watcher) => watcher.seen.some((event) => event.type === type), timeoutMs)
   }
 
-  untilEnded(deadlineMs?: number): Promise<this> {
-    return this.until((watcher) => watcher.endedCleanly !== undefined, deadlineMs)
+  untilEnded(timeoutMs?: number): Promise<this> {
+    return this.until((watcher) => watcher.endedCleanly !== undefined, timeoutMs)
   }
 
   close(): Promise<void> {
@@ -91,25 +87,16 @@ export class Watcher {
     })
     try {
       body.setEncoding('utf8')
-      for await (const text of body) {
-        parser.feed(String(text))
-        this.#wake()
-      }
+      for await (const text of body) parser.feed(String(text))
       this.endedCleanly = true
     } catch {
       this.endedCleanly = false
     }
-    this.#wake()
   }
 
   #saw({ id = '', event: type = 'message', data }: EventSourceMessage): void {
     const seen = { id, type, data: JSON.parse(data) as Record<string, unknown> }
     this.seen.push(seen)
     if (/^(item|revision)\./.test(type)) this.events.push(seen)
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve()
-    this.#waiting.clear()
   }
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
@@ -47,10 +47,10 @@ t.test('a process that is busy in short pieces, or was suspended, is not ended',
     console.log('begun')
     step()`
   const { child, output } = start(t, busy)
-  await until(() => output().includes('begun'), 'it has begun')
+  await eventually('it has begun', () => output().includes('begun'))
   child.kill('SIGSTOP')
   const resumed = Date.now() + 1500
-  await until(() => Date.now() > resumed, 'it was suspended for longer than the timeout')
+  await eventually('it was suspended for longer than the timeout', () => Date.now() > resumed)
   child.kill('SIGCONT')
   const [code] = (await once(child, 'close')) as [number | null]
   t.equal(code, 0, output())

@@ -6,7 +6,7 @@ import { ROLES, type Role } from '../../schemas/auth.js'
 import { createToken, startApp, testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { bearer, createPerson, sessionOf } from '../harness/people.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
@@ -132,7 +132,7 @@ t.test('a token that another instance has revoked is refused within five seconds
   const atTwo = async () => (await two.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
   t.equal(await atTwo(), 200)
   await one.inject({ method: 'POST', url: '/logout', headers: bearer(token) })
-  await waitFor('the end of it', async () => (await atTwo()) !== 200, 5000)
+  await eventually('the end of it', async () => (await atTwo()) !== 200, { timeoutMs: 5000 })
   t.equal(await atTwo(), 401)
 })
 
@@ -296,7 +296,7 @@ t.test('the last use of an API token is recorded at most once a minute', async (
   `)
   t.equal(await lastUse(), undefined)
   await use()
-  const noted = await waitFor('the note of its use', lastUse, 5000)
+  const noted = await eventually('the note of its use', lastUse, { timeoutMs: 5000 })
   t.ok(Math.abs(noted.getTime() - Date.now()) < 60_000)
   for (let i = 0; i < 5; i += 1) {
     app.forgetPrincipals()
@@ -317,7 +317,7 @@ t.test('a use that cannot be recorded fails no request and is logged', async (t)
   const token = await createToken(app.db, 'viewer')
   await app.db`create rule no_notes as on update to tokens do instead select pg_catalog.current_setting('silo.none')`
   t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
-  await waitFor('the line', () => lines.length > 0, 5000)
+  await eventually('the line', () => lines.length > 0, { timeoutMs: 5000 })
   t.match(lines, [/the last use of a token was not noted/])
   t.notMatch(lines.join(''), token)
 })

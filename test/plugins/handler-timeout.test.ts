@@ -5,7 +5,7 @@ import { createFirstAdmin } from '../../store/users.js'
 import { testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { PASSWORD } from '../harness/people.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { listen } from '../harness/watcher.js'
 
 t.test('a sign-in that fails after its request has timed out logs no error', async (t) => {
@@ -33,9 +33,8 @@ t.test('a sign-in that fails after its request has timed out logs no error', asy
      where datname = current_database()
        and wait_event_type = 'Lock'
   `
-  await until(
-    () => lines.some((line) => line.includes('failed after its request was answered')),
-    'the handler to fail',
+  await eventually('the handler to fail', () =>
+    lines.some((line) => line.includes('failed after its request was answered')),
   )
   t.strictSame(
     lines.filter((line) => line.includes('"level":50')),

@@ -2,8 +2,8 @@ import { request } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { createToken, startApp } from '../harness/app.js'
-import { codeOf, fieldsOf, signIn } from '../harness/client.js'
-import { until } from '../harness/until.js'
+import { codeOf, fieldsOf, clientAs } from '../harness/client.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { listen } from '../harness/watcher.js'
 
 /**
@@ -48,15 +48,15 @@ t.test(
     await fill(app, 8000)
     const origin = await listen(app)
     const token = await createToken(app.db, 'viewer')
-    const other = await signIn(app, 'editor')
+    const other = await clientAs(app, 'editor')
     for (let i = 0; i < 60; i++) ask(t, origin, token, `/api/items?search=${SLOW}`)
-    await until(async () => (await countSearches(app)) > 0, 'they run')
+    await eventually('they run', async () => (await countSearches(app)) > 0)
     const times: number[] = []
     for (let i = 0; i < 20; i++) {
       const began = performance.now()
       t.equal((await other('GET', '/api/items/S-1')).statusCode, 200)
       t.equal((await other('PUT', '/api/items/S-1', { payload: { description: `x${i}` } })).statusCode, 200)
-      t.equal((await (await signIn(app, 'viewer'))('GET', '/api/auth/me')).statusCode, 200)
+      t.equal((await (await clientAs(app, 'viewer'))('GET', '/api/auth/me')).statusCode, 200)
       t.equal((await other('GET', '/api/items?limit=1')).statusCode, 200)
       times.push(performance.now() - began)
       t.ok((await countSearches(app)) <= 2, 'two at a time')
@@ -72,15 +72,15 @@ t.test('running and waiting searches are canceled when their client disconnects'
   const origin = await listen(app)
   const token = await createToken(app.db, 'viewer')
   const hangUps = Array.from({ length: 30 }, () => ask(t, origin, token, `/api/items?search=${SLOW}`))
-  await until(async () => (await countSearches(app)) > 0, 'they run')
+  await eventually('they run', async () => (await countSearches(app)) > 0)
   for (const hangUp of hangUps) hangUp()
-  await until(async () => (await countSearches(app)) === 0, 'they are canceled')
+  await eventually('they are canceled', async () => (await countSearches(app)) === 0)
   const res = await fetch(`${origin}/api/items?limit=1`, { headers: { authorization: `Bearer ${token}` } })
   t.equal(res.status, 200)
 })
 
 t.test('a search has at most eight words', async (t) => {
-  const send = await signIn(await startApp(t), 'viewer')
+  const send = await clientAs(await startApp(t), 'viewer')
   t.equal((await send('GET', '/api/items?search=a+b+c+d+e+f+g++h+')).statusCode, 200)
   const res = await send('GET', '/api/items?search=a+b+c+d+e+f+g+h+i')
   t.equal(codeOf(res), 'invalid_request')
@@ -110,9 +110,9 @@ t.test('an export is canceled in the database when its client disconnects', asyn
       `
       return rows.length
     }
-    await until(async () => (await countWaiting()) === 1, 'it waits')
+    await eventually('it waits', async () => (await countWaiting()) === 1)
     sent.destroy()
-    await until(async () => (await countWaiting()) === 0, 'it is canceled')
+    await eventually('it is canceled', async () => (await countWaiting()) === 0)
     return true
   })
   t.ok(blocker)
@@ -122,9 +122,11 @@ t.test('/ready responds with 503 while the database completes no request', async
   const app = await startApp(t)
   const stall = app.db.begin(async (tx) => {
     await tx`lock table items in access exclusive mode`
-    const send = await signIn(app, 'viewer')
+    const send = await clientAs(app, 'viewer')
     const reads = Array.from({ length: 12 }, () => send('GET', '/api/items/A-1'))
-    await until(async () => (await app.inject('/ready')).statusCode === 503, 'it is not ready', 20_000)
+    await eventually('it is not ready', async () => (await app.inject('/ready')).statusCode === 503, {
+      timeoutMs: 20_000,
+    })
     t.match((await app.inject('/ready')).json(), {
       status: 'unavailable',
       database: 'stalled',
@@ -139,8 +141,8 @@ t.test('/ready responds with 503 while the database completes no request', async
 
 t.test('writes that wait for a lock occupy no connection of reads or of other users', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
-  const other = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
+  const other = await clientAs(app, 'editor')
   for (const part_number of ['L-1', 'L-2']) await send('POST', '/api/items', { payload: { part_number } })
   const { waiting } = await app.db.begin(async (tx) => {
     await tx`select from items where part_number = 'L-1' for update`

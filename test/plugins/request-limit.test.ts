@@ -1,7 +1,7 @@
 import t from 'tap'
 import { connect } from '../../store/driver/connect.js'
 import { createToken, startApp } from '../harness/app.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { listen } from '../harness/watcher.js'
 
 const USERS = 50
@@ -28,12 +28,12 @@ t.test(
       answered++
       return res.statusCode
     })
-    await until(async () => {
+    await eventually('the pool is taken', async () => {
       const [row] = await app.feedDb<{ waiting: number }[]>`
       select count(*)::integer as waiting from pg_locks where not granted
     `
       return (row?.waiting ?? 0) >= 10
-    }, 'the pool is taken')
+    })
 
     // A request whose token is not cached would wait for the same connections to be authenticated.
     for (const refused of [await read(), await app.inject({ url: PATH, headers: stranger })]) {

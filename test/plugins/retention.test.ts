@@ -2,7 +2,7 @@ import t from 'tap'
 import { buildApp } from '../../app.js'
 import { testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 t.test('the service logs a warning with the id when it deletes an event from the future', async (t) => {
   const lines: string[] = []
@@ -16,7 +16,7 @@ t.test('the service logs a warning with the id when it deletes an event from the
       from unnest('{30,-480,20}'::integer[]) with ordinality as e (hours, n)
      order by n
   `
-  await waitFor('retention', async () => (await app.db`select from events`).length === 0)
+  await eventually('retention', async () => (await app.db`select from events`).length === 0)
   const warnings = lines.filter((line) => line.includes('deleting an event of the future'))
   t.equal(warnings.length, 1)
   const [warning] = warnings.map((line): unknown => JSON.parse(line))

@@ -2,7 +2,7 @@ import t from 'tap'
 import { buildApp } from '../../app.js'
 import { testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
-import { PASSWORD, bearer, createPerson, signIn } from '../harness/people.js'
+import { PASSWORD, bearer, createPerson, login } from '../harness/people.js'
 
 t.test(
   'no secret is in the log or in an error, even at the lowest log level and when queries fail',
@@ -18,7 +18,7 @@ t.test(
       return res
     }
 
-    const session = keep(await signIn(app, 'root')).json<{ token: string }>().token
+    const session = keep(await login(app, 'root')).json<{ token: string }>().token
     const { token } = (
       await app.inject({
         method: 'POST',
@@ -34,9 +34,9 @@ t.test(
     const secrets = { session, token, PASSWORD, wrong, password_hash, key: config.JWT_SECRET }
 
     const everything = async () => {
-      keep(await signIn(app, 'root'))
-      keep(await signIn(app, 'root', wrong))
-      keep(await signIn(app, wrong, `${wrong}\0`))
+      keep(await login(app, 'root'))
+      keep(await login(app, 'root', wrong))
+      keep(await login(app, wrong, `${wrong}\0`))
       keep(await app.inject({ url: '/api/auth/me', headers: bearer(token) }))
       keep(await app.inject({ url: '/api/auth/me', headers: bearer(`${session}x`) }))
       keep(await app.inject({ url: '/api/auth/me', cookies: { silo_session_80: session } }))

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { startApp } from '../harness/app.js'
 import { WindowCounters } from '../../lib/window-counters.js'
-import { PASSWORD, createPerson, signIn } from '../harness/people.js'
+import { PASSWORD, createPerson, login } from '../harness/people.js'
 
 interface Client {
   remoteAddress?: string
@@ -18,7 +18,7 @@ async function attempt(
 ): Promise<number[]> {
   const statuses: number[] = []
   for (let i = 0; i < times; i += 1) {
-    statuses.push((await signIn(app, username(i), PASSWORD, client(i))).statusCode)
+    statuses.push((await login(app, username(i), PASSWORD, client(i))).statusCode)
   }
   return statuses
 }
@@ -31,7 +31,7 @@ t.test('one address can try one user ten times a minute', async (t) => {
   await createPerson(app.db, 'mara', 'viewer')
   const statuses = await attempt(app, 11, (i) => (i % 2 ? 'mara' : 'MARA'))
   t.strictSame(statuses, [...Array<number>(10).fill(200), 429])
-  const res = await signIn(app, 'mara')
+  const res = await login(app, 'mara')
   t.match(res.json(), { error: 'rate_limited', details: [] })
   const wait = Number(res.headers['retry-after'])
   t.ok(Number.isInteger(wait) && wait > 0 && wait <= 60, 'Retry-After is within the minute')
@@ -45,7 +45,7 @@ t.test('one address can try one user ten times a minute', async (t) => {
   })
   t.equal(form.statusCode, 303)
   t.equal(form.headers.location, '/login?error=rate_limited', 'the form has the same limit')
-  t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
+  t.equal((await login(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
 })
 
 t.test('one address can try thirty times a minute, whatever the usernames', async (t) => {
@@ -66,7 +66,7 @@ t.test('an IPv6 network of 64 bits counts as one address', async (t) => {
     (i) => ({ remoteAddress: `2001:db8:0:1::${i.toString(16)}` }),
   )
   t.equal(last(statuses), 429)
-  t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '2001:db8:0:2::1' })).statusCode, 200)
+  t.equal((await login(app, 'mara', PASSWORD, { remoteAddress: '2001:db8:0:2::1' })).statusCode, 200)
 })
 
 t.test('one user can be tried sixty times a minute, whatever the addresses', async (t) => {
@@ -77,14 +77,14 @@ t.test('one user can be tried sixty times a minute, whatever the addresses', asy
   const statuses = await attempt(app, 61, () => 'mara', from)
   t.equal(count(statuses, 200), 60)
   t.equal(last(statuses), 429)
-  t.equal((await signIn(app, 'theo', PASSWORD, from(1))).statusCode, 200)
+  t.equal((await login(app, 'theo', PASSWORD, from(1))).statusCode, 200)
 })
 
 t.test('one address alone cannot lock a user out', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   await attempt(app, 100, () => 'mara')
-  t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
+  t.equal((await login(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
 })
 
 t.test('two clients behind a trusted proxy are counted separately', async (t) => {
@@ -98,9 +98,9 @@ t.test('two clients behind a trusted proxy are counted separately', async (t) =>
     () => behind('203.0.113.1'),
   )
   t.equal(last(one), 429)
-  t.equal((await signIn(app, 'mara', PASSWORD, behind('203.0.113.2'))).statusCode, 200)
+  t.equal((await login(app, 'mara', PASSWORD, behind('203.0.113.2'))).statusCode, 200)
 
-  const forged = await signIn(app, 'mara', PASSWORD, behind('203.0.113.9, 203.0.113.1'))
+  const forged = await login(app, 'mara', PASSWORD, behind('203.0.113.9, 203.0.113.1'))
   t.equal(forged.statusCode, 429, 'an address that the client itself has sent does not count')
 })
 
@@ -119,7 +119,7 @@ t.test('an address is one client, whatever port a trusted proxy appends to it', 
   )
   t.equal(count(statuses, 200), 10)
   t.equal(last(statuses), 429)
-  const other = await signIn(app, 'mara', PASSWORD, behind('198.51.100.7:40000'))
+  const other = await login(app, 'mara', PASSWORD, behind('198.51.100.7:40000'))
   t.equal(other.statusCode, 200, 'the user is not locked out elsewhere')
 })
 
@@ -140,7 +140,7 @@ t.test('a forged X-Forwarded-For of an untrusted peer is ignored', async (t) => 
 t.test('concurrent attempts are counted like consecutive ones', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
-  const answers = await Promise.all(Array.from({ length: 40 }, () => signIn(app, 'mara')))
+  const answers = await Promise.all(Array.from({ length: 40 }, () => login(app, 'mara')))
   t.equal(
     count(
       answers.map((res) => res.statusCode),
@@ -153,19 +153,19 @@ t.test('concurrent attempts are counted like consecutive ones', async (t) => {
 t.test('a username has no other spelling that the limit counts as another name', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'kim', 'viewer')
-  t.equal((await signIn(app, 'KIM')).statusCode, 200)
+  t.equal((await login(app, 'KIM')).statusCode, 200)
   for (const name of ['kİm', 'kım', 'k\u0456m', ' kim', 'kim ']) {
-    t.equal((await signIn(app, name)).statusCode, 401, JSON.stringify(name))
+    t.equal((await login(app, name)).statusCode, 401, JSON.stringify(name))
   }
 })
 
 t.test('a username in full-width letters is the same name, for the limit too', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'kim', 'viewer')
-  for (const name of ['ｋｉｍ', '\u212Aim']) t.equal((await signIn(app, name)).statusCode, 200, name)
+  for (const name of ['ｋｉｍ', '\u212Aim']) t.equal((await login(app, name)).statusCode, 200, name)
   const spellings = ['kim', 'KIM', 'ｋｉｍ', 'ＫＩＭ', '\u212Aim']
   const statuses: number[] = []
-  for (let n = 0; n < 12; n++) statuses.push((await signIn(app, spellings[n % 5] ?? '', 'wrong')).statusCode)
+  for (let n = 0; n < 12; n++) statuses.push((await login(app, spellings[n % 5] ?? '', 'wrong')).statusCode)
   t.ok(statuses.includes(429), 'ten attempts a minute, whatever the spelling')
 })
 
@@ -180,7 +180,7 @@ t.test('a count is not evicted by attempts with other names, from however many n
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   const from = (i: number) => ({ remoteAddress: `2001:db8:${i.toString(16)}::1` })
-  const wrong = (name: string, i: number) => signIn(app, name, 'wrong', from(i))
+  const wrong = (name: string, i: number) => login(app, name, 'wrong', from(i))
   for (let i = 0; i < 60; i += 1) await wrong('mara', i)
   t.equal((await wrong('mara', 60)).statusCode, 429)
   for (let i = 0; i < 20; i += 1) t.equal((await wrong(`nobody-${i}`, 100 + i)).statusCode, 401)
@@ -192,36 +192,36 @@ t.test('attempts from elsewhere lock no user out of a browser with a device cook
   await createPerson(app.db, 'mara', 'viewer')
   await createPerson(app.db, 'theo', 'viewer')
   const mine = { remoteAddress: '203.0.113.1' }
-  const first = await signIn(app, 'mara', PASSWORD, mine)
+  const first = await login(app, 'mara', PASSWORD, mine)
   t.equal(first.statusCode, 200)
   const browser = browserOf(first)
   for (let i = 0; i < 60; i += 1) {
-    await signIn(app, 'mara', 'wrong', { remoteAddress: `198.51.100.${i}` })
+    await login(app, 'mara', 'wrong', { remoteAddress: `198.51.100.${i}` })
   }
   t.equal(
-    (await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.1' })).statusCode,
+    (await login(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.1' })).statusCode,
     429,
     'another browser is',
   )
   for (let i = 0; i < 15; i += 1) {
-    const res = await signIn(app, 'mara', PASSWORD, { ...mine, ...browser })
+    const res = await login(app, 'mara', PASSWORD, { ...mine, ...browser })
     t.equal(res.statusCode, 200, 'the right password is not counted')
   }
   const statuses: number[] = []
   for (let i = 0; i < 12; i += 1) {
-    statuses.push((await signIn(app, 'mara', 'wrong', { ...mine, ...browser })).statusCode)
+    statuses.push((await login(app, 'mara', 'wrong', { ...mine, ...browser })).statusCode)
   }
   t.strictSame(
     statuses,
     [...Array<number>(10).fill(401), 429, 429],
     'wrong passwords are limited as in any other',
   )
-  const both = browserOf(await signIn(app, 'theo', PASSWORD, { ...mine, ...browser }))
+  const both = browserOf(await login(app, 'theo', PASSWORD, { ...mine, ...browser }))
   for (let i = 0; i < 60; i += 1) {
-    await signIn(app, 'theo', 'wrong', { remoteAddress: `198.51.100.${100 + i}` })
+    await login(app, 'theo', 'wrong', { remoteAddress: `198.51.100.${100 + i}` })
   }
   t.equal(
-    (await signIn(app, 'theo', PASSWORD, { ...mine, ...both })).statusCode,
+    (await login(app, 'theo', PASSWORD, { ...mine, ...both })).statusCode,
     200,
     'a browser may have several users',
   )
@@ -231,17 +231,17 @@ t.test('a device cookie is bound to one user, cannot be forged, and authenticate
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
   await createPerson(app.db, 'theo', 'viewer')
-  const res = await signIn(app, 'mara')
+  const res = await login(app, 'mara')
   const device = res.cookies.find(({ name }) => name.includes('silo_device'))
   t.match(device, { httpOnly: true, sameSite: 'Strict', path: '/' })
   const name = device?.name ?? ''
   const value = device?.value ?? ''
   for (let i = 0; i < 60; i += 1) {
-    await signIn(app, i % 2 ? 'mara' : 'theo', 'wrong', { remoteAddress: `198.51.100.${i}` })
-    await signIn(app, i % 2 ? 'theo' : 'mara', 'wrong', { remoteAddress: `198.51.100.${i}` })
+    await login(app, i % 2 ? 'mara' : 'theo', 'wrong', { remoteAddress: `198.51.100.${i}` })
+    await login(app, i % 2 ? 'theo' : 'mara', 'wrong', { remoteAddress: `198.51.100.${i}` })
   }
   const elsewhere = { remoteAddress: '192.0.2.1' }
-  t.equal((await signIn(app, 'mara', PASSWORD, { ...elsewhere, cookies: { [name]: value } })).statusCode, 200)
+  t.equal((await login(app, 'mara', PASSWORD, { ...elsewhere, cookies: { [name]: value } })).statusCode, 200)
   const [nonce = '', mac = ''] = value.split('~')
   for (const made of [
     `${nonce}~${mac.slice(1)}A`,
@@ -251,10 +251,10 @@ t.test('a device cookie is bound to one user, cannot be forged, and authenticate
     'x~y',
     '~'.repeat(5000),
   ]) {
-    const answer = await signIn(app, 'mara', PASSWORD, { ...elsewhere, cookies: { [name]: made } })
+    const answer = await login(app, 'mara', PASSWORD, { ...elsewhere, cookies: { [name]: made } })
     t.equal(answer.statusCode, 429, made.slice(0, 30))
   }
-  t.equal((await signIn(app, 'theo', PASSWORD, { ...elsewhere, cookies: { [name]: value } })).statusCode, 429)
+  t.equal((await login(app, 'theo', PASSWORD, { ...elsewhere, cookies: { [name]: value } })).statusCode, 429)
   const me = await app.inject({ url: '/api/auth/me', cookies: { [name]: value } })
   t.equal(me.statusCode, 401)
 })
@@ -273,7 +273,7 @@ t.test('IPv6 networks of 56 and of 48 bits count as one client, so none locks a 
       (i) => ({ remoteAddress: networks(i) }),
     )
     t.ok(count(statuses, 429) >= 40)
-    t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
+    t.equal((await login(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.7' })).statusCode, 200)
   }
 })
 
@@ -283,7 +283,7 @@ t.test('an existing and an unknown username are limited alike', async (t) => {
   const seen = async (name: string, net: number) => {
     const answers: unknown[] = []
     for (let i = 0; i < 12; i += 1) {
-      const res = await signIn(app, name, 'wrong', { remoteAddress: `198.51.100.${net}` })
+      const res = await login(app, name, 'wrong', { remoteAddress: `198.51.100.${net}` })
       const headers = Object.entries(res.headers).filter(
         ([name]) => name !== 'date' && name !== 'retry-after',
       )
@@ -297,13 +297,13 @@ t.test('an existing and an unknown username are limited alike', async (t) => {
 t.test('the queue serves the network with the fewest attempts first, whatever the flood', async (t) => {
   const app = await startApp(t)
   await createPerson(app.db, 'mara', 'viewer')
-  const browser = browserOf(await signIn(app, 'mara', PASSWORD, { remoteAddress: '203.0.113.1' }))
+  const browser = browserOf(await login(app, 'mara', PASSWORD, { remoteAddress: '203.0.113.1' }))
   // 72 networks, each with ten concurrent attempts.
   const flood = Array.from({ length: 720 }, (_, i) =>
-    signIn(app, `nobody-${i}`, 'wrong', { remoteAddress: `198.51.100.${i % 72}` }),
+    login(app, `nobody-${i}`, 'wrong', { remoteAddress: `198.51.100.${i % 72}` }),
   )
-  const fresh = signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.1' })
-  const known = signIn(app, 'mara', PASSWORD, { remoteAddress: '198.51.100.1', ...browser })
+  const fresh = login(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.1' })
+  const known = login(app, 'mara', PASSWORD, { remoteAddress: '198.51.100.1', ...browser })
   t.equal((await known).statusCode, 200)
   const first = (await fresh).statusCode
   t.ok(first === 200 || first === 503, 'a new network among 72 gets its turn, or a 503')
@@ -314,9 +314,9 @@ t.test('the queue serves the network with the fewest attempts first, whatever th
     ) > 600,
   )
   const again = Array.from({ length: 300 }, (_, i) =>
-    signIn(app, `nobody-${i}`, 'wrong', { remoteAddress: `198.51.100.${i % 20}` }),
+    login(app, `nobody-${i}`, 'wrong', { remoteAddress: `198.51.100.${i % 20}` }),
   )
-  t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.2' })).statusCode, 200)
+  t.equal((await login(app, 'mara', PASSWORD, { remoteAddress: '192.0.2.2' })).statusCode, 200)
   await Promise.all(again)
 })
 
@@ -349,8 +349,8 @@ t.test('a body that is too large or no JSON counts against its own network, and 
     const statuses: number[] = []
     for (let i = 0; i < 31; i++) statuses.push((await send(body, `${network}.1`)).statusCode)
     t.strictSame(statuses, [...Array<number>(30).fill(status), 429])
-    t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: `${network}.1` })).statusCode, 429)
-    t.equal((await signIn(app, 'mara', PASSWORD, { remoteAddress: `${network}.2` })).statusCode, 200)
+    t.equal((await login(app, 'mara', PASSWORD, { remoteAddress: `${network}.1` })).statusCode, 429)
+    t.equal((await login(app, 'mara', PASSWORD, { remoteAddress: `${network}.2` })).statusCode, 200)
     const cookie = { cookie: 'silo_device_80=x' }
     t.equal(
       (await send('{', `${network}.1`, cookie)).statusCode,

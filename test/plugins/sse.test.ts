@@ -3,7 +3,7 @@ import { parseCursor } from '../../feed/cursor.js'
 import { connect } from '../../store/driver/connect.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { Watcher, listen } from '../harness/watcher.js'
 
 /** Starts an application with a subscriber, and opens a connection that writes to its database. */
@@ -33,7 +33,7 @@ t.test(
       (
         await writer`select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
       ).length
-    await until(async () => (await waiting()) > 0, 'the adoption to wait')
+    await eventually('the adoption to wait', async () => (await waiting()) > 0)
     app.renewDatabase()
     await holder.unsafe('commit')
     await writer`insert into items (part_number) values ('A-2')`

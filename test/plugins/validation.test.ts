@@ -4,7 +4,7 @@ import t from 'tap'
 import type { ErrorDetail } from '../../errors.js'
 import { MAX_PUBLIC_BODY_BYTES } from '../../plugins/public-bodies.js'
 import { startApp } from '../harness/app.js'
-import { fieldsOf, signIn } from '../harness/client.js'
+import { fieldsOf, clientAs } from '../harness/client.js'
 import { createDatabase } from '../harness/database.js'
 import { withLongestPause } from '../../tools/fuzz/loop-delay.js'
 import { readRoutes } from '../harness/routes.js'
@@ -17,7 +17,7 @@ const unknownMembers = (count: number): Record<string, number> =>
 const HUGE = JSON.stringify(unknownMembers(50_000))
 
 t.test('every wrong field of a request is reported', async (t) => {
-  const send = await signIn(await startApp(t), 'editor')
+  const send = await clientAs(await startApp(t), 'editor')
   const payload = { part_number: '', item_type: 'x', description: 7, colour: 'red', size: 1 }
   const res = await send('POST', '/api/items', { payload })
   t.strictSame(fieldsOf(res).sort(), ['colour', 'description', 'item_type', 'part_number', 'size'])
@@ -25,7 +25,7 @@ t.test('every wrong field of a request is reported', async (t) => {
 
 t.test('a megabyte of unknown fields gets a response of less than 20 kB, without a long pause', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   for (const payload of [
     HUGE,
     JSON.stringify({ part_number: 'A-1', properties: {}, ...unknownMembers(50_000) }),
@@ -46,7 +46,7 @@ t.test('a megabyte of unknown fields gets a response of less than 20 kB, without
 })
 
 t.test('a row of an import with ten thousand wrong fields is reported with some of them', async (t) => {
-  const send = await signIn(await startApp(t), 'editor')
+  const send = await clientAs(await startApp(t), 'editor')
   const payload = JSON.stringify({ part_number: 'A-1', item_type: 'x', ...unknownMembers(10_000) })
   const headers = { 'content-type': 'application/x-ndjson' }
   const res = await send('POST', '/api/items/import', { payload, headers })
@@ -55,7 +55,7 @@ t.test('a row of an import with ten thousand wrong fields is reported with some 
 })
 
 t.test('a query with thousands of unknown names is reported with some of them', async (t) => {
-  const send = await signIn(await startApp(t), 'viewer')
+  const send = await clientAs(await startApp(t), 'viewer')
   const query = Array.from({ length: 1500 }, (_, n) => `p${n}=1`).join('&')
   const res = await send('GET', `/api/items?${query}`)
   t.equal(res.statusCode, 400)

@@ -6,9 +6,9 @@ import { addUser } from '../../store/users.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { createGate } from '../harness/gate.js'
-import { PASSWORD, bearer, createPerson, sessionOf, signIn } from '../harness/people.js'
+import { PASSWORD, bearer, createPerson, sessionOf, login } from '../harness/people.js'
 import { countScrypts } from '../harness/scrypt.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const HOURS_12 = 12 * 60 * 60
 
@@ -17,7 +17,7 @@ t.test('POST /api/auth/login', async (t) => {
   await createPerson(app.db, 'Mara', 'editor')
 
   t.test('responds with a bearer token, its expiry, the user, and the cookie', async (t) => {
-    const res = await signIn(app, 'mara')
+    const res = await login(app, 'mara')
     t.equal(res.statusCode, 200)
     t.equal(res.headers['cache-control'], 'no-store')
     const body = res.json<{ token: string; expires_at: string; user: { id: string } }>()
@@ -58,17 +58,17 @@ t.test('POST /api/auth/login', async (t) => {
     const password = 'pässwörd-für-alle'
     const password_hash = await hashPassword(password.normalize('NFC'))
     await addUser(app.db, { username: 'jorg', display_name: 'Jörg', role: 'viewer', password_hash })
-    t.equal((await signIn(app, 'JORG', password.normalize('NFD'))).statusCode, 200)
+    t.equal((await login(app, 'JORG', password.normalize('NFD'))).statusCode, 200)
   })
 
   t.test('refuses a wrong password, an unknown user and a disabled one with the same response', async (t) => {
     await createPerson(app.db, 'gone', 'admin')
     await app.db`update users set active = false where username = 'gone'`
     const answers = await Promise.all([
-      signIn(app, 'mara', `${PASSWORD}!`),
-      signIn(app, 'nobody'),
-      signIn(app, 'gone'),
-      signIn(app, 'ma\u0301ra%'),
+      login(app, 'mara', `${PASSWORD}!`),
+      login(app, 'nobody'),
+      login(app, 'gone'),
+      login(app, 'ma\u0301ra%'),
     ])
     for (const res of answers) {
       t.equal(res.statusCode, 401)
@@ -86,7 +86,7 @@ t.test('POST /api/auth/login', async (t) => {
 
   t.test('hashes a password once for an existing, an unknown and a disabled user', async (t) => {
     for (const username of ['mara', 'nobody', 'gone']) {
-      t.equal(await countScrypts(() => signIn(app, username, 'wrong')), 1, username)
+      t.equal(await countScrypts(() => login(app, username, 'wrong')), 1, username)
     }
   })
 
@@ -126,7 +126,7 @@ t.test('behind TLS the cookie is Secure', async (t) => {
   const app = await startApp(t, { TRUST_PROXY: ['10.0.0.0/8'], PUBLIC_URL: ['http://silo.example'] })
   await createPerson(app.db, 'mara', 'viewer')
   const https = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'silo.example' }
-  const through = (remoteAddress: string) => signIn(app, 'mara', PASSWORD, { remoteAddress, headers: https })
+  const through = (remoteAddress: string) => login(app, 'mara', PASSWORD, { remoteAddress, headers: https })
   const res = await through('10.0.0.1')
   t.match(res.cookies, [{ name: '__Host-silo_session_443', secure: true, path: '/', domain: undefined }])
   const logout = await app.inject({
@@ -145,7 +145,7 @@ t.test('the name of the cookie has the port that the browser uses, and depends o
   const named = async (PUBLIC_URL: string[], host: string, headers: Record<string, string> = {}) => {
     const app = await startApp(t, { databaseUrl, PUBLIC_URL, TRUST_PROXY: ['10.0.0.0/8'] })
     const remoteAddress = `10.0.${(clients += 1)}.1`
-    const res = await signIn(app, 'mara', PASSWORD, { remoteAddress, headers: { host, ...headers } })
+    const res = await login(app, 'mara', PASSWORD, { remoteAddress, headers: { host, ...headers } })
     return [res.cookies[0]?.name, res.cookies[0]?.secure ?? false, res.headers['strict-transport-security']]
   }
   let clients = 0
@@ -183,7 +183,7 @@ t.test('cookies of earlier versions, and those from before TLS, are cleared', as
   await createPerson(app.db, 'mara', 'viewer')
   const headers = { host: 'silo.example' }
   const cookies = { silo_session: 'x', silo_session_443: 'y' }
-  const res = await signIn(app, 'mara', PASSWORD, { headers, cookies })
+  const res = await login(app, 'mara', PASSWORD, { headers, cookies })
   t.match(res.cookies, [
     { name: 'silo_session', value: '', maxAge: 0, path: '/' },
     { name: 'silo_session_443', value: '', maxAge: 0, path: '/' },
@@ -339,15 +339,15 @@ t.test('signing out clears the cookie and ends the session, even without the dat
     const res = await signOut(token)
     t.equal(res.statusCode, 303)
     t.match(res.cookies, [{ name: 'silo_session_80', value: '', maxAge: 0 }])
-    await waitFor('the loss of the database to be noticed', () => app.mode.databaseLost)
+    await eventually('the loss of the database to be noticed', () => app.mode.databaseLost)
   }
   gate.open()
-  await waitFor('the database to be back', () => !app.mode.databaseLost)
+  await eventually('the database to be back', () => !app.mode.databaseLost)
   const me = async (by: typeof app, token: string) =>
     (await by.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode
   for (const token of [one, two]) {
     t.equal(await me(app, token), 401)
-    await waitFor('its end in the database', async () => (await me(other, token)) === 401)
+    await eventually('its end in the database', async () => (await me(other, token)) === 401)
   }
   t.equal(await me(app, kept), 200, 'no other session ends')
 })
@@ -361,7 +361,7 @@ t.test('signing in again ends the session whose cookie it replaces, and no other
   const elsewhere = await sessionOf(app, 'mara')
   const first = await sessionOf(app, 'mara')
   const again = (username: string, token: string, password = PASSWORD) =>
-    signIn(app, username, password, { cookies: { silo_session_80: token } })
+    login(app, username, password, { cookies: { silo_session_80: token } })
   await again('mara', first, 'wrong')
   t.equal(await me(first), 200, 'a refused sign-in replaces nothing')
   const second = (await again('mara', first)).json<{ token: string }>().token
@@ -378,7 +378,7 @@ t.test('signing in again ends the session whose cookie it replaces, and no other
   t.equal(await me(second), 401, 'by the form and as another user too')
   t.equal(await me(elsewhere), 200)
   const api = await createToken(app.db, 'viewer')
-  t.equal((await signIn(app, 'mara', PASSWORD, { cookies: { silo_session_80: api } })).statusCode, 200)
+  t.equal((await login(app, 'mara', PASSWORD, { cookies: { silo_session_80: api } })).statusCode, 200)
   t.equal(await me(api), 200, 'an API token in a cookie is no session')
 })
 

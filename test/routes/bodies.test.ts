@@ -6,14 +6,14 @@ import { isHeldByDouble } from '../../lib/exact-number.js'
 import { parseJson, parseStored, stringifyJson } from '../../lib/json.js'
 import type { ImportResult } from '../../schemas/import.js'
 import { startApp } from '../harness/app.js'
-import { codeOf, signIn } from '../harness/client.js'
+import { codeOf, clientAs } from '../harness/client.js'
 import { measurePauses } from '../harness/pauses.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 async function start(t: Test) {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor', 'mara')
+  const send = await clientAs(app, 'editor', 'mara')
   const post = (payload: string | Buffer, headers: Record<string, string> = JSON_TYPE) =>
     send('POST', '/api/items', { payload, headers })
   return { app, send, post }

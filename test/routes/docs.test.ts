@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { EVENT_DATA } from '../../schemas/events.js'
 import { createToken, startApp } from '../harness/app.js'
-import { signIn } from '../harness/client.js'
+import { clientAs } from '../harness/client.js'
 import { Watcher, listen } from '../harness/watcher.js'
 
 /** Returns the errors of `data` by the schema of this type of event. */
@@ -53,7 +53,7 @@ t.test('every event on the wire matches its schema', async (t) => {
     token: await createToken(app.db, 'viewer'),
     lastEventId: 'not-a-cursor',
   })
-  const send = await signIn(app, 'editor', 'mara')
+  const send = await clientAs(app, 'editor', 'mara')
   await send('POST', '/api/items', { payload: { part_number: 'A01-0001', description: 'Winding unit' } })
   await send('PUT', '/api/items/A01-0001', { payload: { description: 'Winder', comment: 'Shorter' } })
   await send('DELETE', '/api/items/A01-0001')

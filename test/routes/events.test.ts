@@ -11,7 +11,7 @@ import { pruneEvents } from '../../store/events.js'
 import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { Watcher, listen } from '../harness/watcher.js'
 
 async function serve(t: Test, config: Partial<AppConfig> & { databaseUrl?: string } = {}) {
@@ -40,7 +40,7 @@ const create = (sql: Sql, ...numbers: string[]) =>
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `N-${from + i}`)
 const seenNumbers = (watcher: Watcher) => watcher.events.map(({ data }) => data.part_number)
 const headReached = (app: FastifyInstance, id: number) =>
-  until(() => parseCursor(app.sse.head)?.id === id, `the tail is at ${id}`)
+  eventually(`the tail is at ${id}`, () => parseCursor(app.sse.head)?.id === id)
 
 t.test('a committed change reaches a subscriber with exactly the documented keys', async (t) => {
   const { app, watch } = await serve(t)
@@ -157,7 +157,7 @@ t.test(
     t.equal(last, head)
     const [epoch = '', , check = ''] = oldest.split('-')
     t.equal(await pruneEvents(app.db, { id: 2, check }), 2)
-    await until(async () => (await page('?since=earliest')).events.length === 2, 'the oldest is known')
+    await eventually('the oldest is known', async () => (await page('?since=earliest')).events.length === 2)
 
     for (const [cursor, reason] of [
       [first, 'expired'],
@@ -276,10 +276,10 @@ t.test('a JSON page waits no longer when garbage is collected meanwhile', async 
     isAnswered = true
     return events
   })
-  await until(() => {
+  await eventually('the page is returned', () => {
     collectGarbage()
     return isAnswered
-  }, 'the page is returned')
+  })
   t.strictSame(await waiting, [])
 })
 
@@ -310,7 +310,7 @@ t.test('a client that does not read delays no other, and gets everything once it
   const slow = connectSocket(Number(port), hostname)
   t.teardown(() => slow.destroy())
   slow.write(`GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`)
-  await until(() => app.sse.clients === 1, 'the slow reader is connected')
+  await eventually('the slow reader is connected', () => app.sse.clients === 1)
   slow.pause()
   const quick = await watch()
   const count = 30_000
@@ -323,7 +323,9 @@ t.test('a client that does not read delays no other, and gets everything once it
   slow.setEncoding('utf8')
   slow.on('data', (more: string) => (text += more))
   slow.resume()
-  await until(() => text.includes(`"S-${count}"`), 'the slow reader has caught up', 30_000)
+  await eventually('the slow reader has caught up', () => text.includes(`"S-${count}"`), {
+    timeoutMs: 30_000,
+  })
   const ids = [...text.matchAll(/^id: [0-9a-f]+-(\d+)-[0-9a-f]+\nevent: item/gm)].map((match) =>
     Number(match[1]),
   )
@@ -359,7 +361,7 @@ t.test('closing does not wait for a client that does not read', async (t) => {
   const slow = connectSocket(Number(port), hostname)
   slow.write(`GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`)
   slow.pause()
-  await until(() => app.sse.clients === 1, 'the slow reader is connected')
+  await eventually('the slow reader is connected', () => app.sse.clients === 1)
   await app.db`
     insert into items (part_number, description) select 'S-' || n, repeat('x', 1000) from generate_series(1, 15000) n
   `
@@ -378,9 +380,9 @@ t.test('an HTTP/1.0 client receives the events without chunked encoding', async 
   let text = ''
   old.on('data', (more: string) => (text += more))
   old.write(`GET /api/events HTTP/1.0\r\nAuthorization: Bearer ${token}\r\n\r\n`)
-  await until(() => text.includes('server.state'), 'the greeting')
+  await eventually('the greeting', () => text.includes('server.state'))
   await create(app.db, 'A')
-  await until(() => text.includes('"A"'), 'the event')
+  await eventually('the event', () => text.includes('"A"'))
   const [head = '', body = ''] = text.split('\r\n\r\n')
   t.notMatch(head.toLowerCase(), 'transfer-encoding')
   t.match(
@@ -586,9 +588,9 @@ t.test('a client that disconnects before its pipelined streams begin leaves no s
   socket.write(
     `GET /api/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`.repeat(3),
   )
-  await until(() => app.sse.clients > 0, 'the first stream is open')
+  await eventually('the first stream is open', () => app.sse.clients > 0)
   socket.destroy()
-  await until(() => app.sse.clients === 0, 'it is closed')
+  await eventually('it is closed', () => app.sse.clients === 0)
   const watchers = await Promise.all([watch(), watch(), watch()])
   for (const watcher of watchers) await watcher.untilSeen('server.state')
   t.equal(app.sse.clients, 3)
@@ -622,7 +624,7 @@ t.test('the streams of a user and of an address are limited, even if opened at o
   t.equal(open(await rush(others, '192.0.2.2')), 1, 'another address has slots of its own')
 
   for (const { cut } of mine) cut.abort()
-  await until(() => app.sse.clients === 3, 'the streams are closed')
+  await eventually('the streams are closed', () => app.sse.clients === 3)
   t.equal((await admitted(token, '192.0.2.2')).isOpen, true, 'a slot is free again')
 })
 
@@ -676,7 +678,7 @@ t.test('a right that has ended gives no access to earlier events, nor to a page 
   t.equal(events.length, 1)
   const held = read(`?since=${next}&wait=60`)
   await app.db`update users set active = false where username = 'vera'`
-  await until(async () => (await read('')).status === 401, 'the right is lost here')
+  await eventually('the right is lost here', async () => (await read('')).status === 401)
   await create(app.db, 'B')
   const answer = await held
   t.equal(answer.status, 401)
@@ -838,7 +840,7 @@ t.test('terminated database connections are noticed and replaced, and no event i
         () => true,
         () => false,
       )
-    await until(isWritten, 'the database takes writes again')
+    await eventually('the database takes writes again', isWritten)
   }
   await watcher.untilEvents(5)
   t.strictSame(seenNumbers(watcher), ['K-1', 'K-2', 'K-3', 'K-4', 'K-5'])

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { ImportResult } from '../../schemas/import.js'
 import { createToken, startApp } from '../harness/app.js'
-import { until } from '../harness/until.js'
-import { readEvents, signIn } from '../harness/client.js'
+import { eventually } from '../../tools/harness/eventually.js'
+import { readEvents, clientAs } from '../harness/client.js'
 
 const CSV = { headers: { accept: 'text/csv' } }
 
@@ -13,7 +13,7 @@ t.test(
   'GET with Accept: text/csv returns all matching items, with texts in columns and other values as JSON',
   async (t) => {
     const app = await startApp(t)
-    const send = await signIn(app, 'editor')
+    const send = await clientAs(app, 'editor')
     const make = (payload: object) => send('POST', '/api/items', { payload })
     await make({ part_number: 'B-1', description: 'two, "three"', properties: { Color: 'red', n: 7 } })
     await make({
@@ -61,7 +61,7 @@ t.test(
 
 t.test('importing an export again leaves every item unchanged', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   const texts = [
     'a,b',
     '"',
@@ -137,6 +137,6 @@ t.test('a download that is not read holds no database connection', async (t) => 
     `
     return row?.count
   }
-  await until(async () => (await busy()) === 0, 'no connection is busy while the downloads are not read')
+  await eventually('no connection is busy while the downloads are not read', async () => (await busy()) === 0)
   for (const response of running) response.destroy()
 })

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { ImportResult } from '../../schemas/import.js'
 import { startApp } from '../harness/app.js'
-import { type Send, fieldsOf, signIn } from '../harness/client.js'
+import { type Send, fieldsOf, clientAs } from '../harness/client.js'
 
 interface Content {
   part_number: string
@@ -84,7 +84,7 @@ const NO_FORMULAS = [
 const TEXTS = [...FORMULAS, ...NO_FORMULAS]
 
 t.test('a text that a spreadsheet would take for a formula gets an apostrophe in any column', async (t) => {
-  const send = await signIn(await startApp(t), 'editor')
+  const send = await clientAs(await startApp(t), 'editor')
   for (const [n, text] of TEXTS.entries()) {
     const payload = {
       part_number: `P-${100 + n}`,
@@ -116,7 +116,7 @@ t.test('a text that a spreadsheet would take for a formula gets an apostrophe in
 })
 
 t.test('a property whose name looks like a formula has no column, unless the file is plain', async (t) => {
-  const send = await signIn(await startApp(t), 'editor')
+  const send = await clientAs(await startApp(t), 'editor')
   const hidden = { '=1+1': 'a', '@x': 'b', "'-x": 'c' }
   const mark = { 'formulas-escaped': 'd' }
   const properties = { ...hidden, ...mark, 'a=b': 'e', '-5': 'f' }
@@ -138,7 +138,7 @@ t.test('a property whose name looks like a formula has no column, unless the fil
 })
 
 t.test('another value of formulas is refused, with the accepted ones', async (t) => {
-  const send = await signIn(await startApp(t), 'viewer')
+  const send = await clientAs(await startApp(t), 'viewer')
   for (const value of ['no', '', 'Plain', 'plain%20']) {
     const res = await send('GET', `/api/items?formulas=${value}`, CSV)
     t.equal(res.statusCode, 400, value)
@@ -149,7 +149,7 @@ t.test('another value of formulas is refused, with the accepted ones', async (t)
 })
 
 t.test('an import removes an apostrophe only in a file that has the formulas_escaped column', async (t) => {
-  const send = await signIn(await startApp(t), 'editor')
+  const send = await clientAs(await startApp(t), 'editor')
   const importCsv = importing(send)
   const rows = TEXTS.map((text, n) => `P-${100 + n},"'${text.replaceAll('"', '""')}"\n`)
   t.equal((await importCsv(`Part Number,Name\n${rows.join('')}`)).statusCode, 200)
@@ -181,7 +181,7 @@ t.test('an import removes an apostrophe only in a file that has the formulas_esc
 })
 
 t.test('an escaped text whose NFC is no formula loses its apostrophe too', async (t) => {
-  const send = await signIn(await startApp(t), 'editor')
+  const send = await clientAs(await startApp(t), 'editor')
   const marked = "Part Number,Name,formulas_escaped\nA,'=\u0338 x,\n"
   t.equal((await importing(send)(marked)).statusCode, 200)
   t.equal((await readContents(send, 'A'))[0]?.description, '\u2260 x')
@@ -212,8 +212,8 @@ const hostileItem = fc.record({
 })
 
 t.test('an export is imported into another database as the same items, escaped or plain', async (t) => {
-  const from = await signIn(await startApp(t), 'editor')
-  const to = await signIn(await startApp(t), 'editor')
+  const from = await clientAs(await startApp(t), 'editor')
+  const to = await clientAs(await startApp(t), 'editor')
   let run = 0
   const property = fc.asyncProperty(
     fc.array(hostileItem, { minLength: 1, maxLength: 12 }),

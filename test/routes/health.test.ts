@@ -2,7 +2,7 @@ import t from 'tap'
 import { startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { createGate } from '../harness/gate.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 t.test('GET /health and GET /ready respond with 200 and the mode', async (t) => {
   const app = await startApp(t)
@@ -67,7 +67,9 @@ t.test('while the database hangs', async (t) => {
 
   t.test('both report when the database is back', async (t) => {
     gate.open()
-    await waitFor('/ready', async () => (await app.inject('/ready')).statusCode === 200, 10_000)
+    await eventually('/ready', async () => (await app.inject('/ready')).statusCode === 200, {
+      timeoutMs: 10_000,
+    })
     t.match((await app.inject('/ready')).json(), { status: 'ok', mode: 'normal', database: 'ok' })
     t.strictSame((await app.inject('/health')).json(), { status: 'ok', mode: 'normal' })
   })

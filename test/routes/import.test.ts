@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import type { ImportResult } from '../../schemas/import.js'
 import { createToken, startApp } from '../harness/app.js'
 import { readCatalogue } from '../harness/catalogue.js'
-import { type Send, codeOf, fieldsOf, readEvents, signIn, waitForWaiters } from '../harness/client.js'
+import { type Send, codeOf, fieldsOf, readEvents, clientAs, waitForWaiters } from '../harness/client.js'
 import { measurePauses } from '../harness/pauses.js'
 
 interface Part {
@@ -28,7 +28,7 @@ interface Rejection extends ImportResult {
 
 async function start(t: Test) {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor', 'mara')
+  const send = await clientAs(app, 'editor', 'mara')
   return {
     app,
     send,

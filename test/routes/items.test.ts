@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { startApp } from '../harness/app.js'
-import { codeOf, fieldsOf, readEvents, signIn, waitForWaiters } from '../harness/client.js'
+import { codeOf, fieldsOf, readEvents, clientAs, waitForWaiters } from '../harness/client.js'
 
 interface Body {
   id: string
@@ -23,7 +23,7 @@ interface Page {
 
 async function start(t: Test) {
   const app = await startApp(t)
-  return { app, send: await signIn(app, 'editor', 'mara') }
+  return { app, send: await clientAs(app, 'editor', 'mara') }
 }
 
 const RFC_3339_MS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
@@ -412,8 +412,8 @@ t.test('DELETE archives: the item is no longer listed or found, and item.deleted
 
 t.test('reads require viewer, and writes require editor and a server that is not read-only', async (t) => {
   const app = await startApp(t, { READ_ONLY: true })
-  const view = await signIn(app, 'viewer')
-  const edit = await signIn(app, 'editor')
+  const view = await clientAs(app, 'viewer')
+  const edit = await clientAs(app, 'editor')
   t.equal((await app.inject('/api/items')).statusCode, 401)
   t.equal((await view('GET', '/api/items')).statusCode, 200)
   const csv = { payload: 'Part Number\nA\n', headers: { 'content-type': 'text/csv' } }

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { startApp } from '../harness/app.js'
-import { type Send, signIn } from '../harness/client.js'
-import { until } from '../harness/until.js'
+import { type Send, clientAs } from '../harness/client.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const MIB = 1024 * 1024
 /** More than the size of any item, in bytes. */
@@ -54,7 +54,7 @@ async function walk(send: Send, path: string, list: string, name: string): Promi
 
 t.test('pages are limited in bytes, and no entry of a list is missing because of it', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   const numbers = await fill(app)
 
   await t.test('pages of items, in every order, whatever the size of their texts as JSON', async (t) => {
@@ -112,7 +112,7 @@ t.test('pages are limited in bytes, and no entry of a list is missing because of
     `
     const [newestEvent] = await app.db<{ id: string }[]>`select max(id)::text as id from events`
     app.sse.look()
-    await until(() => app.sse.head.split('-')[1] === newestEvent?.id, 'the log is read')
+    await eventually('the log is read', () => app.sse.head.split('-')[1] === newestEvent?.id)
     const json = { headers: { accept: 'application/json' } }
     interface Page {
       events: { id: string; data: { part_number: string } }[]

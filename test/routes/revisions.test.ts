@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { startApp } from '../harness/app.js'
-import { codeOf, fieldsOf, readEvents, signIn } from '../harness/client.js'
+import { codeOf, fieldsOf, readEvents, clientAs } from '../harness/client.js'
 
 interface Body {
   revision_number: number
@@ -16,7 +16,7 @@ interface Page {
 
 async function start(t: Test) {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor', 'mara')
+  const send = await clientAs(app, 'editor', 'mara')
   await send('POST', '/api/items', {
     payload: { part_number: 'A-1', description: 'one', properties: { kg: 1 } },
   })

@@ -4,7 +4,7 @@ import { buildApp } from '../../app.js'
 import { createToken, startApp, testConfig } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { bearer } from '../harness/people.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { Watcher, listen } from '../harness/watcher.js'
 
 const put = (app: FastifyInstance, token: string, payload: object) =>
@@ -38,7 +38,7 @@ t.test('the mode that an admin sets', async (t) => {
     const start = Date.now()
     const modeThere = async () =>
       (await two.inject({ url: '/api/server/mode', headers: bearer(viewer) })).json<{ mode: string }>().mode
-    await waitFor('the mode', async () => (await modeThere()) === 'read-only', 5000)
+    await eventually('the mode', async () => (await modeThere()) === 'read-only', { timeoutMs: 5000 })
     t.ok(Date.now() - start < 1000)
     t.match((await two.inject('/health')).json(), { mode: 'read-only' })
   })
@@ -92,10 +92,10 @@ t.test('every instance knows the subscribers of all, and forgets stopped instanc
   await watch(two)
   t.equal(one.sse.clients, 1)
   for (const app of [one, two]) {
-    await waitFor('all three to be known', async () => (await watchersAt(app)) === 3)
+    await eventually('all three to be known', async () => (await watchersAt(app)) === 3)
   }
   await two.close()
-  await waitFor('the other to be forgotten', async () => (await watchersAt(one)) === 1)
+  await eventually('the other to be forgotten', async () => (await watchersAt(one)) === 1)
 })
 
 t.test('admins set the mode, all roles read it, and only normal and read-only can be set', async (t) => {

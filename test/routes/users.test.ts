@@ -1,7 +1,7 @@
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { createToken, startApp } from '../harness/app.js'
-import { PASSWORD, bearer, createPerson, sessionOf, signIn } from '../harness/people.js'
+import { PASSWORD, bearer, createPerson, sessionOf, login } from '../harness/people.js'
 
 t.test('users', async (t) => {
   const app = await startApp(t)
@@ -46,14 +46,14 @@ t.test('users', async (t) => {
     const list = await send('GET', '')
     t.match(list.json(), { users: [{ username: 'Mara' }, { username: 'root' }, { username: 'someone' }] })
     t.notMatch(list.body, /password|scrypt/)
-    t.equal((await signIn(app, 'mara')).statusCode, 200)
+    t.equal((await login(app, 'mara')).statusCode, 200)
   })
 
   t.test('have unique names, without regard to case', async (t) => {
     const res = await send('POST', '', { ...mara, username: 'MARA', password: 'another password' })
     t.equal(res.statusCode, 409)
     t.match(res.json(), { error: 'username_taken' })
-    t.equal((await signIn(app, 'mara')).statusCode, 200, 'the first user is unchanged')
+    t.equal((await login(app, 'mara')).statusCode, 200, 'the first user is unchanged')
   })
 
   t.test('are refused with the name of the wrong field', async (t) => {
@@ -98,11 +98,11 @@ t.test('users', async (t) => {
       for (const token of tokens) t.equal(await status(token), 200)
       t.equal((await send('PATCH', '/mara', changes)).statusCode, 200)
       for (const token of tokens) t.equal(await status(token), 401)
-      t.equal((await signIn(app, 'mara')).statusCode, 401)
+      t.equal((await login(app, 'mara')).statusCode, 401)
       await send('PATCH', '/mara', { active: true })
       for (const token of tokens) t.equal(await status(token), 401, 'permanently')
     }
-    t.equal((await signIn(app, 'mara', 'another password')).statusCode, 200)
+    t.equal((await login(app, 'mara', 'another password')).statusCode, 200)
   })
 
   t.test('are deleted with their tokens', async (t) => {

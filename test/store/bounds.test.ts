@@ -5,7 +5,7 @@ import { BOUNDS } from '../../schemas/bounds.js'
 import { PART_NUMBER } from '../../schemas/items.js'
 import { USERNAME } from '../../schemas/users.js'
 import { startApp } from '../harness/app.js'
-import { fieldsOf, signIn } from '../harness/client.js'
+import { fieldsOf, clientAs } from '../harness/client.js'
 
 const CHECK_VIOLATION = '23514'
 
@@ -103,7 +103,7 @@ const BOUNDED: Bounded[] = [
 
 t.test('a text has the same maximum length in the API and in SQL', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'admin')
+  const send = await clientAs(app, 'admin')
   for (const { field, bound, make, insert, send: sent } of BOUNDED) {
     await t.test(field, async (t) => {
       await t.resolves(insert(app, make(bound), 0), 'SQL, at the bound')
@@ -149,7 +149,7 @@ t.test('the length of a number is computed as PostgreSQL prints it', async (t) =
 
 t.test('a row that exceeds the bounds can be read, archived and shortened, but not lengthened', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   const long = 'x'.repeat(1024 * 1024)
   await app.db`alter table items disable trigger user`
   await app.db`
@@ -171,7 +171,7 @@ t.test('a row that exceeds the bounds can be read, archived and shortened, but n
 
 t.test('a text of 200 MB in SQL is refused, and the service keeps running', async (t) => {
   const app = await startApp(t)
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   for (const column of ['description', 'long_description']) {
     await t.rejects(
       app.db.unsafe(`insert into items (part_number, ${column}) values ('HUGE', repeat('x', 200000000))`),

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { connect } from '../../store/driver/connect.js'
 import { Leases } from '../../store/leases.js'
 import { createDatabase } from '../harness/database.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const never = new AbortController().signal
 
@@ -31,10 +31,10 @@ t.test(
       const ending = new AbortController()
       const slow = leases.run(ending.signal, async (sql) => [...(await sql`select pg_sleep(60)::text`)])
       slow.catch(() => undefined)
-      await until(async () => (await countRunning()) === 1, 'it runs')
+      await eventually('it runs', async () => (await countRunning()) === 1)
       ending.abort(new Error('gone'))
       await t.rejects(slow, { message: 'gone' })
-      await until(async () => (await countRunning()) === 0, 'it is canceled')
+      await eventually('it is canceled', async () => (await countRunning()) === 0)
       const [row] = await leases.run(never, async (sql) => sql`select 1 + 1 as sum`)
       t.equal(row?.sum, 2)
     }

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { connect } from '../../store/driver/connect.js'
 import { migrate } from '../../store/migrate.js'
 import { startApp } from '../harness/app.js'
-import { signIn } from '../harness/client.js'
+import { clientAs } from '../harness/client.js'
 import { type OwnedDatabase, createOwnedDatabase } from '../harness/owned-database.js'
 
 /** Runs statements in the database as superuser. */
@@ -82,7 +82,7 @@ t.test('pg_trgm may be in a schema of its own', async (t) => {
   })
   await run(t, database, `grant usage on schema extensions to ${database.name}`)
   const app = await startApp(t, { databaseUrl: database.owner })
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   await send('POST', '/api/items', { payload: { part_number: 'A-1', description: 'Bracket' } })
   t.match((await send('GET', '/api/items?search=rack')).json(), { items: [{ part_number: 'A-1' }] })
 })
@@ -97,7 +97,7 @@ t.test('existing tables are found, whatever the search path is by now', async (t
     await administer(`alter role ${name} in database ${name} set search_path = ${path}`)
     t.equal(await migrateAsOwner(t, database), 'public', path)
     const app = await startApp(t, { databaseUrl: database.owner })
-    const send = await signIn(app, 'editor')
+    const send = await clientAs(app, 'editor')
     t.equal((await send('POST', '/api/items', { payload: { category: 'A01' } })).statusCode, 201, path)
   }
 })
@@ -109,6 +109,6 @@ t.test('the search path of the role decides where the tables are created', async
   await administer(`alter role ${name} in database ${name} set search_path = "In ""stock"""`)
   t.equal(await migrateAsOwner(t, database), 'In "stock"')
   const app = await startApp(t, { databaseUrl: database.owner })
-  const send = await signIn(app, 'editor')
+  const send = await clientAs(app, 'editor')
   t.equal((await send('POST', '/api/items', { payload: { category: 'A01' } })).statusCode, 201)
 })

@@ -3,9 +3,9 @@ import { connect } from '../../store/driver/connect.js'
 import { migrate } from '../../store/migrate.js'
 import { openPool } from '../../store/driver/pool.js'
 import { startApp } from '../harness/app.js'
-import { signIn } from '../harness/client.js'
+import { clientAs } from '../harness/client.js'
 import { createOwnedDatabase } from '../harness/owned-database.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 /**
  * What an administrator may have set for other clients of the database, and the value that the service needs.
@@ -48,7 +48,10 @@ t.test(
     for (const [setting, , needed] of HOSTILE) t.equal(await settingOf(sql, setting), needed, setting)
 
     await terminate()
-    await until(async () => (await settingOf(sql, 'DateStyle').catch(() => '')) !== '', 'the next connection')
+    await eventually(
+      'the next connection',
+      async () => (await settingOf(sql, 'DateStyle').catch(() => '')) !== '',
+    )
     t.equal(await settingOf(sql, 'DateStyle'), 'ISO, MDY', 'also after a reconnect')
   },
 )
@@ -106,7 +109,7 @@ t.test(
       await administer(`alter database ${name} set ${setting} = '${value}'`)
     }
     const app = await startApp(t, { databaseUrl: owner })
-    const send = await signIn(app, 'editor')
+    const send = await clientAs(app, 'editor')
     const before = Date.now()
     const created = await send('POST', '/api/items', { payload: { part_number: 'A-1' } })
     t.equal(created.statusCode, 201, created.body)

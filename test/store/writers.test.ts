@@ -225,7 +225,7 @@ t.test(
   "a role without the owner's privileges causes revisions and events, and cannot modify them",
   async (t) => {
     const { sql } = await start(t)
-    const role = `clerk_${Math.random().toString(36).slice(2)}`
+    const role = `clerk_${randomUUID().replaceAll('-', '')}`
     await sql.unsafe(`create role ${role}; grant select, insert, update, delete on items to ${role}`)
     t.teardown(async () => {
       await sql.unsafe(`reset role; drop owned by ${role}; drop role ${role}`)

@@ -8,7 +8,7 @@ import { formatCursor } from '../../feed/cursor.js'
 import { pruneEvents } from '../../store/events.js'
 import { createToken, startApp } from '../harness/app.js'
 import { type Behaviour, TinyFeed } from '../harness/tiny-feed.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { listen } from '../harness/watcher.js'
 
 t.jobs = 4
@@ -23,12 +23,12 @@ t.test('Silo passes every check', { buffered: false }, async (t) => {
   const origin = new URL(await listen(app))
   const token = await createToken(app.db, 'editor')
   await app.db`insert into items (part_number) values ('old-1'), ('old-2')`
-  await until(() => app.sse.feed.history.ring.head === 2, 'the tail has them')
+  await eventually('the tail has them', () => app.sse.feed.history.ring.head === 2)
   const [first, second] = [...app.sse.feed.history.ring.after(0)]
   if (!first || !second) throw new Error('the ring has lost them')
   const expiredId = formatCursor(app.sse.feed.history.epoch, first)
   await pruneEvents(app.db, second)
-  await until(() => app.sse.feed.oldest.id === 2, 'the tail knows the pruned position')
+  await eventually('the tail knows the pruned position', () => app.sse.feed.oldest.id === 2)
 
   const results = await runChecks({
     url: new URL('/api/events', origin),

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createDataDir, findPostmaster } from '../harness/service.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { Watcher } from '../harness/watcher.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
@@ -33,7 +33,7 @@ class Demo {
   }
 
   origin(): Promise<string> {
-    return waitFor('the demo to open', () => {
+    return eventually('the demo to open', () => {
       if (this.child.exitCode !== null) throw new Error(`it ended: ${this.stdout}${this.stderr}`)
       return /^ {2}(http:\S+)$/m.exec(this.stdout)?.[1]
     })

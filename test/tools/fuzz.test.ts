@@ -14,7 +14,7 @@ import type { Known } from '../../tools/fuzz/requests.js'
 import { search } from '../../tools/fuzz/search.js'
 import { Turnstile } from '../../tools/fuzz/turnstile.js'
 import { Vitals } from '../../tools/fuzz/vitals.js'
-import { until } from '../harness/until.js'
+import { eventually } from '../../tools/harness/eventually.js'
 import { Connection, type Pace, type Request } from '../../tools/fuzz/wire.js'
 
 const THING = { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } }
@@ -270,7 +270,7 @@ t.test('a body is sent at the pace of its request, and the response is read at e
   t.equal(await send('bytes'), 200)
   t.equal(await send('shorter'), 400)
   t.equal(await send('abandoned'), 'no response')
-  await until(() => seen.length === 4, 'the server to notice')
+  await eventually('the server to notice', () => seen.length === 4)
   t.match(seen, [
     'at once: 0123456789',
     'in pieces: 0123456789',

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { startApp } from '../harness/app.js'
 import { complaintsOf, testInBrowser } from '../harness/browser.js'
-import { signIn as sendAs } from '../harness/client.js'
+import { clientAs } from '../harness/client.js'
 import { changeItem, createItem, kinds, line, numbers } from '../harness/panel.js'
 import { createPerson } from '../harness/people.js'
-import { listen, live, openPage, signIn, visit } from '../harness/visit.js'
-import { waitFor } from '../harness/wait-for.js'
+import { listen, live, openPage, fillLoginForm, visit } from '../harness/visit.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
@@ -36,7 +36,7 @@ await testInBrowser(t, (browser) => {
     await send('DELETE', '/api/items/A01-0001')
     const descriptions = () => page.locator('#lines .description').allTextContents()
     const complete = ['Bracket, milled', 'Bracket, milled', 'Bracket, bent', 'Bracket, welded']
-    await waitFor('the descriptions', async () => (await descriptions()).join() === complete.join())
+    await eventually('the descriptions', async () => (await descriptions()).join() === complete.join())
     t.strictSame(complaints, [])
   })
 
@@ -44,7 +44,7 @@ await testInBrowser(t, (browser) => {
     const app = await startApp(t)
     const address = await listen(app)
     await createPerson(app.db, 'vera', 'viewer')
-    const send = await sendAs(app, 'editor')
+    const send = await clientAs(app, 'editor')
     for (const round of ['first', 'second']) {
       await app.db`
         insert into items (part_number)
@@ -55,7 +55,7 @@ await testInBrowser(t, (browser) => {
     const page = await openPage(t, browser)
     await page.setViewportSize({ width: 1000, height: 4000 })
     await page.goto(address)
-    await signIn(page)
+    await fillLoginForm(page)
     await line(page, 'second-040').waitFor()
     t.equal(await page.locator('#lines > li').count(), 50)
     await live(page)
@@ -214,7 +214,7 @@ await testInBrowser(t, (browser) => {
     t.match(await drawing.locator('polyline').getAttribute('points'), /^[\d. ,]+ 120\.0,2\.0$/)
     const elsewhere = await openPage(t, browser)
     await elsewhere.goto(address)
-    await signIn(elsewhere)
+    await fillLoginForm(elsewhere)
     await elsewhere.locator('#watchers', { hasText: '2 watching' }).waitFor()
     t.equal(app.sse.clients, 2)
   })
@@ -223,7 +223,7 @@ await testInBrowser(t, (browser) => {
     const { app, page } = await visit(t, browser)
     await live(page)
     t.equal(await page.locator('#banner').isVisible(), false)
-    const admin = await sendAs(app, 'admin')
+    const admin = await clientAs(app, 'admin')
     await admin('PUT', '/api/server/mode', { payload: { mode: 'read-only' } })
     await page.getByText('Read-only: items can’t be changed at the moment.').waitFor()
     await admin('PUT', '/api/server/mode', { payload: { mode: 'normal' } })

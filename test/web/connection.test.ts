@@ -9,8 +9,8 @@ import { needs } from '../harness/needs.js'
 import { createItem, line, numbers } from '../harness/panel.js'
 import { Site } from '../harness/site.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
-import { live, openPage, signIn, visit } from '../harness/visit.js'
-import { waitFor } from '../harness/wait-for.js'
+import { live, openPage, fillLoginForm, visit } from '../harness/visit.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const state = (page: Page, text: RegExp) => page.locator('#state', { hasText: text }).waitFor()
 const reconnecting = (page: Page) => state(page, /^reconnecting \(\d+\) …$/)
@@ -26,7 +26,7 @@ async function openTab(beside: Page, url: string): Promise<Page> {
 async function openPanel(t: Test, browser: Browser, origin: string): Promise<Page> {
   const page = await openPage(t, browser)
   await page.goto(origin)
-  await signIn(page, 'mara')
+  await fillLoginForm(page, 'mara')
   await live(page)
   return page
 }
@@ -70,7 +70,7 @@ await testInBrowser(t, (browser) => {
       t.equal(app.sse.clients, 1)
       await created.close()
       await b.close()
-      await waitFor('the connection to end with the last tab', () => app.sse.clients === 0)
+      await eventually('the connection to end with the last tab', () => app.sse.clients === 0)
     },
   )
 
@@ -208,10 +208,10 @@ await testInBrowser(t, (browser) => {
     await page.clock.install()
     // The cookie has the port in its name, so the address of the proxy needs a sign-in of its own.
     await page.goto(proxy.through(address))
-    await signIn(page)
+    await fillLoginForm(page)
     await withoutSharedWorkers(page)
     await live(page)
-    await waitFor('the page to be the only one', () => app.sse.clients === 1)
+    await eventually('the page to be the only one', () => app.sse.clients === 1)
     proxy.freeze()
     await createItem(send, 'A-1')
     await page.clock.fastForward(120_000)
@@ -230,7 +230,7 @@ await testInBrowser(t, (browser) => {
     await createItem(send, 'A-1')
     await line(page, 'A-1').waitFor()
     await setVisibility(page, 'hidden')
-    await waitFor('the connection to end', () => app.sse.clients === 0)
+    await eventually('the connection to end', () => app.sse.clients === 0)
     await createItem(send, 'A-2')
     await createItem(send, 'A-3')
     await setVisibility(page, 'visible')

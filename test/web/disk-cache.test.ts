@@ -7,7 +7,7 @@ import { createToken, startApp } from '../harness/app.js'
 import { findChromium } from '../harness/browser.js'
 import { needs } from '../harness/needs.js'
 import { bearer, createPerson } from '../harness/people.js'
-import { live, listen, signIn } from '../harness/visit.js'
+import { live, listen, fillLoginForm } from '../harness/visit.js'
 
 /**
  * Returns the files of a browser's profile that contain a text, in UTF-8 or, as in its databases, in UTF-16.
@@ -50,7 +50,7 @@ t.test(
     const before = await open()
     const page = await before.newPage()
     await page.goto(`${address}/login?next=/items/A01-0001`)
-    await signIn(page)
+    await fillLoginForm(page)
     await page.getByText(secret).first().waitFor()
     await page.goto(`${address}/items`)
     await page.getByText(secret).first().waitFor()

@@ -4,9 +4,9 @@ import t from 'tap'
 import { faultsOf } from '../harness/axe.js'
 import { testInBrowser } from '../harness/browser.js'
 import { readCatalogue } from '../harness/catalogue.js'
-import { type Send, signIn as sendAs } from '../harness/client.js'
+import { type Send, clientAs } from '../harness/client.js'
 import { live, visit } from '../harness/visit.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
@@ -18,7 +18,7 @@ const create = (send: Send, part_number: string, more: object = {}) =>
 
 /** Waits until the list has exactly these part numbers, in this order. */
 const untilListed = (page: Page, ...numbers: string[]) =>
-  waitFor(`the list to be ${numbers.join()}`, async () => (await listed(page)).join() === numbers.join())
+  eventually(`the list to be ${numbers.join()}`, async () => (await listed(page)).join() === numbers.join())
 
 await testInBrowser(t, (browser) => {
   t.test('the list is updated live when an item is created, changed or archived elsewhere', async (t) => {
@@ -268,7 +268,7 @@ await testInBrowser(t, (browser) => {
     const edit = page.getByRole('button', { name: 'Edit' })
     await edit.click()
     const save = page.getByRole('dialog').getByRole('button', { name: 'Save' })
-    const admin = await sendAs(app, 'admin')
+    const admin = await clientAs(app, 'admin')
     await admin('PUT', '/api/server/mode', { payload: { mode: 'read-only' } })
     await page.locator('#edit-form .why-not', { hasText: 'Read-only' }).waitFor()
     t.equal(await save.isDisabled(), true)

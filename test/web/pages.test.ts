@@ -5,7 +5,7 @@ import { createToken, startApp } from '../harness/app.js'
 import { createDatabase } from '../harness/database.js'
 import { bearer } from '../harness/people.js'
 import { TcpProxy } from '../harness/tcp-proxy.js'
-import { waitFor } from '../harness/wait-for.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 const FOLDER = new URL('web/', import.meta.resolve('#root'))
 const BUDGET = 60_000
@@ -15,7 +15,7 @@ t.test('the pages are served without the database', async (t) => {
   const proxy = await TcpProxy.open(t, databaseUrl)
   const app = await startApp(t, { databaseUrl: proxy.through(databaseUrl) })
   proxy.refuse()
-  await waitFor('the loss to be noticed', () => app.mode.databaseLost)
+  await eventually('the loss to be noticed', () => app.mode.databaseLost)
   for (const url of ['/', '/login', '/items/A01-0001', '/web/style.css']) {
     const res = await app.inject(url)
     t.equal(res.statusCode, 200, url)

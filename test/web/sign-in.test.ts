@@ -3,7 +3,7 @@ import { startApp } from '../harness/app.js'
 import { complaintsOf, testInBrowser } from '../harness/browser.js'
 import { createItem, line, numbers } from '../harness/panel.js'
 import { createPerson } from '../harness/people.js'
-import { listen, live, openPage, signIn, visit } from '../harness/visit.js'
+import { listen, live, openPage, fillLoginForm, visit } from '../harness/visit.js'
 
 await testInBrowser(t, (browser) => {
   t.test('a user who signs in is shown what was wrong, and then the requested page', async (t) => {
@@ -14,9 +14,9 @@ await testInBrowser(t, (browser) => {
     const complaints = complaintsOf(page)
     await page.goto(`${address}/?kind=archived`)
     t.match(page.url(), `${address}/login?`)
-    await signIn(page, 'vera', 'not her password')
+    await fillLoginForm(page, 'vera', 'not her password')
     await page.getByText('The username or the password is wrong.').waitFor()
-    await signIn(page)
+    await fillLoginForm(page)
     await live(page)
     t.equal(page.url(), `${address}/?kind=archived`)
     await page.locator('#account', { hasText: 'vera' }).waitFor()
@@ -42,9 +42,9 @@ await testInBrowser(t, (browser) => {
     t.equal(await dialog.getByLabel('Username').inputValue(), 'vera')
     await page.keyboard.press('Escape')
     await page.keyboard.press('Escape')
-    await signIn(page, 'vera', 'not her password')
+    await fillLoginForm(page, 'vera', 'not her password')
     await page.getByText('The username or the password is wrong.').waitFor()
-    await signIn(page)
+    await fillLoginForm(page)
     await live(page)
     await line(page, 'A01-0002').waitFor()
     t.strictSame(await numbers(page), ['A01-0002', 'A01-0001'])
@@ -61,7 +61,7 @@ await testInBrowser(t, (browser) => {
     await app.db`update tokens set revoked_at = now() where kind = 'session'`
     await page.getByRole('dialog').waitFor()
     await other.getByRole('dialog').waitFor()
-    await signIn(page)
+    await fillLoginForm(page)
     await other.getByRole('dialog').waitFor({ state: 'detached' })
     await createItem(send, 'A01-0001')
     for (const tab of [page, other]) await line(tab, 'A01-0001').waitFor()
@@ -75,7 +75,7 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('dialog').waitFor()
     const other = await page.context().newPage()
     await other.goto(address)
-    await signIn(other)
+    await fillLoginForm(other)
     await live(other)
     await page.getByRole('dialog').waitFor({ state: 'detached' })
     await createItem(send, 'A01-0001')
@@ -89,7 +89,7 @@ await testInBrowser(t, (browser) => {
     await page.locator('#account', { hasText: 'vera' }).waitFor()
     await app.db`update tokens set revoked_at = now() where kind = 'session'`
     await page.getByRole('dialog').waitFor()
-    await signIn(page, 'noor')
+    await fillLoginForm(page, 'noor')
     await page.locator('#account', { hasText: 'noor' }).waitFor()
     await live(page)
     t.equal(await page.getByRole('dialog').count(), 0)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { complaintsOf, testInBrowser } from '../harness/browser.js'
 import { createItem, line } from '../harness/panel.js'
 import { PASSWORD, createPerson } from '../harness/people.js'
-import { live, signIn, visit } from '../harness/visit.js'
+import { live, fillLoginForm, visit } from '../harness/visit.js'
 
 const keptBy = (page: Page): Promise<string[]> => page.evaluate('Object.keys(sessionStorage)')
 
@@ -45,7 +45,7 @@ await testInBrowser(t, (browser) => {
     await other.locator('#account', { hasText: 'vera' }).waitFor()
     await typeDraft(page)
     await page.goto(`${address}/login`)
-    await signIn(page, 'bob', PASSWORD)
+    await fillLoginForm(page, 'bob', PASSWORD)
     for (const tab of [page, other]) await tab.locator('#account', { hasText: 'bob' }).waitFor()
     t.strictSame(await keptBy(page), [])
   })

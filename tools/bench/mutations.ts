@@ -1,32 +1,16 @@
 import postgres from 'postgres'
-import { type Sql, connect } from '../../store/driver/connect.js'
+import { connect } from '../../store/driver/connect.js'
 import { migrate } from '../../store/migrate.js'
 import { fillCatalogue } from './harness/catalogue.js'
 import { startPostgres } from '../harness/postgres.js'
 import { Program } from '../harness/program.js'
+import { createToken } from '../harness/tokens.js'
 import type { Question, Side } from './harness/question.js'
 
 const WRITERS = [1, 8, 32]
 const ITEMS = 10_000
 
 const nameOf = (writers: number): string => `${writers} ${writers === 1 ? 'writer' : 'writers'}`
-
-/** Creates an editor with an API token. Returns the id of the token, which the statements check. */
-async function createEditor(sql: Sql): Promise<string> {
-  const [row] = await sql<{ id: string }[]>`
-    with person as (
-      insert into users (username, display_name, role, password_hash)
-      values ('bench', 'bench', 'editor', 'none')
-      returning id
-    )
-    insert into tokens (user_id, kind, name, role, hash, expires_at)
-    select id, 'api', 'bench', 'editor', 'bench', now() + interval '1 day'
-      from person
-    returning id
-  `
-  if (!row) throw new Error('no credential was made')
-  return row.id
-}
 
 const mutations: Question = {
   title: 'Mutations in the database alone',
@@ -47,7 +31,7 @@ const mutations: Question = {
     const template = await server.createDatabase(scope)
     const sql = connect(template.url, 1)
     await migrate(sql)
-    const token = await createEditor(sql)
+    const { id } = await createToken(sql, 'editor')
     await sql.end()
     await fillCatalogue(template, { items: ITEMS, revisions: 1, events: ITEMS })
 
@@ -66,7 +50,7 @@ const mutations: Question = {
             '-M',
             'prepared',
             '-D',
-            `token=${token}`,
+            `token=${id}`,
             '-j',
             '2',
             '-c',

@@ -1,5 +1,6 @@
 import { connect } from '../../store/driver/connect.js'
 import { compile } from './harness/compile.js'
+import { eventually } from '../harness/eventually.js'
 import { type Database, startPostgres } from '../harness/postgres.js'
 import { processorTime } from './harness/processes.js'
 import { Program } from '../harness/program.js'
@@ -100,7 +101,7 @@ const replay: Question = {
       `
       const [log] = await sql<{ newest: number }[]>`select max(id) as newest from events`
       const isReached = (head: string) => Number(head.split('-')[1]) >= (log?.newest ?? 0)
-      while (!isReached(await headOf())) await new Promise((resolve) => setTimeout(resolve, 20))
+      await eventually('the log is read', async () => isReached(await headOf()))
       const requests = [siloRequest(silo, `?since=${before}`)]
       const watchers = await Watchers.start(inner, {
         program,

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Program } from '../harness/program.js'
+import { LISTENING } from '../harness/service.js'
 import type { Question } from './harness/question.js'
 import type { Scope } from '../harness/scope.js'
 
@@ -9,7 +10,7 @@ import type { Scope } from '../harness/scope.js'
 async function startOn(scope: Scope, folder: string): Promise<{ ms: number; service: Program }> {
   const began = performance.now()
   const service = await Program.node(scope, 'dist/server.js', [], { PORT: '0', SILO_DATA_DIR: folder })
-  const [, origin = ''] = await service.printed(/^Silo is listening at (\S+)$/m)
+  const [, origin = ''] = await service.printed(LISTENING)
   const response = await fetch(`${origin}/health`)
   if (!response.ok) throw new Error(`the service answered ${response.status}`)
   return { ms: performance.now() - began, service }

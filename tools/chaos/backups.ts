@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Sql, connect } from '../../store/driver/connect.js'
 import type { Postgres } from '../harness/postgres-pair.js'
 import { type Restore, readRelation } from './truth.js'
-import { awaitTruth } from './await-truth.js'
+import { eventually } from '../harness/eventually.js'
 
 /** How long a standby may take to replay the WAL that it has received, in ms. */
 const REPLAY_MS = 10_000
@@ -63,16 +63,19 @@ export class Backups {
     const standby = connect(url, 1)
     try {
       // Not `replayed >= received`: what was received can end within a record, whose rest never comes.
-      await awaitTruth(
-        REPLAY_MS,
-        'the standby has replayed everything that it has received',
-        () => standby<{ done: boolean }[]>`
+      const hasReplayed = async () => {
+        const [row] = await standby<{ done: boolean }[]>`
           select exists (
             select from pg_stat_activity
              where backend_type = 'startup' and wait_event = 'RecoveryRetrieveRetryInterval'
           ) as done
-        `,
-      )
+        `
+        return row?.done
+      }
+      await eventually('the standby has replayed everything that it has received', hasReplayed, {
+        timeoutMs: REPLAY_MS,
+        retryErrors: true,
+      })
       const [row] = await standby<{ isWhole: boolean }[]>`
         select (select count(*) from events where id > pruned_to)
                = greatest((select max(id) from events), pruned_to) - pruned_to as "isWhole"

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql } from '../../store/driver/connect.js'
 import type { Access } from './access.js'
-import { awaitTruth } from './await-truth.js'
+import { eventually } from '../harness/eventually.js'
 import type { Backups } from './backups.js'
 import type { Instance } from '../harness/instance.js'
 import type { Nginx } from '../harness/nginx.js'
 import type { Postgres } from '../harness/postgres-pair.js'
 import type { Proxy } from './proxy.js'
-import type { Random } from './random.js'
+import type { Random } from '../harness/random.js'
 
 /**
  * How long the service may take to report whether the database takes writes, in ms. The service needs half of
@@ -174,23 +174,22 @@ export const FAULTS: readonly Fault[] = [
       // From here on nothing is acknowledged or visible that the standby does not have.
       await sql`alter system set synchronous_standby_names = '*'`
       await sql`select pg_reload_conf()`
-      await awaitTruth(
-        FOLLOW_MS,
-        'the standby has everything',
-        () => sql<{ done: boolean }[]>`
-        select sync_state = 'sync' and replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication
-      `,
-      )
+      const hasEverything = async () => {
+        const [row] = await sql<{ done: boolean }[]>`
+          select sync_state = 'sync' and replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication
+        `
+        return row?.done
+      }
+      const whileMoving = { timeoutMs: FOLLOW_MS, retryErrors: true }
+      await eventually('the standby has everything', hasEverything, whileMoving)
       // Waits for the transactions that have drawn an id, and keeps others from drawing one.
       if (!target.leavesHoles) await sql.unsafe('begin; lock table events in exclusive mode')
       await postgres.failOver((standby) => backups.inspectStandby(standby))
-      await awaitTruth(
-        FOLLOW_MS,
-        'the standby is promoted',
-        () => sql<{ done: boolean }[]>`
-        select not pg_is_in_recovery() as done
-      `,
-      )
+      const isPromoted = async () => {
+        const [row] = await sql<{ done: boolean }[]>`select not pg_is_in_recovery() as done`
+        return row?.done
+      }
+      await eventually('the standby is promoted', isPromoted, whileMoving)
       await demandMode(target, 'normal', MOVE_MS)
     },
   },

@@ -6,7 +6,7 @@ import { createParser } from 'eventsource-parser'
 import type { Access } from './access.js'
 import { History, type Seen } from './history.js'
 import type { Instance } from '../harness/instance.js'
-import type { Random } from './random.js'
+import type { Random } from '../harness/random.js'
 import type { TruthEvent } from './truth.js'
 
 /** A client closes its connection after this long without a byte, in ms. Heartbeats are sent every second. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { within } from '../../lib/deadline.js'
 import type { Sql } from '../../store/driver/connect.js'
-import type { Random } from './random.js'
+import type { Random } from '../harness/random.js'
 import type { TruthEvent } from './truth.js'
 
 /** Items that all API writers edit concurrently. */

@@ -1,8 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto'
 import type { Role } from '../../schemas/auth.js'
 import type { Sql } from '../../store/driver/connect.js'
 import { hashPassword } from '../../store/passwords.js'
 import { addUser } from '../../store/users.js'
+import { createToken } from '../harness/tokens.js'
 
 /** A user with an API token. */
 export interface Inhabitant {
@@ -14,23 +14,10 @@ export interface Inhabitant {
 /** The user that signs in with a password during a run. */
 export const GUEST = { username: 'fuzz-guest', password: 'correct horse battery staple' }
 
-/** Creates a user and an API token with SQL: at first there is no user that could do it through the API. */
+/** Creates a user and an API token. */
 export async function settle(sql: Sql, username: string, role: Role): Promise<Inhabitant> {
-  const secret = `silo_${randomBytes(32).toString('base64url')}`
-  const hash = createHash('sha256').update(secret).digest()
-  const [token] = await sql<{ id: string }[]>`
-    with person as (
-      insert into users (username, display_name, role, password_hash)
-      values (${username}, ${username}, ${role}, 'none')
-      returning id
-    )
-    insert into tokens (user_id, kind, name, role, hash, expires_at)
-    select id, 'api', 'fuzz', ${role}, ${hash}, now() + interval '10 years'
-      from person
-    returning id
-  `
-  if (!token) throw new Error('an insert returned no row')
-  return { username, credential: `Bearer ${secret}`, tokenId: token.id }
+  const { id, secret } = await createToken(sql, role, username)
+  return { username, credential: `Bearer ${secret}`, tokenId: id }
 }
 
 /** Creates `count` API tokens below the user's own one, for requests that revoke one. Returns their ids. */

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './ports.js'
+import { LISTENING } from './service.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
@@ -56,7 +57,7 @@ export class Instance {
     const listening = new Promise<void>((resolve, reject) => {
       child.stdout?.on('data', (text: Buffer) => {
         this.#note(text.toString())
-        if (text.includes('listening at')) resolve()
+        if (LISTENING.test(text.toString())) resolve()
       })
       child.stderr?.on('data', (text: Buffer) => this.#note(text.toString()))
       child.once('exit', (code, signal) => {

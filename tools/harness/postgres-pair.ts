@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { readdirSync } from 'node:fs'
 import { chown, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,24 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type Account, type Run, findAccount, findPrograms, findRunner } from '../../embedded/programs.js'
 import { freePort } from './ports.js'
+import { findPostgresPrograms } from './postgres-programs.js'
 
 const execute = promisify(execFile)
-
-/** Where Debian installs the programs of PostgreSQL, in one folder for each major version. */
-const DEBIAN = '/usr/lib/postgresql'
-
-/**
- * Returns the folder with the programs of the newest PostgreSQL that the system has; undefined if it has
- * none. The package from npm has no programs for dumps and base backups.
- */
-function findAllPrograms(): string | undefined {
-  try {
-    const [newest] = readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a))
-    return newest && join(DEBIAN, newest, 'bin')
-  } catch {
-    return undefined
-  }
-}
 
 /** Data folder and port of a database server: the primary, or the standby that can take over. */
 interface Site {
@@ -56,7 +40,7 @@ export class Postgres {
   /** Starts a server in a fresh folder. */
   static async start(): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), 'silo-chaos-'))
-    const all = findAllPrograms()
+    const all = findPostgresPrograms()
     const programs = all ?? join((await findPrograms()).initdb, '..')
     const account = await findAccount()
     if (account) await chown(folder, account.uid, account.gid)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import postgres from 'postgres'
-import { startEmbedded } from '../../embedded/postgres.js'
+import { type Embedded, startEmbedded } from '../../embedded/postgres.js'
 import type { Scope } from './scope.js'
 
 const Secrets = Type.Object({ postgres_password: Type.String() })
@@ -26,6 +26,16 @@ export interface DatabaseServer {
   createDatabase(scope: Scope, template?: Database): Promise<Database>
 }
 
+/** Returns the connection URL for the superuser of an embedded server, to the database `postgres`. */
+export async function readSuperuserUrl(folder: string, server: Embedded): Promise<string> {
+  const secrets = await readFile(join(folder, 'cluster', 'secrets.json'), 'utf8')
+  const { postgres_password: password } = Value.Parse(Secrets, JSON.parse(secrets))
+  const url = new URL(server.url)
+  // Without the parameters of Silo's URLs, which the driver would send to the server as settings.
+  Object.assign(url, { username: 'postgres', password, pathname: '/postgres', search: '' })
+  return url.href
+}
+
 /**
  * Starts the embedded PostgreSQL in a fresh folder, as durable as in production. It ends with `scope`.
  * @param settings settings of the server, by their names
@@ -38,16 +48,13 @@ export async function startPostgres(
   scope.defer(() => rm(folder, { recursive: true }))
   const server = await startEmbedded(folder, () => undefined, { settings, network: true })
   scope.defer(() => server.stop())
-  const secrets = await readFile(join(folder, 'cluster', 'secrets.json'), 'utf8')
-  const { postgres_password } = Value.Parse(Secrets, JSON.parse(secrets))
-
-  const urlOf = (user: string, password: string, database: string): string => {
-    const url = new URL(server.url)
-    // Without the parameters of Silo's URLs, which the driver would send to the server as settings.
-    Object.assign(url, { username: user, password, pathname: `/${database}`, search: '' })
+  const superuser = await readSuperuserUrl(folder, server)
+  const urlOf = (name: string, { username, password }: URL): string => {
+    const url = new URL(superuser)
+    Object.assign(url, { username, password, pathname: `/${name}` })
     return url.href
   }
-  const admin = postgres(urlOf('postgres', postgres_password, 'postgres'), { max: 1 })
+  const admin = postgres(superuser, { max: 1 })
   scope.defer(() => admin.end({ timeout: 1 }))
 
   let made = 0
@@ -57,11 +64,7 @@ export async function startPostgres(
       const from = template ? new URL(template.url).pathname.slice(1) : 'template1'
       await admin.unsafe(`create database ${name} owner silo template ${from} strategy file_copy`)
       inner.defer(() => admin.unsafe(`drop database ${name} with (force)`))
-      const { username, password } = new URL(server.url)
-      return {
-        url: urlOf(username, password, name),
-        superuserUrl: urlOf('postgres', postgres_password, name),
-      }
+      return { url: urlOf(name, new URL(server.url)), superuserUrl: urlOf(name, new URL(superuser)) }
     },
   }
 }

@@ -1,17 +1,12 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { Program } from '../harness/program.js'
 import type { Scope } from '../harness/scope.js'
 import { freePort } from '../harness/ports.js'
+import { LISTENING, MANY_CLIENTS } from '../harness/service.js'
+import { createTokens } from '../harness/tokens.js'
 import type { Sql } from '../../store/driver/connect.js'
 
 const JWT_SECRET = randomBytes(32).toString('base64url')
-
-/** The limits of an operator who expects many clients from one address. */
-const LIMITS = {
-  SSE_MAX_CLIENTS: '20000',
-  SSE_MAX_CLIENTS_PER_USER: '20000',
-  SSE_MAX_CLIENTS_PER_ADDRESS: '20000',
-}
 
 /** What a process uses, measured right after garbage collection; memory in bytes. */
 export interface Usage {
@@ -46,11 +41,11 @@ export class Service {
         LOG_LEVEL: 'warn',
         DATABASE_URL: databaseUrl,
         JWT_SECRET,
-        ...LIMITS,
+        ...MANY_CLIENTS,
         ...env,
       },
     })
-    await program.printed(/^Silo is listening at/m)
+    await program.printed(LISTENING)
     return new Service(program, listening)
   }
 
@@ -90,26 +85,20 @@ function signSession(id: string): string {
 
 /** Creates `count` users. Returns a credential of each, in turn a session and an API token. */
 export async function createPeople(sql: Sql, count: number): Promise<string[]> {
-  const secrets = Array.from({ length: count }, () => `silo_${randomBytes(32).toString('base64url')}`)
-  const hashes = secrets.map((secret) => createHash('sha256').update(secret).digest('hex'))
-  const people = await sql<{ place: number; session: string | null }[]>`
-    with asked as (
-      select hash, place, gen_random_uuid() as id, gen_random_uuid() as token
-        from unnest(${hashes}::text[]) with ordinality as asked (hash, place)
-    ),
-    people as (
-      insert into users (id, username, display_name, role, password_hash)
-      select id, 'crowd-' || id, 'crowd', 'editor', 'none' from asked
-    ),
-    credentials as (
-      insert into tokens (id, user_id, kind, name, role, hash, expires_at)
-      select token, id, case place % 2 when 1 then 'session' else 'api' end, 'crowd', 'editor',
-             case place % 2 when 1 then null else decode(hash, 'hex') end, now() + interval '1 hour'
-        from asked
-    )
-    select place, case place % 2 when 1 then token end as session
-      from asked
-     order by place
+  const tokens = await createTokens(
+    sql,
+    'editor',
+    Array.from({ length: count }, (_, n) => `crowd-${n}`),
+  )
+  const sessions = await sql<{ id: string }[]>`
+    insert into tokens (user_id, kind, name, role, expires_at)
+    select user_id, 'session', 'crowd', role, expires_at
+      from tokens
+     where id = any(${tokens.filter((_, n) => n % 2 === 0).map(({ id }) => id)}::uuid[])
+    returning id
   `
-  return people.map(({ session }, i) => (session === null ? (secrets[i] ?? '') : signSession(session)))
+  return tokens.map(({ secret }, n) => {
+    const session = n % 2 === 0 ? sessions[n / 2] : undefined
+    return session ? signSession(session.id) : secret
+  })
 }

@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as openSocket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { Pool } from 'undici'
+import { eventually } from '../../harness/eventually.js'
 import { freePort } from '../../harness/ports.js'
 import { connect } from '../../../store/driver/connect.js'
 import type { Database, DatabaseServer } from '../../harness/postgres.js'
@@ -184,10 +184,10 @@ export async function startNchan(scope: Scope): Promise<StreamServer> {
   await writeFile(join(folder, 'nginx.conf'), nchanConfiguration(port, folder))
   const arg = ['-e', `${folder}/error.log`, '-c', join(folder, 'nginx.conf')]
   const program = await Program.start(scope, 'nginx', arg)
-  while (!(await isListening(port))) {
+  await eventually('nginx with Nchan listens', () => {
     if (!program.running) throw new Missing(`nginx with Nchan does not start: ${program.output}`)
-    await delay(20)
-  }
+    return isListening(port)
+  })
   const headers = { 'content-type': 'application/json', 'x-eventsource-event': 'item.created' }
   const publish = publisherAt(scope, port, headers)
   return { port, pid: program.pid, request: requestFor('/events', port), publish }
