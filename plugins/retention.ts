@@ -28,7 +28,7 @@ export default fp(
         if (edge.ahead) {
           app.log.warn(
             edge.ahead,
-            'deleting an event of the future: the clock of the database was ahead when it was made',
+            'deleting an event with a time in the future: the clock of the database was ahead when it was written',
           )
         }
         const began = performance.now()
@@ -42,7 +42,7 @@ export default fp(
       () => {
         if (app.mode.refusal) return
         pruning ??= prune()
-          .catch((err: unknown) => app.log.warn({ err }, 'old events could not be deleted'))
+          .catch((err: unknown) => app.log.warn({ err }, 'failed to delete old events'))
           .finally(() => {
             pruning = undefined
           })

@@ -1,6 +1,12 @@
 import { type ConnectionOptions } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DatabaseAddress, type Host, type SslMode, findPassword, hostName } from '../../lib/database-url.js'
+import {
+  type DatabaseAddress,
+  type Host,
+  type SslMode,
+  findPassword,
+  hostName,
+} from '../../lib/database-url.js'
 import { ConnectionError, type Target } from './socket.js'
 import { isTlsAlert, tlsReasonOf } from './tls.js'
 
@@ -65,7 +71,7 @@ export class NoHostError extends Error {
  */
 export function reasonOf(err: unknown): string {
   if (!(err instanceof Error)) return String(err)
-  if (isTlsAlert(err)) return `the server ends the TLS connection: ${tlsReasonOf(err)}`
+  if (isTlsAlert(err)) return `the server closed the TLS connection: ${tlsReasonOf(err)}`
   return err.message || ('code' in err ? String(err.code) : err.name)
 }
 
@@ -139,7 +145,7 @@ export class Hosts {
     if (!this.#selected && hosts.length > 1) {
       const aborted = new Promise<never>((_, reject) => {
         const end = () =>
-          reject(new ConnectionError('CONNECTION_ENDED', 'the connection is no longer wanted'))
+          reject(new ConnectionError('CONNECTION_ENDED', 'the connection attempt was cancelled'))
         if (signal.aborted) end()
         signal.addEventListener('abort', end, { once: true })
       })
@@ -229,7 +235,7 @@ export class Hosts {
 }
 
 function unsuitable({ sessionAttributes }: DatabaseAddress, { writable, in_recovery }: ServerState): string {
-  const is = in_recovery ? 'is a standby' : writable ? 'takes writes' : 'takes no writes'
+  const is = in_recovery ? 'is a standby' : writable ? 'accepts writes' : 'accepts no writes'
   return `the server ${is}, and target_session_attrs is ${sessionAttributes}`
 }
 

@@ -838,7 +838,7 @@ t.test('terminated database connections are noticed and replaced, and no event i
         () => true,
         () => false,
       )
-    await until(isWritten, 'the database takes writes again')
+    await until(isWritten, 'the database accepts writes again')
   }
   await watcher.untilEvents(5)
   t.strictSame(seenNumbers(watcher), ['K-1', 'K-2', 'K-3', 'K-4', 'K-5'])
