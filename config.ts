@@ -22,32 +22,32 @@ export const Environment = Type.Object({
     minimum: 0,
     maximum: 65535,
     default: 8080,
-    mustBe: 'a port, 0 (any free one) to 65535',
+    mustBe: 'a port number, 0 (any free port) to 65535',
   }),
   PUBLIC_URL: Type.Array(Type.String(), {
     default: [],
-    mustBe: 'a comma-separated list of http:// or https:// addresses without a path',
+    mustBe: 'a comma-separated list of http:// or https:// URLs without a path',
   }),
   DATABASE_URL: Type.Optional(
     Type.String({
       pattern: '^postgres(ql)?://',
-      mustBe: 'a postgres:// address; without it, an embedded one runs',
+      mustBe: 'a postgres:// URL; without it, an embedded PostgreSQL runs',
     }),
   ),
   SILO_DATA_DIR: Type.String({
     minLength: 1,
     default: '.silo',
-    mustBe: "the embedded PostgreSQL's folder",
+    mustBe: 'the folder of the embedded PostgreSQL',
   }),
   SILO_ADMIN_USERNAME: Type.String({
     pattern: USERNAME,
     default: 'admin',
-    mustBe: 'the first admin: 1 to 64 letters, digits, ".", "_", "@" or "-"',
+    mustBe: 'the username of the first admin: 1 to 64 letters, digits, ".", "_", "@" or "-"',
   }),
   SILO_ADMIN_PASSWORD: Type.Optional(
     Type.String({
       ...PASSWORD_LENGTH,
-      mustBe: `the first admin's password, ${PASSWORD_LENGTH.minLength} to ${PASSWORD_LENGTH.maxLength} characters`,
+      mustBe: `the password of the first admin: ${PASSWORD_LENGTH.minLength} to ${PASSWORD_LENGTH.maxLength} characters`,
     }),
   ),
   JWT_SECRET: Type.Optional(
@@ -70,7 +70,7 @@ export const Environment = Type.Object({
     exclusiveMinimum: 0,
     maximum: 876_000,
     default: 168,
-    mustBe: 'a number of hours above 0',
+    mustBe: 'a number of hours greater than 0',
   }),
   SSE_MAX_CLIENTS: Type.Integer({
     minimum: 1,
@@ -183,7 +183,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   }
   if (checked.DATABASE_URL !== undefined) checkDatabaseUrl(checked.DATABASE_URL, env)
   if (checked.DRAIN_DELAY_MS >= checked.SHUTDOWN_TIMEOUT_MS) {
-    throw new ConfigError('DRAIN_DELAY_MS must be below SHUTDOWN_TIMEOUT_MS')
+    throw new ConfigError('DRAIN_DELAY_MS must be less than SHUTDOWN_TIMEOUT_MS')
   }
   return checked
 }

@@ -14,7 +14,7 @@ import { waitForDatabase } from './store/wait.js'
 const reserveOf = ({ SHUTDOWN_TIMEOUT_MS }: Config): number => Math.min(3000, SHUTDOWN_TIMEOUT_MS / 2)
 
 const NO_PUBLIC_URL =
-  'listening beyond this machine without PUBLIC_URL: requests by name are refused, and cookies are Secure only where a trusted proxy says https'
+  'listening on a non-loopback address without PUBLIC_URL: requests by host name are refused, and cookies are Secure only if a trusted proxy reports https'
 
 /** Maximum number of connections that wait to be accepted, within the limit of the operating system. */
 const BACKLOG = 16_384
@@ -42,7 +42,7 @@ async function listen(app: FastifyInstance, { HOST, PORT }: Config): Promise<str
     if (!(err instanceof Error && 'syscall' in err && 'code' in err)) throw err
     throw new StartError(
       err.code === 'EADDRINUSE'
-        ? `port ${PORT} of ${HOST} is in use: stop what runs there, or set another PORT`
+        ? `port ${PORT} of ${HOST} is in use: stop the program that uses it, or set another PORT`
         : `can't listen on port ${PORT} of ${HOST} (${err.message}): set another PORT or HOST`,
     )
   }
@@ -128,7 +128,7 @@ class Service {
   /** Reports why the process ends, in the log if there is one. */
   report(err: Error): void {
     if (err instanceof StartError) say(err.message)
-    else if (this.#app) this.#app.log.fatal({ err }, 'an error that nobody caught')
+    else if (this.#app) this.#app.log.fatal({ err }, 'uncaught exception')
     else console.error(err)
   }
 }

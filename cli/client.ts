@@ -10,20 +10,20 @@ import { plain } from './screen.js'
 const PATIENCE_MS = 60_000
 
 const REASONS: Record<string, string> = {
-  ECONNREFUSED: 'nothing listens there',
-  ECONNRESET: 'the connection was cut',
-  EHOSTUNREACH: 'there is no way to that host',
-  ENOTFOUND: 'there is no such host',
-  ETIMEDOUT: 'there is no answer',
-  UND_ERR_CONNECT_TIMEOUT: 'there is no answer',
-  UND_ERR_SOCKET: 'the connection was cut',
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'the connection was closed',
+  EHOSTUNREACH: 'no route to the host',
+  ENOTFOUND: 'unknown host',
+  ETIMEDOUT: 'timed out',
+  UND_ERR_CONNECT_TIMEOUT: 'timed out',
+  UND_ERR_SOCKET: 'the connection was closed',
 }
 
 /** Describes in a few words why a request got no response. */
 export function describeFailure(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
   if (!(cause instanceof Error)) return String(cause)
-  if (cause.name === 'TimeoutError') return 'there is no answer'
+  if (cause.name === 'TimeoutError') return 'timed out'
   return ('code' in cause ? REASONS[String(cause.code)] : undefined) ?? reasonOf(cause)
 }
 
@@ -77,7 +77,7 @@ export class Client {
         signal: signal ?? AbortSignal.timeout(PATIENCE_MS),
       })
     } catch (error) {
-      throw new Failure(`${this.url} can't be reached: ${describeFailure(error)}.`, EXIT.unreachable)
+      throw new Failure(`Failed to reach ${this.url}: ${describeFailure(error)}.`, EXIT.unreachable)
     }
   }
 
@@ -120,6 +120,6 @@ export class Client {
   }
 
   #stranger(): Failure {
-    return new Failure(`${this.url} does not answer like a Silo. Is that its address?`)
+    return new Failure(`The response of ${this.url} is not one of a Silo. Check the address.`)
   }
 }

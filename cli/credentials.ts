@@ -38,7 +38,7 @@ export async function readCredentials(file = credentialsFile()): Promise<Credent
     return Value.Parse(Credentials, JSON.parse(await readFile(file, 'utf8')))
   } catch (error) {
     if (isMissing(error)) return { logins: {} }
-    throw new Failure(`${file} can't be read: mend it, or delete it and sign in again.`)
+    throw new Failure(`Failed to read ${file}: fix it, or delete it and sign in again.`)
   }
 }
 

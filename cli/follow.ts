@@ -60,7 +60,7 @@ class Connection {
         headers: following.lastId === undefined ? {} : { 'last-event-id': following.lastId },
         signal: this.#silence.signal,
       })
-      if (response.status === 404) throw new Failure(`There are no live updates at ${client.url}.`)
+      if (response.status === 404) throw new Failure(`${client.url} has no live feed.`)
       if (!response.ok || !response.body) throw await client.refusal(response)
       const parser = createParser({
         onEvent: (event) => this.#event(event),
@@ -77,7 +77,7 @@ class Connection {
 
   #heard(): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#silence.abort(new Error('nothing has come for 90 s')), SILENCE_MS)
+    this.#timer = setTimeout(() => this.#silence.abort(new Error('nothing received for 90 s')), SILENCE_MS)
   }
 
   #event({ id = '', event: type = 'message', data }: EventSourceMessage): void {
@@ -108,7 +108,7 @@ export async function follow(client: Client, following: Following): Promise<neve
   let pauseMs = FIRST_PAUSE_MS
   for (;;) {
     const connection = new Connection(client, following)
-    let reason = 'the server has ended the stream'
+    let reason = 'the server closed the stream'
     try {
       await connection.read()
     } catch (error) {

@@ -26,7 +26,7 @@ async function openFile(path: string) {
     return await open(path)
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    throw new Failure(missing ? `There is no file ${path}.` : `${path} can't be read.`, EXIT.usage)
+    throw new Failure(missing ? `There is no file ${path}.` : `Failed to read ${path}.`, EXIT.usage)
   }
 }
 
@@ -42,7 +42,7 @@ async function* counted(pieces: AsyncIterable<Buffer>, sent: (bytes: number) => 
 
 function report({ created, updated, skipped, unchanged }: ImportResult, dryRun: boolean): string {
   const counts = `${created} created, ${updated} updated, ${skipped} skipped, ${unchanged} unchanged`
-  return dryRun ? `Nothing was written. It would be: ${counts}.` : `${counts}.`
+  return dryRun ? `Dry run, nothing was written: ${counts}.` : `${counts}.`
 }
 
 /**

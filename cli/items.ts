@@ -64,8 +64,8 @@ async function find(words: string[], { type, limit, ...where }: SearchOptions) {
 /** Prints the items that contain all these words. */
 export async function search(words: string[], options: SearchOptions): Promise<void> {
   const { items, more } = await find(words, options)
-  if (items.length === 0) tell('Nothing was found.')
-  if (more) tell(`There is more: these are the first ${items.length} (--limit).`)
+  if (items.length === 0) tell('No items found.')
+  if (more) tell(`Only the first ${items.length} items are shown: use --limit for more.`)
   if (options.json) return items.forEach((item) => print(jsonLine(stringifyJson(item))))
 
   const paint = painter(process.stdout)

@@ -23,7 +23,7 @@ export interface LoginOptions extends PasswordOptions {
 async function ask(prompt: string, silent: boolean): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new Failure(
-      'There is no terminal to ask in: give --username, and the password by --password-stdin.',
+      'The standard input is not a terminal: use --username and --password-stdin.',
       EXIT.usage,
     )
   }
@@ -74,7 +74,7 @@ export async function login(options: LoginOptions): Promise<void> {
       body: { name: `silo on ${hostname()}`.slice(0, 200), keep: true },
     })
     await keepLogin(url, { username: user.username, token_id: id, token })
-    tell(`Signed in at ${url} as ${plain(`${user.username} (${user.role})`)}. Kept in ${credentialsFile()}.`)
+    tell(`Signed in at ${url} as ${plain(`${user.username} (${user.role})`)}. Saved in ${credentialsFile()}.`)
   })
 }
 

@@ -8,74 +8,69 @@ import { tail } from './tail.js'
 import { createToken } from './token.js'
 
 function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number, at least 1.')
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of at least 1.')
   return Number(text)
 }
 
 const collect = (value: string, before: string[] = []): string[] => [...before, value]
 
 const program = new Command('silo')
-  .description('The items of a Silo, and every change to them, from the command line.')
+  .description('Read, search and import the items of a Silo, and follow their changes.')
   .exitOverride()
-  .showHelpAfterError('(silo --help tells more)')
+  .showHelpAfterError('(see silo --help)')
   .addHelpText(
     'after',
     `
-Without --url a command talks to SILO_URL, or to the Silo that was signed in at last. SILO_TOKEN is used instead of the
-sign-in that is kept; SILO_CREDENTIALS says where that is kept; NO_COLOR turns colours off.
+Without --url, a command uses SILO_URL, or the Silo of the last sign-in. SILO_TOKEN is used instead of the saved
+sign-in; SILO_CREDENTIALS is the path of the file with the sign-ins; NO_COLOR turns colours off.
 
-Exit codes: 1 refused or not found, 2 not understood, 3 not signed in or not allowed, 4 the server can't be reached.`,
+Exit codes: 1 refused or not found, 2 invalid usage, 3 not signed in or not allowed, 4 server unreachable.`,
   )
 
 /** Adds a command with the option `--url`. */
 const command = (parent: Command, usage: string, description: string): Command =>
-  parent.command(usage).description(description).option('--url <address>', 'the Silo to talk to')
+  parent.command(usage).description(description).option('--url <address>', 'the address of the Silo')
 
-command(program, 'login', 'sign in; the password is asked for, and is not shown')
-  .option('--username <name>', 'who signs in (asked for without it)')
-  .option('--password-stdin', 'read the password from the standard input')
+command(program, 'login', 'sign in; prompts for the password')
+  .option('--username <name>', 'the username (prompted for if missing)')
+  .option('--password-stdin', 'read the password from standard input')
   .action(login)
 
-command(program, 'logout', 'sign out, and revoke what the sign-in has made').action(logout)
+command(program, 'logout', 'sign out, and revoke the tokens of the sign-in').action(logout)
 
 command(program, 'tail', 'show every change as it happens')
   .option(
     '--types <types>',
-    'only these, comma-separated: item.created, item.updated, item.deleted, revision.created',
+    'only events of these types, comma-separated: item.created, item.updated, item.deleted, revision.created',
   )
-  .option('--part <number>', 'only this part, or A01-* for all that begin so; can be given again', collect)
-  .option('--since <id>', 'begin after this event, or "earliest" for all that is kept')
-  .option('--json', 'a line of JSON for each event')
+  .option('--part <number>', 'only this part number, or a prefix such as A01-*; can be repeated', collect)
+  .option('--since <id>', 'start after this event, or "earliest" for all stored events')
+  .option('--json', 'print a line of JSON for each event')
   .action(tail)
 
-command(program, 'get <part-number>', 'show an item').option('--json', 'as JSON').action(get)
+command(program, 'get <part-number>', 'show an item').option('--json', 'print JSON').action(get)
 
-command(program, 'search <words...>', 'list the items in which all these words stand')
-  .option('--type <type>', 'only part, assembly, drawing, document, tool or consumable')
-  .option('--limit <count>', 'at most so many', wholeNumber, 50)
-  .option('--json', 'a line of JSON for each item')
+command(program, 'search <words...>', 'list the items that contain all these words')
+  .option('--type <type>', 'only items of this type: part, assembly, drawing, document, tool or consumable')
+  .option('--limit <count>', 'maximum number of items', wholeNumber, 50)
+  .option('--json', 'print a line of JSON for each item')
   .action(search)
 
-command(program, 'import <file>', 'import a .csv, .ndjson or .jsonl file, all of it or nothing')
-  .option('--dry-run', 'say what would happen, and write nothing')
+command(program, 'import <file>', 'import all rows of a .csv, .ndjson or .jsonl file, or none')
+  .option('--dry-run', 'report what would happen without writing')
   .addOption(
-    new Option('--on-conflict <what>', 'what becomes of items that exist and differ')
+    new Option('--on-conflict <what>', 'what to do with rows whose item exists with other values')
       .choices(['error', 'skip', 'update'])
       .default('error'),
   )
   .action(importFile)
 
-const token = program.command('token').description('API tokens, for programs')
-command(token, 'create <name>', 'create one of your own; its secret is printed, this once')
-  .option('--role <role>', 'viewer, editor or admin; yours without it')
-  .option(
-    '--days <count>',
-    'how long it holds, at most as long as this sign-in unless it is kept',
-    wholeNumber,
-    90,
-  )
-  .option('--keep', 'let it outlive this sign-in; asks for the password')
-  .option('--password-stdin', 'read the password from the standard input')
+const token = program.command('token').description('manage API tokens for programs')
+command(token, 'create <name>', 'create a token; its secret is printed once')
+  .option('--role <role>', 'viewer, editor or admin (default: your role)')
+  .option('--days <count>', 'lifetime in days; without --keep at most that of this sign-in', wholeNumber, 90)
+  .option('--keep', 'let the token outlive this sign-in; prompts for the password')
+  .option('--password-stdin', 'read the password from standard input')
   .action(createToken)
 
 /** Returns the exit code for an error, and prints its message. Throws errors that it does not know. */

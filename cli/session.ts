@@ -17,7 +17,10 @@ export interface Where {
 export async function findUrl({ url }: Where, env = process.env): Promise<string> {
   const wanted = url ?? (env.SILO_URL || undefined) ?? (await readCredentials()).current ?? DEFAULT_URL
   if (!URL.canParse(wanted) || !/^https?:$/.test(new URL(wanted).protocol)) {
-    throw new Failure(`"${wanted}" is no address: it must begin with http:// or https://.`, EXIT.usage)
+    throw new Failure(
+      `"${wanted}" is not a valid address: it must begin with http:// or https://.`,
+      EXIT.usage,
+    )
   }
   return new URL(wanted).origin
 }

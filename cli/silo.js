@@ -12,7 +12,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const main = new URL('../dist/cli/main.js', import.meta.url)
 
 if (!existsSync(main)) {
-  process.stderr.write('silo: building, this once …\n')
+  process.stderr.write('silo: building (first run only) …\n')
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
   execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' })
 }

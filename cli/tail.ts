@@ -52,9 +52,9 @@ function lineOf(event: FeedEvent, paint: Paint): string {
 }
 
 const NOTICES: Record<string, string> = {
-  normal: 'items can be changed',
-  'read-only': 'read-only: items can’t be changed at the moment',
-  degraded: 'the database can’t be reached; what happens meanwhile comes when it is back',
+  normal: 'items can be changed again',
+  'read-only': 'read-only: items can’t be changed',
+  degraded: 'the database is unreachable; changes arrive when it is back',
   draining: 'the server is shutting down',
 }
 
@@ -104,7 +104,7 @@ class View {
     tell(
       this.#paint(
         'red',
-        `! Changes may be missing here: the log can't be continued from that place, ${why}.`,
+        `! Changes may be missing here: the stream can't continue from the last position, because ${why}.`,
       ),
     )
   }

@@ -24,7 +24,9 @@ export async function createToken(name: string, options: TokenOptions): Promise<
     ? await createKept(options, body)
     : await (await openSession(options)).ask(CreatedToken, 'POST', '/api/auth/tokens', { body })
   tell(
-    plain(`A token for ${created.role}s, until ${created.expires_at.slice(0, 10)}. It is shown this once:`),
+    plain(
+      `Token with the role ${created.role}, valid until ${created.expires_at.slice(0, 10)}. It is shown only once:`,
+    ),
   )
   print(plain(created.token))
 }

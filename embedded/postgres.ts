@@ -212,8 +212,8 @@ class Cluster {
     const theirs = (await readFile(join(this.data, 'PG_VERSION'), 'utf8')).trim()
     if (ours === theirs) return
     throw new StartError(
-      `${this.data} was made by PostgreSQL ${theirs}, and this is ${ours ?? 'unknown'}: ` +
-        'dump it with the Silo that made it and load that here, or set SILO_DATA_DIR to a new folder',
+      `${this.data} was created by PostgreSQL ${theirs}, and this Silo has PostgreSQL ${ours ?? 'unknown'}: ` +
+        'dump it with the Silo that created it and load the dump here, or set SILO_DATA_DIR to a new folder',
     )
   }
 
@@ -276,7 +276,7 @@ class Cluster {
   async urlOf({ port, socketFolder }: Server, password: string): Promise<string> {
     if (socketFolder !== '' && !(await isPrivate(socketFolder, this.account))) {
       throw new StartError(
-        `${socketFolder} holds the database's socket and is not the server's alone: stop it, and start again`,
+        `${socketFolder} contains the socket of the database and is accessible to other users: stop PostgreSQL, and start again`,
       )
     }
     const host = socketFolder === '' ? '127.0.0.1' : encodeURIComponent(socketFolder)
@@ -306,7 +306,7 @@ async function prepareFolder(folder: string): Promise<Owners | undefined> {
   const foreign = entries.find((entry) => !entry.startsWith(UNFINISHED))
   if (isNew && foreign !== undefined) {
     throw new StartError(
-      `${folder} holds no database of Silo's but something else ("${foreign}"): set SILO_DATA_DIR to a new folder`,
+      `${folder} is not empty and contains no Silo database (found "${foreign}"): set SILO_DATA_DIR to a new folder`,
     )
   }
   const owners = await findOwners(folder, join(folder, CLUSTER, 'data'))
@@ -386,7 +386,7 @@ async function takeServer(
         if (!keepsPort) cluster.forgetPort()
         if (starts === START_ATTEMPTS) {
           throw new StartError(
-            `PostgreSQL does not start; why is at the end of ${cluster.log}. ${describeFailure(err)}`,
+            `PostgreSQL failed to start; see the end of ${cluster.log}. ${describeFailure(err)}`,
           )
         }
       }
@@ -405,7 +405,7 @@ async function takeServer(
       } catch (err) {
         obstacle =
           `process ${server.pid} should be PostgreSQL on ${server.socketFolder || `port ${server.port}`} but is not ` +
-          `(${describeFailure(err)}): if it is another program, delete ${cluster.pidFile}`
+          `(${describeFailure(err)}): if another program runs there, delete ${cluster.pidFile}`
       }
     }
     if (Date.now() - began > (server.ready ? LOCK_PATIENCE_MS : SERVER_PATIENCE_MS)) {
@@ -467,10 +467,10 @@ class Supervisor {
     this.#restarts = [...this.#restarts, now].filter((at) => now - at < RESTARTS_WITHIN_MS)
     if (this.#restarts.length >= MAX_RESTARTS) {
       throw new StartError(
-        `the embedded PostgreSQL ended ${MAX_RESTARTS} times within ${RESTARTS_WITHIN_MS / 1000} s; why is at the end of ${this.logFile}`,
+        `the embedded PostgreSQL ended ${MAX_RESTARTS} times within ${RESTARTS_WITHIN_MS / 1000} s; see the end of ${this.logFile}`,
       )
     }
-    this.log('the embedded PostgreSQL had ended and was started again')
+    this.log('the embedded PostgreSQL ended unexpectedly and was restarted')
   }
 
   /**
@@ -497,7 +497,7 @@ async function open(
   const run = await findRunner(owners?.server, programs.postgres, folder)
   const clusterIn = (place: string) => new Cluster(place, programs, owners?.server, run, network)
   if (!(await readdir(folder)).includes(CLUSTER)) {
-    log(`making a database in ${folder}`)
+    log(`creating a database in ${folder}`)
     await createCluster(folder, owners, clusterIn)
   }
   const cluster = clusterIn(home)
@@ -507,7 +507,7 @@ async function open(
   const take = (keepsPort: boolean, signal?: AbortSignal) =>
     takeServer(cluster, secrets.silo_password, settings, keepsPort, signal)
   const taken = await take(false)
-  if (taken.starts === 0) log('PostgreSQL was left running by a Silo that was killed: going on with it')
+  if (taken.starts === 0) log('PostgreSQL is still running after a Silo that was killed: using it')
   await removeUnfinished(folder)
   const supervisor = new Supervisor(taken, (signal) => take(true, signal), cluster.log, log)
   return {

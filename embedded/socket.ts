@@ -33,7 +33,7 @@ async function makeTemporary(account: Account | undefined): Promise<SocketFolder
     return { path, remove: () => rm(path, { recursive: true, force: true }) }
   }
   throw new StartError(
-    `no folder for the database's Unix socket: its path may have ${MAX_PATH_BYTES} bytes at most, and ` +
+    `no folder for the Unix socket of the database: its path may have at most ${MAX_PATH_BYTES} bytes, and ` +
       `${parents.filter(Boolean).join(', ')} can't be written to: set SILO_DATA_DIR to a shorter path`,
   )
 }

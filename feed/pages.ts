@@ -45,7 +45,7 @@ export class Pages {
       sizeCalculation: bytesOf,
       fetchMethod: async (_key, _stale, { context: { after, upTo, end } }) => {
         const page = await read(after, upTo, PAGE_SPAN)
-        if (page.epoch !== epoch) throw new Error('the log is of another history by now')
+        if (page.epoch !== epoch) throw new Error('the log has another epoch')
         const { prunedTo, anchor, events, isCut } = page
         const last = events.at(-1)
         let head = isCut && last ? last.id : upTo

@@ -123,11 +123,11 @@ const REFUSED_VARIABLES = ['PGSERVICE', 'PGHOSTADDR', 'PGREQUIREPEER', 'PGTARGET
 
 /** What to do instead of parameters that other clients know and that are not supported here. */
 const INSTEAD: Record<string, string> = {
-  service: 'write what the service file says into the address',
-  servicefile: 'write what the service file says into the address',
-  hostaddr: 'name the address in host',
+  service: 'put the settings of the service file into the URL',
+  servicefile: 'put the settings of the service file into the URL',
+  hostaddr: 'put the address into host',
   pgbouncer: 'leave it out',
-  schema: 'write options=-c%20search_path=…',
+  schema: 'use options=-c%20search_path=…',
   statement_timeout: 'leave it out: the service sets its own',
 }
 
@@ -145,9 +145,9 @@ function decode(text: string, part: string): string {
   try {
     decoded = decodeURIComponent(text)
   } catch {
-    return refuse(`the ${part} has a "%" that begins no percent-encoding: write "%" itself as %25`)
+    return refuse(`the ${part} contains an invalid percent-encoding: write "%" itself as %25`)
   }
-  return decoded.includes('\0') ? refuse(`the ${part} has a NUL`) : decoded
+  return decoded.includes('\0') ? refuse(`the ${part} contains NUL`) : decoded
 }
 
 /** The parts of a URL, before they are interpreted. */
@@ -164,12 +164,12 @@ interface Parts {
 function splitHost(text: string): { host: string; port: string } {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/s.exec(text)
   if (bracketed) return { host: decode(bracketed[1] ?? '', 'host'), port: bracketed[2] ?? '' }
-  if (text.startsWith('[')) return refuse('an IPv6 address is written in brackets: [::1]')
+  if (text.startsWith('[')) return refuse('an IPv6 address must be in brackets: [::1]')
   const colon = text.indexOf(':')
   if (colon !== text.lastIndexOf(':')) {
     return refuse(
-      'a host has more than one colon: an IPv6 address is written in brackets ([::1]), ' +
-        'and of a password ":", "/" and "@" are percent-encoded',
+      'a host has more than one colon: write an IPv6 address in brackets ([::1]), ' +
+        'and percent-encode ":", "/" and "@" in a password',
     )
   }
   const [host, port] = colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)]
@@ -183,7 +183,7 @@ function splitQuery(text: string): Map<string, string> {
     const [name = '', value, ...rest] = pair.split('=')
     const decoded = decode(name, 'name of a parameter')
     if (value === undefined || rest.length > 0) {
-      return refuse('each parameter is written name=value, "=" in a value as %3D')
+      return refuse('a parameter must have the form name=value, with "=" in a value as %3D')
     }
     if (!(decoded in PARAMETERS)) {
       const instead = INSTEAD[decoded]
@@ -191,7 +191,7 @@ function splitQuery(text: string): Map<string, string> {
       return refuse(
         known
           ? `the parameter ${decoded} is not supported: ${instead ?? `accepted are ${Object.keys(PARAMETERS).join(', ')}`}`
-          : 'the name of a parameter has a character that no parameter has',
+          : 'the name of a parameter contains an invalid character',
       )
     }
     if (query.has(decoded)) return refuse(`the parameter ${decoded} is given twice`)
@@ -207,7 +207,7 @@ function splitQuery(text: string): Map<string, string> {
  */
 function split(text: string): Parts {
   const rest = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)?.[1]
-  if (rest === undefined) return refuse('it begins with postgres://')
+  if (rest === undefined) return refuse('must begin with postgres://')
   const userEnd = /[@/]/.exec(rest)
   const hasUser = userEnd?.[0] === '@'
   const userInfo = hasUser ? rest.slice(0, userEnd.index) : ''
@@ -218,9 +218,9 @@ function split(text: string): Parts {
     path?.includes('@') ||
     (!hasUser && authority !== '' && rest.includes('@'))
   ) {
-    return refuse('it has an "@" or "/" too many: in a user or password they are written %40 and %2F')
+    return refuse('has an unencoded "@" or "/": in a user or password write %40 and %2F')
   }
-  if (path?.includes('/')) return refuse('the name of the database has a "/": write it as %2F')
+  if (path?.includes('/')) return refuse('the name of the database contains a "/": write it as %2F')
   const colon = userInfo.indexOf(':')
   const user = colon < 0 ? userInfo : userInfo.slice(0, colon)
   const password = colon < 0 ? '' : userInfo.slice(colon + 1)
@@ -248,7 +248,7 @@ function toPort(text: string): number {
 function toHost(host: string, port: string): Host {
   const number = toPort(port)
   if (/^[/@]/.test(host)) return { path: `${host.replace(/^@/, '\0')}/.s.PGSQL.${number}` }
-  if (/[\s/@]/.test(host)) return refuse('a host has a character that no host has')
+  if (/[\s/@]/.test(host)) return refuse('a host contains an invalid character')
   return { host: host || 'localhost', port: number }
 }
 
@@ -258,10 +258,10 @@ function toHosts(parts: Parts, host: string | undefined, port: string | undefine
   const ports = given.length === 1 ? names.map(() => given[0] ?? '') : given
   if (names.length === 0) return [toHost('', given[0] ?? '')]
   if (ports.length > 0 && ports.length !== names.length) {
-    return refuse('port has as many numbers as there are hosts, or one for all')
+    return refuse('port must have as many numbers as there are hosts, or one for all')
   }
   const [first, ...others] = names.map((name, index) => toHost(name, ports[index] ?? ''))
-  return first ? [first, ...others] : refuse('it names no host')
+  return first ? [first, ...others] : refuse('must name a host')
 }
 
 /** Reads parameters by name: from the query of the URL, or from the environment variables of libpq. */
@@ -307,16 +307,17 @@ class Reader {
 function toTls(reader: Reader): TlsDemands {
   const given = reader.oneOf('sslmode', SSL_MODES, undefined)
   const ssl = reader.oneOf('ssl', ['true', 'false'], undefined)
-  if (given !== undefined && ssl !== undefined) return refuse('ssl and sslmode are both given')
+  if (given !== undefined && ssl !== undefined) return refuse('ssl and sslmode must not both be given')
   const asked = given ?? (ssl === undefined ? 'prefer' : ssl === 'true' ? 'require' : 'disable')
 
   const authorities = reader.text('sslrootcert')
   if (authorities === 'system' && given !== undefined && given !== 'verify-full') {
-    return reader.refuse('sslrootcert', 'is system, which goes with sslmode=verify-full alone')
+    return reader.refuse('sslrootcert', 'is system, which requires sslmode=verify-full')
   }
   const certFile = reader.text('sslcert')
   const keyFile = reader.text('sslkey')
-  if ((certFile === undefined) !== (keyFile === undefined)) return refuse('sslcert and sslkey go together')
+  if ((certFile === undefined) !== (keyFile === undefined))
+    return refuse('sslcert and sslkey must be given together')
   const direct = reader.oneOf('sslnegotiation', ['postgres', 'direct'], 'postgres') === 'direct'
   // As in libpq, naming the authorities implies that the certificate is verified.
   const mode =
@@ -326,12 +327,15 @@ function toTls(reader: Reader): TlsDemands {
         ? 'verify-ca'
         : asked
   if (direct && (mode === 'disable' || mode === 'allow' || mode === 'prefer')) {
-    return reader.refuse('sslnegotiation', 'is direct, which needs sslmode=require, verify-ca or verify-full')
+    return reader.refuse(
+      'sslnegotiation',
+      'is direct, which requires sslmode=require, verify-ca or verify-full',
+    )
   }
   const minVersion = reader.oneOf('ssl_min_protocol_version', TLS_VERSIONS, undefined)
   const maxVersion = reader.oneOf('ssl_max_protocol_version', TLS_VERSIONS, undefined)
   if (minVersion && maxVersion && TLS_VERSIONS.indexOf(minVersion) > TLS_VERSIONS.indexOf(maxVersion)) {
-    return refuse('ssl_min_protocol_version is above ssl_max_protocol_version')
+    return refuse('ssl_min_protocol_version must not be above ssl_max_protocol_version')
   }
   return {
     mode,
@@ -370,18 +374,18 @@ function checkTheRest(reader: Reader): void {
   if (reader.text('channel_binding') === 'require') {
     reader.refuse(
       'channel_binding',
-      'is require, which is not supported: write prefer, and sslmode=verify-full to know the server',
+      'is require, which is not supported: use prefer, and sslmode=verify-full to verify the server',
     )
   }
   reader.oneOf('channel_binding', ['disable', 'prefer'], 'prefer')
   reader.oneOf('gssencmode', ['disable', 'prefer'], 'disable')
   const encoding = reader.text('client_encoding')?.toLowerCase().replaceAll(/[-_]/g, '')
   if (encoding !== undefined && encoding !== 'utf8' && encoding !== 'auto') {
-    reader.refuse('client_encoding', 'must be UTF8: the service speaks nothing else')
+    reader.refuse('client_encoding', 'must be UTF8: no other encoding is supported')
   }
   for (const variable of REFUSED_VARIABLES) {
     if (reader.env[variable])
-      refuse(`${variable} is set, which is not supported: unset it, and write into the address what it says`)
+      refuse(`${variable} is not supported: unset it, and put its setting into the URL`)
   }
 }
 
@@ -401,7 +405,7 @@ export function parseDatabaseUrl(
   const reader = new Reader(parts.query, env)
   checkTheRest(reader)
   const user =
-    parts.query.get('user') ?? parts.user ?? reader.text('user') ?? systemUser ?? refuse('it names no user')
+    parts.query.get('user') ?? parts.user ?? reader.text('user') ?? systemUser ?? refuse('must name a user')
   const host = parts.query.get('host') ?? (parts.hosts.some(Boolean) ? undefined : reader.text('host'))
   const port = parts.query.get('port') ?? (parts.ports.some(Boolean) ? undefined : reader.text('port'))
   return {

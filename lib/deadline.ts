@@ -20,7 +20,7 @@ export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
     let beats = 0
     timer = setInterval(() => {
       beats++
-      if (beats === BEATS) reject(new NoAnswer(`no answer within ${ms} ms`))
+      if (beats === BEATS) reject(new NoAnswer(`no response within ${ms} ms`))
     }, ms / BEATS)
   })
   try {

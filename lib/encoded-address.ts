@@ -9,11 +9,11 @@ export interface EncodingFault {
 const NEEDS_CHECK = /[%\u0080-\u00ff]/
 
 function faultOf(text: string): string | undefined {
-  if (/[\u0080-\u00ff]/.test(text)) return 'holds a character that is not percent-encoded'
+  if (/[\u0080-\u00ff]/.test(text)) return 'contains a character that is not percent-encoded'
   try {
-    return decodeURIComponent(text).includes('\0') ? 'holds a NUL' : undefined
+    return decodeURIComponent(text).includes('\0') ? 'contains NUL' : undefined
   } catch {
-    return 'holds a "%" that begins no valid character: percent-encode UTF-8, and "%" itself as %25'
+    return 'contains an invalid percent-encoding: encode UTF-8, and "%" itself as %25'
   }
 }
 

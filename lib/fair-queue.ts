@@ -73,7 +73,8 @@ export class FairQueue<Key = string> {
     const taken = this.tryTake(key, weight)
     if (taken) return taken
     const line = this.#lineOf(key)
-    if (line.waiting.size >= this.options.maxWaitingPerKey) throw new QueueFull('too many callers wait')
+    if (line.waiting.size >= this.options.maxWaitingPerKey)
+      throw new QueueFull('too many callers are waiting')
     return new Promise((resolve, reject) => {
       const leave = () => {
         line.waiting.delete(waiting)

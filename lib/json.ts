@@ -68,8 +68,8 @@ function outline(text: string, isOdd: (number: string) => boolean): Outline {
       if (isOdd(number)) numbers.push(number)
       index += Math.max(1, number.length) - 1
     }
-    if (depth > MAX_DEPTH) throw new JsonError(`is nested more than ${MAX_DEPTH} deep`)
-    if (values > MAX_VALUES) throw new JsonError(`holds more than ${MAX_VALUES} values`)
+    if (depth > MAX_DEPTH) throw new JsonError(`is nested more than ${MAX_DEPTH} levels deep`)
+    if (values > MAX_VALUES) throw new JsonError(`has more than ${MAX_VALUES} values`)
   }
   return { names, numbers }
 }
@@ -99,7 +99,7 @@ function inNfc(value: unknown): unknown {
   return object
 }
 
-const TWICE = 'gives a name twice in one object; two forms of one text are one name'
+const TWICE = 'has a duplicate name in an object; names are compared in Unicode NFC'
 
 function parseNative(text: string): unknown {
   try {

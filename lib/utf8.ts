@@ -53,6 +53,6 @@ export function foreignEncoding(bytes: Uint8Array): string | undefined {
 
 /** Describes the byte at which a text is not UTF-8, for error messages. */
 export function describeInvalidUtf8(byte: number | undefined, offset: number): string {
-  const value = byte === undefined ? '' : ` (0x${byte.toString(16).toUpperCase().padStart(2, '0')})`
-  return `is not UTF-8: byte ${offset}${value}, counted from 0, begins no valid character`
+  const value = byte === undefined ? '' : ` 0x${byte.toString(16).toUpperCase().padStart(2, '0')}`
+  return `is not UTF-8: invalid byte${value} at offset ${offset}`
 }

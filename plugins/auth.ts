@@ -156,7 +156,7 @@ export default fp(
       if (app.mode.refusal || noted.has(token.token_id)) return
       noted.set(token.token_id, true)
       noteUse(token.token_id).catch((err: unknown) => {
-        app.log.warn({ err }, 'the last use of a token was not noted')
+        app.log.warn({ err }, 'failed to record the last use of a token')
       })
     }
 

@@ -112,7 +112,7 @@ export default fp(
       for (const pool of lost) {
         pool
           .end({ timeout: graceSeconds })
-          .catch((err: unknown) => app.log.warn({ err }, 'ending a lost database session'))
+          .catch((err: unknown) => app.log.warn({ err }, 'failed to close a lost database connection'))
       }
     })
     app.addHook('onClose', async () => {

@@ -85,17 +85,21 @@ function toApiError(error: FastifyError | ApiError | Error): ApiError {
   const lost = rightError(error)
   if (lost) return lost
   if (hasSqlState(error, SQLSTATE.readOnly, SQLSTATE.inRecovery)) {
-    return new ApiError('server_read_only', { message: 'The database takes no writes at the moment.' })
+    return new ApiError('server_read_only', { message: 'The database accepts no writes. Retry later.' })
   }
   if (hasSqlState(error, SQLSTATE.diskFull)) {
     return new ApiError('server_read_only', { message: "The database's disk is full." })
   }
   if (hasSqlState(error, SQLSTATE.serializationFailure, SQLSTATE.deadlock)) {
-    return new ApiError('overloaded', { message: 'Another change came in between. Try again.' })
+    return new ApiError('overloaded', {
+      message: 'The request conflicts with a concurrent change. Retry it.',
+    })
   }
   if (error instanceof postgres.PostgresError) {
     return error.code === LOCK_NOT_AVAILABLE
-      ? new ApiError('overloaded', { message: 'Another writer still holds what this would change.' })
+      ? new ApiError('overloaded', {
+          message: 'Another transaction holds a lock on the data to change. Retry later.',
+        })
       : new ApiError('internal')
   }
   const known = 'code' in error && FASTIFY_ERRORS[error.code]
@@ -147,8 +151,8 @@ export const parserErrorResponder =
 
 /** Messages for a URL that leads to no route. */
 const ADDRESS_ERRORS: Record<string, string> = {
-  FST_ERR_BAD_URL: 'holds a "%" that begins no valid character',
-  FST_ERR_MAX_PARAM_LENGTH: 'has a part that is too long',
+  FST_ERR_BAD_URL: 'contains an invalid percent-encoding',
+  FST_ERR_MAX_PARAM_LENGTH: 'has a segment that is too long',
 }
 
 /**

@@ -55,7 +55,7 @@ export default fp(
           await notifyLooks(app.feedDb, id)
         }
       } catch (err) {
-        app.log.debug({ err }, 'the other instances will notice by their poll')
+        app.log.debug({ err }, 'failed to notify other instances; they will read the log at their next poll')
       } finally {
         notifying = false
       }
@@ -83,7 +83,7 @@ export default fp(
         )
       } catch (err) {
         listeningBy = undefined
-        app.log.warn({ err }, 'not listening for other instances; the poll goes on')
+        app.log.warn({ err }, 'failed to listen for notifications; the log is still polled')
       }
     }
 
@@ -93,7 +93,7 @@ export default fp(
       try {
         others = await reportWatchers(app.feedDb, { id, watchers: watchers() }, TTL_S)
       } catch (err) {
-        app.log.warn({ err }, 'what the other instances do is not known')
+        app.log.warn({ err }, 'failed to report to other instances')
       }
     })
 

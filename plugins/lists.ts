@@ -46,11 +46,11 @@ export default fp(
       ending: AbortController,
     ): Promise<T> {
       const late = (message: string) => () => ending.abort(new ApiError('overloaded', { message }))
-      const waiting = setTimeout(late('Too many lists are being read at the moment.'), TURN_TIMEOUT_MS)
+      const waiting = setTimeout(late('Too many lists are being read. Retry later.'), TURN_TIMEOUT_MS)
       const share = await queue
         .take(request.principal.user_id, 1, ending.signal)
         .finally(() => clearTimeout(waiting))
-      const tooLong = `This took the database longer than ${timeoutMs / 1000} s. Search for fewer or longer words.`
+      const tooLong = `The query took longer than ${timeoutMs / 1000} s. Search for fewer or longer words.`
       const running = setTimeout(late(tooLong), timeoutMs)
       try {
         return await app.listDb.run(ending.signal, work)
@@ -67,7 +67,9 @@ export default fp(
         return await run(request, work, timeoutMs, ending)
       } catch (err) {
         if (!(err instanceof QueueFull)) throw err
-        throw new ApiError('overloaded', { message: 'Too many of your lists are being read at the moment.' })
+        throw new ApiError('overloaded', {
+          message: 'Too many of your list requests are waiting. Retry later.',
+        })
       } finally {
         forget()
       }

@@ -39,7 +39,7 @@ interface Finding {
 }
 
 const REFUSAL_MESSAGES: Record<WriteRefusal, string> = {
-  standby: 'The database is a standby, which takes no writes until it is promoted.',
+  standby: 'The database is a standby and accepts no writes until it is promoted.',
   'read-only': 'The database was made read-only by its operator.',
   'disk-full': "The database's disk is full.",
 }
@@ -147,7 +147,7 @@ export default fp(
 
     /** Adopts the log after its server was promoted or recovered. It can't be read before that. */
     async function adopt(): Promise<void> {
-      app.log.warn('the database server was promoted or recovered: the event log is adopted')
+      app.log.warn('the database server was promoted or recovered: adopting the event log')
       await within(ADOPTION_TIMEOUT_MS, adoptLog(app.feedDb))
     }
 
@@ -175,7 +175,7 @@ export default fp(
         const { writable, isOther } = await app.selectHost()
         if (isOther || writable || pulseSaysWritable) app.renewDatabase(RENEW_GRACE_S)
       } catch (err) {
-        app.log.debug({ err }, 'the state of the database is not known')
+        app.log.debug({ err }, 'failed to check whether the database accepts writes')
       }
     })
 
@@ -185,14 +185,14 @@ export default fp(
         if (forked) await adopt()
         if (refusal !== mode.refusal) {
           if (refusal)
-            app.log.error({ reason: refusal }, 'the database takes no writes: the service is read-only')
-          else app.log.info('the database takes writes again')
+            app.log.error({ reason: refusal }, 'the database accepts no writes: the service is read-only')
+          else app.log.info('the database accepts writes again')
         }
         mode.found(stored, refusal)
         if (refusal === 'read-only' || refusal === 'standby') void recheck()
       } catch (err) {
         if (!pulsing) return
-        if (!mode.databaseLost) app.log.error({ err }, 'the database is lost')
+        if (!mode.databaseLost) app.log.error({ err }, 'database unreachable')
         mode.lost()
         // Other queries to the same server hang too. Replacing the connections makes them fail now.
         app.renewDatabase()

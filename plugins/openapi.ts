@@ -16,9 +16,8 @@ declare module 'fastify' {
 }
 
 const DESCRIPTION = `
-Items and their revisions, and every change to them live. What the feed promises, and everything else in words, is in
-\`docs/SPECIFICATION.md\`; complete clients are in \`docs/clients.md\`. The feed's events are described in
-[/api/asyncapi.json](/api/asyncapi.json).
+Items, their revisions, and a live feed of every change. The specification is \`docs/SPECIFICATION.md\`; complete clients are
+in \`docs/clients.md\`. The events of the feed are described in [/api/asyncapi.json](/api/asyncapi.json).
 
 **To try it out here**, [sign in](/login?next=%2Fdocs): the requests of this page then carry your session. Or press *Authorize* and
 paste an API token.
@@ -26,19 +25,20 @@ paste an API token.
 **To send requests from a program**, create an API token and send it as \`Authorization: Bearer …\`. A session's token, from
 \`POST /api/auth/login\`, works in the same way.
 
-Every error has one form: \`error\` is its code and the contract, \`message\` is for people, \`details\` names the wrong fields.
+Every error has the same form: \`error\` is its code, which is part of the contract, \`message\` is for people, and
+\`details\` names the invalid fields.
 `
 
 const TAGS = [
-  { name: 'feed', description: 'Every change, live' },
+  { name: 'feed', description: 'The live feed of every change' },
   { name: 'items', description: 'Parts, assemblies, drawings, documents, tools and consumables' },
-  { name: 'revisions', description: 'What an item was, and why it changed' },
-  { name: 'auth', description: 'Signing in, and API tokens' },
-  { name: 'users', description: 'The people who may sign in: admins only' },
-  { name: 'server', description: 'The mode of the server' },
-  { name: 'health', description: 'For load balancers' },
+  { name: 'revisions', description: 'The content of an item after each change, and the reason for it' },
+  { name: 'auth', description: 'Sessions and API tokens' },
+  { name: 'users', description: 'The users who may sign in; for admins only' },
+  { name: 'server', description: 'The mode of the service' },
+  { name: 'health', description: 'Liveness and readiness, for load balancers' },
   { name: 'service', description: 'The descriptions of this API' },
-  { name: 'pages', description: 'For people, in a browser' },
+  { name: 'pages', description: 'Pages for a browser' },
 ]
 
 const JSON_TYPE = 'application/json; charset=utf-8'

@@ -103,7 +103,7 @@ export default fp(
         } catch (err) {
           if (!request.isGivenUp) throw err
           // An error was sent when the request timed out.
-          request.log.debug({ err }, 'a handler failed after its request was answered')
+          request.log.debug({ err }, 'a handler failed after its request had timed out')
           return undefined
         } finally {
           share?.release()

@@ -114,7 +114,8 @@ export default fp(
 
     const tooMuch = (): ApiError =>
       new ApiError('overloaded', {
-        message: 'Too much that was sent to you is not read yet. Read it, or ask for less at a time.',
+        message:
+          'Too much of your response data is unread. Read the pending responses, or request less at a time.',
         headers: { 'retry-after': String(RETRY_AFTER_S) },
       })
 

@@ -28,7 +28,7 @@ export default fp(
         if (edge.ahead) {
           app.log.warn(
             edge.ahead,
-            'deleting an event of the future: the clock of the database was ahead when it was made',
+            'deleting an event with a time in the future: the clock of the database was ahead when it was written',
           )
         }
         const began = performance.now()
@@ -38,7 +38,7 @@ export default fp(
       }
     }
     const prune = singleFlight(() =>
-      deleteOld().catch((err: unknown) => app.log.warn({ err }, 'old events could not be deleted')),
+      deleteOld().catch((err: unknown) => app.log.warn({ err }, 'failed to delete old events')),
     )
 
     const timer = setInterval(

@@ -67,10 +67,10 @@ export default fp(
       if (!host || request.routeOptions.config.anyHost) return done()
       for (const text of hostsOf(request)) {
         const named = parseHost(text)
-        if (!named) throw invalidHost('must be a name or an address, and a port if need be')
+        if (!named) throw invalidHost('must be a host name or an address, with an optional port')
         if (site.answers(named)) continue
         throw new ApiError('misdirected_request', {
-          message: `This service is not called "${named.name}": use its address, or add the name to PUBLIC_URL.`,
+          message: `The host "${named.name}" is not a name of this service: use its address, or add the name to PUBLIC_URL.`,
           details: [
             { field: 'host', message: 'must be an address, a loopback name or a host of PUBLIC_URL' },
           ],

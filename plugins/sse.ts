@@ -40,7 +40,7 @@ declare module 'fastify' {
 export default fp(
   async (app) => {
     const { config, instances, mode } = app
-    const onError = (err: unknown) => app.log.warn({ err }, 'the event log could not be read')
+    const onError = (err: unknown) => app.log.warn({ err }, 'failed to read the event log')
 
     const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
 
@@ -107,7 +107,7 @@ export default fp(
       setInterval(() => void tail.look(), POLL_MS),
       setInterval(() => {
         checkAccess().catch((err: unknown) =>
-          app.log.warn({ err }, 'access to the streams could not be checked'),
+          app.log.warn({ err }, 'failed to check the access of open streams'),
         )
       }, ACCESS_CHECK_MS),
     ]

@@ -16,7 +16,7 @@ export default fp(
       if (allowed.length === 0) throw new ApiError('not_found')
       const list = allowed.join(', ')
       throw new ApiError('method_not_allowed', {
-        message: `This address does not take ${method}; it takes ${list}.`,
+        message: `This path does not accept ${method}; it accepts ${list}.`,
         headers: { allow: list },
       })
     })

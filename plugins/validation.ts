@@ -115,7 +115,7 @@ function fieldOf(error: ErrorObject, part: string): string {
 }
 
 const FORMAT_REASONS: Partial<Record<string, string>> = {
-  text: 'must not hold NUL or broken characters',
+  text: 'must not contain NUL or unpaired surrogates',
   [TAG_LIST_FORMAT]: 'must be * or a list of entity tags in quotes, such as "3"',
 }
 
@@ -124,7 +124,7 @@ function messageOf(error: ErrorObject): string {
     case 'required':
       return 'is required'
     case 'additionalProperties':
-      return 'is not known here'
+      return 'is not a known field'
     case 'enum':
       return `must be one of ${(error.params.allowedValues as unknown[]).map(String).join(', ')}`
     case 'format':

@@ -129,7 +129,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       {
         schema: {
           tags: ['auth'],
-          summary: "Sign in by a browser's form",
+          summary: 'Sign in with the form of the sign-in page',
           errors: ['cross_origin', 'rate_limited'],
           security: [],
           consumes: ['application/x-www-form-urlencoded'],
@@ -187,7 +187,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       config: { responseBytes: TOKENS_BYTES },
       schema: {
         tags: ['auth'],
-        summary: 'List your API tokens, the newest first; by an API token, itself and what it has made',
+        summary: 'List your API tokens, newest first; with an API token, itself and those it created',
         querystring: TokenQuery,
         response: { 200: TokenList },
       },
@@ -214,7 +214,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['auth'],
-        summary: 'Create an API token; its secret is shown this once',
+        summary: 'Create an API token; its secret is shown only once',
         errors: ['forbidden', 'too_many_tokens'],
         body: NewToken,
         response: { 201: CreatedToken },
@@ -226,12 +226,13 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       const { name, expires_in_days, keep, role = principal.role } = request.body
       if (ROLES.indexOf(role) > ROLES.indexOf(principal.role)) {
         throw new ApiError('forbidden', {
-          message: `A token can't have a role above yours (${principal.role}).`,
+          message: `A token can't have a higher role than yours (${principal.role}).`,
         })
       }
       if (keep && principal.kind !== 'session') {
         throw new ApiError('forbidden', {
-          message: 'Only a session, signed in by password, makes a token that outlives it: leave keep out.',
+          message:
+            'Only a session that signed in with a password can create a token that outlives it: leave keep out.',
         })
       }
       const { token, hash } = newApiToken()
@@ -245,7 +246,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['auth'],
-        summary: 'Revoke one of your API tokens, with those that it has made',
+        summary: 'Revoke one of your API tokens and those it created',
         errors: ['token_not_found'],
         params: TokenParams,
         response: { 204: Type.Null() },

@@ -57,7 +57,7 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
       ...open,
       schema: {
         ...page,
-        summary: 'What the API reference consists of',
+        summary: 'A file of the API reference',
         errors: ['not_found'],
         params: SwaggerUiParams,
         response: found('text/css', 'text/javascript'),

@@ -44,13 +44,14 @@ const split = (values: string[] | undefined): string[] | undefined =>
 function readFilter(query: EventQuery): Filter {
   const types = split(query.types)
   const unknown = types?.find((type) => !EVENT_TYPES.some((known) => known === type))
-  if (unknown !== undefined) throw ApiError.invalid('types', `knows ${EVENT_TYPES.join(', ')}`)
+  if (unknown !== undefined)
+    throw ApiError.invalid('types', `must be one or more of ${EVENT_TYPES.join(', ')}`)
   const partNumbers = split(query.part_number)
   if (partNumbers?.some((pattern) => !/^(?:[a-z0-9][a-z0-9._-]{0,63}\*?|\*)$/i.test(pattern))) {
-    throw ApiError.invalid('part_number', 'must be a part number, or its beginning and a *')
+    throw ApiError.invalid('part_number', 'must be a part number, or a prefix followed by *')
   }
   if ((partNumbers?.length ?? 0) > MAX_PATTERNS)
-    throw ApiError.invalid('part_number', `takes at most ${MAX_PATTERNS}`)
+    throw ApiError.invalid('part_number', `must have at most ${MAX_PATTERNS} entries`)
   return types || partNumbers ? new Filter({ types, partNumbers }) : Filter.everything
 }
 
@@ -61,7 +62,7 @@ function readFilter(query: EventQuery): Filter {
 function readCursor({ raw: { rawHeaders }, url }: FastifyRequest): string | undefined {
   const found = findCursor(rawHeaders, url)
   if ('conflict' in found)
-    throw ApiError.invalid(found.conflict, 'came more than once, with different values')
+    throw ApiError.invalid(found.conflict, 'is given more than once, with different values')
   return found.cursor
 }
 
@@ -304,7 +305,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       // shows that.
       errorHandler: (error, request, reply) => {
         if (wantsPage(request) || isTheirFault(error)) throw error
-        request.log.warn({ err: error }, 'a stream could not be opened')
+        request.log.warn({ err: error }, 'failed to open a stream')
         void askBackSoon(request, reply)
       },
       // The events are JSON from the log. Fastify's serializer would match each of them against the schema of
@@ -324,7 +325,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
         headers: LastEventId,
         response: {
           200: {
-            description: 'The live stream (WHATWG HTML, section 9.2); for those who prefer JSON, a page.',
+            description:
+              'The live stream (WHATWG HTML, section 9.2), or a page for clients that prefer JSON.',
             content: {
               'text/event-stream': { schema: Type.String() },
               'application/json': { schema: EventPage },

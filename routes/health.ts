@@ -14,7 +14,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['health'],
-        summary: 'Whether the process lives',
+        summary: 'Check whether the process is alive',
         security: [],
         response: { 200: Health },
       },
@@ -28,7 +28,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['health'],
-        summary: 'Whether requests should be sent here',
+        summary: 'Check whether this instance is ready for requests',
         security: [],
         querystring: ReadyQuery,
         response: { 200: Readiness, 503: Readiness },

@@ -31,7 +31,7 @@ const MAX_IMPORTS_PER_USER = 2
 /** Timeout of an import, its upload included, in ms. */
 const IMPORT_TIMEOUT_MS = 600_000
 
-const TOO_MUCH = `The rows of an import are at most ${MAX_JSON_LENGTH / 1024 / 1024} MiB as JSON, the names of their properties included.`
+const TOO_MUCH = `The rows of an import may have at most ${MAX_JSON_LENGTH / 1024 / 1024} MiB as JSON, with their property names. Split the file.`
 
 const READERS: Record<string, (text: AsyncIterable<string>) => AsyncIterable<Row>> = {
   'text/csv': readCsv,
@@ -74,7 +74,9 @@ async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof com
   let length = 0
   for await (const { row, ...read } of reading) {
     if (row > MAX_ROWS) {
-      throw new ApiError('payload_too_large', { message: `An import has at most ${MAX_ROWS} rows.` })
+      throw new ApiError('payload_too_large', {
+        message: `An import may have at most ${MAX_ROWS} rows. Split the file.`,
+      })
     }
     const checked = 'errors' in read ? read : check(read.value)
     if ('errors' in checked) {
@@ -88,7 +90,7 @@ async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof com
         // CSV names a column once, JSON in each row: a small file can become a large text.
         if (length > MAX_JSON_LENGTH) throw new ApiError('payload_too_large', { message: TOO_MUCH })
         rows.push(encoded)
-      } else errors.push({ row, field: 'part_number', message: `is the same as in row ${before}` })
+      } else errors.push({ row, field: 'part_number', message: `is a duplicate of row ${before}` })
       taken.set(number, before ?? row)
     }
     if (errors.length >= MAX_ERRORS) break

@@ -62,7 +62,7 @@ function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | unde
   if (cursor === undefined) return undefined
   const place = decodeCursor(ItemPlace, cursor)
   if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
-  if (place.sort !== sort) throw ApiError.invalid('cursor', `belongs to a list with sort=${place.sort}`)
+  if (place.sort !== sort) throw ApiError.invalid('cursor', `is a cursor of a list with sort=${place.sort}`)
   return place
 }
 
@@ -70,7 +70,7 @@ function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | unde
 function readSearch(search: string | undefined): string | undefined {
   const words = wordsOf(search)
   if (words.length > MAX_SEARCH_WORDS) {
-    throw ApiError.invalid('search', `takes at most ${MAX_SEARCH_WORDS} words, not ${words.length}`)
+    throw ApiError.invalid('search', `must have at most ${MAX_SEARCH_WORDS} words, not ${words.length}`)
   }
   return search
 }
@@ -132,7 +132,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { comment, ...given } = request.body
       if ((given.part_number === undefined) === (given.category === undefined)) {
-        const message = 'exactly one of part_number and category is required'
+        const message = 'exactly one of part_number and category must be given'
         throw new ApiError('invalid_request', {
           details: ['part_number', 'category'].map((field) => ({ field, message })),
         })
@@ -157,7 +157,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description:
-              'A page of items; as CSV all that match, by part number, in the form that the import takes.',
+              'A page of items. As CSV: all matching items, by part number, in the format that the import accepts.',
             content: { 'application/json': { schema: ItemPage }, 'text/csv': { schema: Type.String() } },
           },
         },
@@ -232,7 +232,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       config: { responseBytes: ITEM_BYTES },
       schema: {
         tags,
-        summary: 'Change the fields that are given',
+        summary: 'Change the given fields of an item',
         errors: ['forbidden', 'item_not_found', 'revision_mismatch', 'server_read_only'],
         params: ItemParams,
         headers: IfMatch,
@@ -244,7 +244,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       const { part_number } = request.params
       const { part_number: named, comment, ...content } = request.body
       if (named !== undefined && named.toLowerCase() !== part_number.toLowerCase()) {
-        throw ApiError.invalid('part_number', 'never changes: leave it out')
+        throw ApiError.invalid('part_number', 'must not be changed: leave it out')
       }
       const item = await changeItem(
         app.db,
@@ -263,7 +263,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       ...app.itemWrite,
       schema: {
         tags,
-        summary: 'Archive an item; its number stays taken',
+        summary: 'Archive an item; its part number stays reserved',
         errors: ['forbidden', 'item_not_found', 'revision_mismatch', 'server_read_only'],
         params: ItemParams,
         headers: IfMatch,

@@ -60,7 +60,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
       onRequest: app.requireRole('viewer'),
       schema: {
         tags,
-        summary: "List an item's revisions, the newest first",
+        summary: "List an item's revisions, newest first",
         errors: ['item_not_found'],
         params: ItemParams,
         querystring: RevisionQuery,

@@ -10,7 +10,7 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['server'],
-        summary: "This instance's mode, and how many watch",
+        summary: 'Read the mode of this instance and the number of open streams',
         response: { 200: ServerStatus },
       },
       onRequest: app.requireRole('viewer'),
@@ -26,7 +26,7 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['server'],
-        summary: 'Choose the mode of all instances; the answer is what holds on this one',
+        summary: 'Set the mode of all instances; the response is the mode of this one',
         errors: ['forbidden', 'database_unavailable'],
         body: ServerStateChange,
         response: { 200: ServerState },

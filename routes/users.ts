@@ -59,7 +59,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['users'],
-        summary: 'Change a user; a new password or a disabling ends all sessions and tokens of the user',
+        summary: 'Change a user; a new password or deactivation ends all sessions and tokens of the user',
         errors: ['forbidden', 'user_not_found', 'last_admin'],
         params: UserParams,
         body: UserChanges,
@@ -83,7 +83,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         tags: ['users'],
-        summary: 'Delete a user, with all sessions and tokens; what the user wrote keeps the name',
+        summary: 'Delete a user with all sessions and tokens; past changes keep the username',
         errors: ['forbidden', 'user_not_found', 'last_admin'],
         params: UserParams,
         response: { 204: Type.Null() },

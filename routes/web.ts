@@ -46,7 +46,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
     try {
       return (await app.findPrincipal(request)) === undefined
     } catch (err) {
-      request.log.warn({ err }, 'who asks for a page could not be looked up')
+      request.log.warn({ err }, 'failed to authenticate a page request')
       return false
     }
   }
@@ -98,7 +98,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
       ...open,
       schema: {
         ...page,
-        summary: 'What the pages consist of',
+        summary: 'A file of the pages',
         errors: ['not_found'],
         params: WebFileParams,
         response: found(...Object.values(MEDIA_TYPES)),

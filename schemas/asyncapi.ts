@@ -13,9 +13,9 @@ const messages = Object.fromEntries(
       contentType: 'application/json',
       headers: {
         type: 'object',
-        description: 'The fields of the stream beside `data` (WHATWG HTML, section 9.2)',
+        description: 'The fields of the event other than `data` (WHATWG HTML, section 9.2).',
         required: ['id', 'event'],
-        properties: { id: Cursor, event: { const: type } },
+        properties: { id: Cursor, event: { const: type, description: 'The type of the event.' } },
       },
       payload,
       examples: (examples as object[]).map((example) => ({ payload: example })),
@@ -38,7 +38,7 @@ export function describeFeed(origin: string, cookie: string) {
       version: '1',
       description:
         'Every change of every item, live over Server-Sent Events: complete, ordered, unique, resumable, bookmarked, honest. ' +
-        'Keep the `id` of the last event that was dealt with, and send it as `Last-Event-ID` when connecting again.',
+        'Store the `id` of the last event that was processed, and send it as `Last-Event-ID` when you reconnect.',
     },
     defaultContentType: 'application/json',
     servers: {
@@ -52,7 +52,8 @@ export function describeFeed(origin: string, cookie: string) {
       events: {
         address: '/api/events',
         title: 'The feed',
-        description: 'A stream (`text/event-stream`). It begins now, or after the event whose id is sent.',
+        description:
+          'A stream (`text/event-stream`). It begins now, or after the event whose id the client sends.',
         messages: Object.fromEntries(
           Object.keys(messages).map((type) => [type, reference('messages', type)]),
         ),

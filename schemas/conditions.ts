@@ -12,8 +12,8 @@ export const IfMatch = Type.Object({
     Type.String({
       format: TAG_LIST_FORMAT,
       description:
-        'The `ETag`s that the change may build on; refused with 412 where the item has moved on. Also as an intermediary ' +
-        'has made them: weak, or with the suffix of a content coding.',
+        'The `ETag`s of the revisions that the change may apply to; 412 if the item has another revision by now. An `ETag` ' +
+        'that an intermediary has changed is accepted: weak, or with the suffix of a content coding.',
     }),
   ),
 })
@@ -22,7 +22,8 @@ export const IfMatch = Type.Object({
 export const IfNoneMatch = Type.Object({
   'if-none-match': Type.Optional(
     Type.String({
-      description: 'The `ETag`s that the client holds; answered with 304 where one is current.',
+      description:
+        'The `ETag`s of the representations that the client has stored; 304 if one of them is current.',
     }),
   ),
 })

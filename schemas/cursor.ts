@@ -4,14 +4,14 @@ import { Value } from '@sinclair/typebox/value'
 /** The cursor of a page of a list, as a request sends it. It is opaque to clients. */
 export const Cursor = Type.String({
   pattern: '^[A-Za-z0-9_-]{1,400}$',
-  description: 'The `next_cursor` of the page before.',
+  description: 'The `next_cursor` of the previous page.',
 })
 
 /** The cursor of the next page, as a response contains it. */
 export const NextCursor = Type.Unsafe<string | null>({
   type: ['string', 'null'],
   description:
-    'The `cursor` of the next page; null on the last one, and only there: a page may have fewer entries than `limit`.',
+    'The `cursor` of the next page; null only on the last page. A page may have fewer entries than `limit`.',
 })
 
 /** Maximum number of entries of a page. */
@@ -20,7 +20,7 @@ export const PageSize = Type.Integer({
   maximum: 500,
   default: 50,
   description:
-    'At most. A page ends earlier where its texts come to 1 MiB; `next_cursor` continues after it.',
+    'The maximum number of entries of a page. A page whose texts exceed 1 MiB ends earlier; `next_cursor` continues after it.',
 })
 
 /** Encodes a position in a list as a cursor. */

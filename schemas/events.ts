@@ -52,15 +52,15 @@ export interface LogPage extends LogState {
 /** A position in the event log, as a string: see feed/cursor.ts. */
 export const Cursor = Type.String({
   description:
-    'A position in the event log, `<epoch>-<id>-<check>`: the log, the event, and what tells this event from another one with the same id. ' +
-    'Clients keep it as it is.',
+    'A position in the event log, `<epoch>-<id>-<check>`: the log, the event, and a checksum that distinguishes the event from another ' +
+    'one with the same id. Opaque to clients: store it and send it unchanged.',
   examples: ['64bd730d-118-8f3a90c2'],
 })
 
 const part_number = PartNumber
 const by = {
   actor: Type.String({
-    description: 'The username of whoever did it, or the database’s role where it was done in SQL',
+    description: 'The username of the author; for a change in SQL, the database role.',
   }),
   at: Timestamp,
 }
@@ -73,16 +73,25 @@ const BY_MARA = { actor: 'mara', at: '2026-11-24T04:12:18.583Z' }
  */
 export const EVENT_DATA = {
   'item.created': Type.Object(
-    { part_number, description: Type.String(), item_type: ItemType, ...by },
+    {
+      part_number,
+      description: Type.String({ description: 'The description of the item.' }),
+      item_type: ItemType,
+      ...by,
+    },
     {
       description: 'An item was created.',
       examples: [{ part_number: 'A01-0001', description: 'Winding unit', item_type: 'assembly', ...BY_MARA }],
     },
   ),
   'item.updated': Type.Object(
-    { part_number, revision: Type.Integer({ minimum: 2 }), ...by },
     {
-      description: 'An item was changed; `revision` is what it is at now.',
+      part_number,
+      revision: Type.Integer({ minimum: 2, description: 'The revision that the change created.' }),
+      ...by,
+    },
+    {
+      description: 'An item was changed; `revision` is its new revision.',
       examples: [{ part_number: 'A01-0001', revision: 2, ...BY_MARA }],
     },
   ),
@@ -91,9 +100,14 @@ export const EVENT_DATA = {
     { description: 'An item was archived.', examples: [{ part_number: 'A01-0001', ...BY_MARA }] },
   ),
   'revision.created': Type.Object(
-    { part_number, revision_number: Type.Integer({ minimum: 2 }), comment: Comment, ...by },
     {
-      description: 'The revision of a change. Follows its `item.updated`, with the same number.',
+      part_number,
+      revision_number: Type.Integer({ minimum: 2, description: 'The number of the revision.' }),
+      comment: Comment,
+      ...by,
+    },
+    {
+      description: 'A change created a revision. Follows its `item.updated`, with the same number.',
       examples: [
         { part_number: 'A01-0001', revision_number: 2, comment: 'Cracked at the belt clamp', ...BY_MARA },
       ],
@@ -101,25 +115,28 @@ export const EVENT_DATA = {
   ),
   'server.state': Type.Object(ServerState.properties, {
     ...ServerState,
-    description: 'What the server can do: on connecting, and at each change.',
+    description: 'The mode of the instance. Sent when a stream opens, and at each change.',
   }),
   heartbeat: Type.Object(
     {},
     {
-      description: 'Nothing happened, and the connection lives. Its id is the position to keep.',
+      description: 'The connection is alive. The id is the current position in the log.',
       examples: [{}],
     },
   ),
   reset: Type.Object(
     {
-      reason: Type.Union([Type.Literal('expired'), Type.Literal('unknown')]),
-      oldest: Cursor,
-      head: Cursor,
+      reason: Type.Union([Type.Literal('expired'), Type.Literal('unknown')], {
+        description:
+          '`expired`: the events after the cursor are no longer stored; `unknown`: the cursor is not one of this log.',
+      }),
+      oldest: { ...Cursor, description: 'The position before the oldest event that is stored.' },
+      head: { ...Cursor, description: 'The position from which the stream continues.' },
     },
     {
       description:
-        'The log can’t be continued from the cursor that was sent: too old (`expired`), or none of this log (`unknown`). ' +
-        'Read again what you show; the stream goes on from `head`.',
+        'The stream can’t continue from the cursor that the client sent: it is too old (`expired`) or not of this log (`unknown`). ' +
+        'Read the items again; the stream continues from `head`.',
       examples: [{ reason: 'expired', oldest: '64bd730d-100-51c0be7e', head: '64bd730d-118-8f3a90c2' }],
     },
   ),
@@ -141,58 +158,69 @@ export const EventQuery = Type.Object({
   since: Type.Optional(
     Type.String({
       description:
-        'The id of the last event that was dealt with, or `earliest` for all that is kept. Without it a stream begins now, ' +
-        'and a page with the oldest event. The header `Last-Event-ID` comes before it, and so does `lastEventId`.',
+        'The id of the last event that the client has processed, or `earliest` for all stored events. Without it a stream begins now, ' +
+        'and a page with the oldest event. The header `Last-Event-ID` and `lastEventId` take precedence.',
       examples: ['earliest'],
     }),
   ),
   lastEventId: Type.Optional(
-    Type.String({ description: 'As `since`, for polyfills, which keep it current; comes before it' }),
+    Type.String({
+      description:
+        'Same as `since`, for polyfills of `EventSource`, which keep it current; takes precedence over it.',
+    }),
   ),
-  last_event_id: Type.Optional(Type.String({ description: 'As `lastEventId`' })),
+  last_event_id: Type.Optional(Type.String({ description: 'Same as `lastEventId`.' })),
   types: Type.Optional(
     Type.Array(Type.String(), {
-      description: `Only these, comma-separated: ${EVENT_TYPES.join(', ')}`,
+      description: `Only events of these types, comma-separated: ${EVENT_TYPES.join(', ')}.`,
     }),
   ),
   part_number: Type.Optional(
     Type.Array(Type.String(), {
-      description: 'Only these items, comma-separated; `A01-*` for all that begin so',
+      description: `Only events of these items, comma-separated, at most ${MAX_PATTERNS}; \`A01-*\` matches a prefix.`,
     }),
   ),
   limit: Type.Integer({
     minimum: 1,
     maximum: 1000,
     default: 100,
-    description: 'JSON pages: events a page, at most. A page ends earlier where its events come to 1 MiB',
+    description: 'JSON pages: the maximum number of events. A page whose events exceed 1 MiB ends earlier.',
   }),
   last: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 1000,
-      description:
-        'JSON pages: the newest ones, instead of `since`; fewer where they come to more than 1 MiB',
+      description: 'JSON pages: the newest events, instead of `since`; fewer if they exceed 1 MiB.',
     }),
   ),
   wait: Type.Integer({
     minimum: 0,
     maximum: MAX_WAIT_S,
     default: 0,
-    description: 'JSON pages: hold an empty answer until something comes, for at most so many seconds',
+    description: 'JSON pages: how long to wait for an event if there is none, in seconds.',
   }),
 })
 export type EventQuery = Static<typeof EventQuery>
 
 /** The header by which a browser's `EventSource` resumes (WHATWG HTML, section 9.2). */
 export const LastEventId = Type.Object({
-  'last-event-id': Type.Optional(Type.String({ description: 'As `since`; a browser sends it by itself' })),
+  'last-event-id': Type.Optional(
+    Type.String({ description: 'Same as `since`; a browser sends it by itself when it reconnects.' }),
+  ),
 })
 
 /** An event of a JSON page: one of the log, or a `reset`. Pages have no `server.state` and no `heartbeat`. */
 const PagedEvent = Type.Unsafe<{ id: string; type: string; data: unknown }>(
   Type.Union(
     ([...EVENT_TYPES, 'reset'] as const).map((type) =>
-      Type.Object({ id: Cursor, type: Type.Literal(type), data: EVENT_DATA[type] }, { title: type }),
+      Type.Object(
+        {
+          id: Cursor,
+          type: Type.Literal(type, { description: 'The type of the event.' }),
+          data: EVENT_DATA[type],
+        },
+        { title: type },
+      ),
     ),
   ),
 )
@@ -200,11 +228,11 @@ const PagedEvent = Type.Unsafe<{ id: string; type: string; data: unknown }>(
 /** The JSON response of `GET /api/events`. */
 export const EventPage = Type.Object(
   {
-    events: Type.Array(PagedEvent),
-    next: Type.String({ description: 'Where the next page begins: send it as `since`' }),
+    events: Type.Array(PagedEvent, { description: 'The events, in the order of the log.' }),
+    next: Type.String({ description: 'The position after the page: send it as `since` for the next one.' }),
     head: Type.String({
-      description: 'Where the log stands; the page was the last one when `next` equals it',
+      description: 'The newest position of the log; equal to `next` on the last page.',
     }),
   },
-  { description: 'A page of the event log' },
+  { description: 'A page of the event log.' },
 )

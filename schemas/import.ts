@@ -17,14 +17,17 @@ export const MAX_JSON_LENGTH = 128 * 1024 * 1024
 /** The query of `POST /api/items/import`. */
 export const ImportQuery = Type.Object(
   {
-    dry_run: Type.Boolean({ default: false, description: 'Answers what would happen, and writes nothing.' }),
+    dry_run: Type.Boolean({
+      default: false,
+      description: 'Whether to check the rows and report the outcome without writing.',
+    }),
     on_conflict: Type.Unsafe<'error' | 'skip' | 'update'>({
       type: 'string',
       enum: ['error', 'skip', 'update'],
       default: 'error',
       description:
-        'What becomes of an item that exists and differs from its row. An update changes the fields that the row has; ' +
-        '`properties` are merged into the existing ones. A row that equals its item is `unchanged` in any case.',
+        'What to do with a row whose item exists with other values. `update` changes the fields that the row has, and ' +
+        'merges `properties` into the existing ones. A row that equals its item always counts as `unchanged`.',
     }),
   },
   { additionalProperties: false },
@@ -40,20 +43,25 @@ export type ImportRow = Static<typeof ImportRow>
 /** An error in a row of an import. */
 export const RowError = Type.Object({
   row: Type.Integer({
-    description: '1 is the first row below the header, or the first line; empty lines do not count.',
+    description:
+      'The number of the row. 1 is the first row after the header, or the first line of JSON; empty lines do not count.',
   }),
-  field: Type.String(),
-  message: Type.String(),
+  field: Type.String({ description: 'The name or the path of the field; `row` for the row as a whole.' }),
+  message: Type.String({ description: 'Why the value is refused.' }),
 })
 export type RowError = Static<typeof RowError>
 
 /** The response of an import: the number of rows by outcome, and the errors. */
 export const ImportResult = Type.Object({
-  created: Type.Integer(),
-  updated: Type.Integer(),
-  skipped: Type.Integer(),
-  unchanged: Type.Integer(),
-  errors: Type.Array(RowError),
+  created: Type.Integer({ description: 'The number of items that were created.' }),
+  updated: Type.Integer({ description: 'The number of items that were changed.' }),
+  skipped: Type.Integer({
+    description: 'The number of rows whose item has other values and was left as it is (`on_conflict=skip`).',
+  }),
+  unchanged: Type.Integer({ description: 'The number of rows that equal their item.' }),
+  errors: Type.Array(RowError, {
+    description: `The errors of the rows, at most ${MAX_ERRORS}; empty after an import that succeeded.`,
+  }),
 })
 export type ImportResult = Static<typeof ImportResult>
 

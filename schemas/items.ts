@@ -11,26 +11,29 @@ export const PART_NUMBER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 export const PartNumber = Type.String({
   pattern: PART_NUMBER,
   description:
-    '1 to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit; case does not matter.',
+    '1 to 64 letters, digits, ".", "_" or "-", the first a letter or digit. Case is preserved, but not distinguished.',
   examples: ['A01-0001'],
 })
 const Category = Type.String({
   pattern: `^[A-Za-z0-9][A-Za-z0-9._]{0,${BOUNDS.category - 1}}$`,
-  description: 'Gives the item the next free number of this category: "A01" makes "A01-0001".',
+  description: 'Assigns the next free part number of this category: "A01" results in "A01-0001".',
 })
 
 export const ItemType = Type.Unsafe<'part' | 'assembly' | 'drawing' | 'document' | 'tool' | 'consumable'>({
   type: 'string',
   enum: ['part', 'assembly', 'drawing', 'document', 'tool', 'consumable'],
+  description: 'The kind of item.',
 })
 export const SourcingType = Type.Unsafe<'manufactured' | 'purchased' | null>({
   type: ['string', 'null'],
   enum: ['manufactured', 'purchased', null],
+  description: 'Whether the item is made in-house or bought; null if not specified.',
 })
 export const Comment = Type.Unsafe<string | null>({
   type: ['string', 'null'],
   maxLength: BOUNDS.comment,
   format: 'text',
+  description: 'Why the item was changed; null if no comment was given.',
 })
 
 /**
@@ -39,8 +42,16 @@ export const Comment = Type.Unsafe<string | null>({
  */
 export const ITEM_FIELDS = {
   item_type: ItemType,
-  description: Type.String({ maxLength: BOUNDS.description, format: 'text' }),
-  long_description: Type.String({ maxLength: BOUNDS.long_description, format: 'text' }),
+  description: Type.String({
+    maxLength: BOUNDS.description,
+    format: 'text',
+    description: 'The name of the item, in one line.',
+  }),
+  long_description: Type.String({
+    maxLength: BOUNDS.long_description,
+    format: 'text',
+    description: 'Everything about the item that does not fit into `description`.',
+  }),
   sourcing_type: SourcingType,
   properties: Properties,
 }
@@ -90,14 +101,19 @@ const ITEM = {
 /** An item, as responses contain it. */
 export const Item = Type.Object(
   {
-    id: Type.String({ format: 'uuid' }),
+    id: Type.String({ format: 'uuid', description: 'The id of the item. It never changes.' }),
     part_number: PartNumber,
     ...ITEM_FIELDS,
-    revision: Type.Integer({ minimum: 1 }),
+    revision: Type.Integer({
+      minimum: 1,
+      description: 'The number of the current revision. Every change increases it by 1.',
+    }),
     created_at: Timestamp,
-    created_by: Type.String(),
+    created_by: Type.String({
+      description: 'The username of the author; for a change in SQL, the database role.',
+    }),
     updated_at: Timestamp,
-    updated_by: Type.String(),
+    updated_by: Type.String({ description: 'The author of the last change.' }),
   },
   { examples: [ITEM] },
 )
@@ -166,18 +182,23 @@ export const ItemFilter = Type.Object(
       Type.String({
         maxLength: 200,
         format: 'text',
-        description: `At most ${MAX_SEARCH_WORDS} words, all of which must stand in the part number or the description, also inside a word.`,
+        description: `At most ${MAX_SEARCH_WORDS} words. Each must occur in the part number or the description, which includes parts of words.`,
       }),
     ),
-    item_type: Type.Optional(Type.Array(ItemType, { maxItems: 6 })),
+    item_type: Type.Optional(
+      Type.Array(ItemType, { maxItems: 6, description: 'Only items of these types; can be repeated.' }),
+    ),
     updated_since: Type.Optional(
-      Type.String({ format: 'date-time', description: 'Only what changed at this time or later.' }),
+      Type.String({
+        format: 'date-time',
+        description: 'Only items that were changed at this time or later.',
+      }),
     ),
     sort: Type.Unsafe<(typeof SORTS)[number]>({
       type: 'string',
       enum: [...SORTS],
       default: 'part_number',
-      description: 'A leading "-" is descending.',
+      description: 'The order of the items. A leading "-" means descending.',
     }),
   },
   { additionalProperties: false },
@@ -190,8 +211,8 @@ const Formulas = Type.Unsafe<'escaped' | 'plain'>({
   enum: ['escaped', 'plain'],
   default: 'escaped',
   description:
-    'Of CSV alone. "escaped" puts an apostrophe before each text that a spreadsheet would take for a formula, which an ' +
-    'import takes away again; "plain" gives texts as they are, for programs that are no spreadsheets.',
+    'For CSV only. "escaped" prefixes an apostrophe to each text that a spreadsheet would evaluate as a formula; an import ' +
+    'removes it. "plain" writes texts unchanged, for programs other than spreadsheets.',
 })
 export type Formulas = Static<typeof Formulas>
 
@@ -222,9 +243,10 @@ export type ItemPlace = Static<typeof ItemPlace>
 
 /** The JSON response of `GET /api/items`. */
 export const ItemPage = Type.Object({
-  items: Type.Array(Item),
+  items: Type.Array(Item, { description: 'The items of the page, in the requested order.' }),
   next_cursor: NextCursor,
   event_cursor: Type.String({
-    description: 'Where to join the feed (`since`): nothing between this list and the feed is missed.',
+    description:
+      'The position of the feed to continue from (`since`), so that no change after this list is missed.',
   }),
 })

@@ -19,14 +19,14 @@ export const isText = (text: string): boolean => text.isWellFormed() && !text.in
 
 function findIn(value: unknown, path: string[], depth: number): Unstorable | undefined {
   if (typeof value === 'string') {
-    return isText(value) ? undefined : { path, reason: 'must not hold NUL or broken characters' }
+    return isText(value) ? undefined : { path, reason: 'must not contain NUL or unpaired surrogates' }
   }
   // A number that a double would change is accepted only if the item already has it, which the store checks.
   if (value instanceof ExactNumber) return canBeStored(value) ? undefined : { path, reason: INEXACT }
   if (typeof value !== 'object' || value === null) return undefined
-  if (depth > MAX_DEPTH) return { path, reason: `must not be nested more than ${MAX_DEPTH} deep` }
+  if (depth > MAX_DEPTH) return { path, reason: `must not be nested more than ${MAX_DEPTH} levels deep` }
   for (const [name, inner] of Object.entries(value)) {
-    if (!isText(name)) return { path, reason: 'must not have NUL or broken characters in a name' }
+    if (!isText(name)) return { path, reason: 'must not contain NUL or unpaired surrogates in a name' }
     if (name === '__proto__') return { path: [...path, name], reason: 'is not allowed as a name' }
     const found = findIn(inner, [...path, name], depth + 1)
     if (found) return found
@@ -61,5 +61,5 @@ export const Properties = Type.Unsafe<{ [name: string]: Json }>({
   type: 'object',
   additionalProperties: true,
   storable: true,
-  description: `Any JSON object of at most ${BOUNDS.properties / 1024} KiB, with numbers written out, at most ${MAX_DEPTH} deep.`,
+  description: `Any JSON object of at most ${BOUNDS.properties / 1024} KiB, counted without exponents in numbers, and at most ${MAX_DEPTH} levels deep.`,
 })

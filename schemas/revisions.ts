@@ -11,14 +11,21 @@ export const Revision = Type.Object({
   ...ITEM_FIELDS,
   comment: Comment,
   created_at: Timestamp,
-  created_by: Type.String(),
+  created_by: Type.String({
+    description: 'The username of the author; for a change in SQL, the database role.',
+  }),
 })
 export type Revision = Static<typeof Revision>
 
 /** The body of `POST /api/items/:part_number/revisions`. */
 export const NewRevision = Type.Object(
   {
-    comment: Type.String({ minLength: 1, maxLength: BOUNDS.comment, format: 'text' }),
+    comment: Type.String({
+      minLength: 1,
+      maxLength: BOUNDS.comment,
+      format: 'text',
+      description: 'Why the revision was created.',
+    }),
     ...Content.properties,
   },
   { additionalProperties: false, examples: [{ comment: 'Released for production' }] },
@@ -27,7 +34,12 @@ export const NewRevision = Type.Object(
 /** The path parameters of `GET /api/items/:part_number/revisions/:revision_number`. */
 export const RevisionParams = Type.Object({
   part_number: PartNumber,
-  revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647, examples: [1] }),
+  revision_number: Type.Integer({
+    minimum: 1,
+    maximum: 2_147_483_647,
+    description: 'The number of the revision.',
+    examples: [1],
+  }),
 })
 
 /** The query of `GET /api/items/:part_number/revisions`. */
@@ -42,4 +54,7 @@ export const RevisionPlace = Type.Object({
 })
 
 /** The response of `GET /api/items/:part_number/revisions`. */
-export const RevisionPage = Type.Object({ revisions: Type.Array(Revision), next_cursor: NextCursor })
+export const RevisionPage = Type.Object({
+  revisions: Type.Array(Revision, { description: 'The revisions of the page, newest first.' }),
+  next_cursor: NextCursor,
+})

@@ -5,7 +5,7 @@ import { Mode, StoredMode } from './mode.js'
 /** The response of `GET /api/server/mode`. */
 export const ServerStatus = Type.Object({
   mode: Mode,
-  watchers: Type.Integer({ description: 'Streams that are open on all instances' }),
+  watchers: Type.Integer({ description: 'The number of open streams on all instances.' }),
 })
 /** The body of `PUT /api/server/mode`. */
 export const ServerStateChange = Type.Object(
@@ -14,7 +14,10 @@ export const ServerStateChange = Type.Object(
 )
 
 /** The response of `GET /health`. */
-export const Health = Type.Object({ status: Type.Literal('ok'), mode: Mode })
+export const Health = Type.Object({
+  status: Type.Literal('ok', { description: 'The process is alive.' }),
+  mode: Mode,
+})
 
 /** The query of `GET /ready`. */
 export const ReadyQuery = Type.Object({
@@ -23,24 +26,31 @@ export const ReadyQuery = Type.Object({
       type: 'string',
       enum: ['ok'],
       description:
-        'With `ok`, an instance that has lost its database is ready: for a load balancer that would otherwise have no instance left, and end the streams',
+        'With `ok`, an instance whose database is unreachable counts as ready. For a load balancer that would otherwise have no instance left and close the streams.',
     }),
   ),
 })
 
 /** The response of `GET /ready`. */
 export const Readiness = Type.Object({
-  status: Type.Unsafe<'ok' | 'unavailable'>({ type: 'string', enum: ['ok', 'unavailable'] }),
+  status: Type.Unsafe<'ok' | 'unavailable'>({
+    type: 'string',
+    enum: ['ok', 'unavailable'],
+    description: 'Whether the instance should receive requests.',
+  }),
   mode: Mode,
   database: Type.Unsafe<'ok' | 'read-only' | 'lost' | 'stalled'>({
     type: 'string',
     enum: ['ok', 'read-only', 'lost', 'stalled'],
     description:
-      '`read-only`: it is a standby, its operator has made it so, or its disk is full; `stalled`: it is reached, but has answered no request for some seconds',
+      '`read-only`: it is a standby, its operator has made it read-only, or its disk is full; `lost`: it is unreachable; `stalled`: it is reachable, but no request has completed for some seconds.',
   }),
-  sse_clients: Type.Integer({ description: 'Streams that are open on this instance' }),
+  sse_clients: Type.Integer({ description: 'The number of open streams on this instance.' }),
   event_log: Type.Object({
-    head: Cursor,
-    lag_ms: Type.Integer({ description: 'For how long a visible event has been held up by one that is not' }),
+    head: { ...Cursor, description: 'The newest position that this instance has read.' },
+    lag_ms: Type.Integer({
+      description:
+        'How long an event that is visible in the log has been waiting for an earlier one that is not visible yet, in ms.',
+    }),
   }),
 })

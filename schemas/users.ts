@@ -11,23 +11,32 @@ export const USERNAME = '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$'
 /** The bounds of a password's length, in characters. */
 export const PASSWORD_LENGTH = { minLength: 8, maxLength: 1024 } as const
 
-const Username = Type.String({ pattern: USERNAME })
-const Password = Type.String({ ...PASSWORD_LENGTH, format: 'text' })
-const DisplayName = Type.String({ minLength: 1, maxLength: BOUNDS.display_name, format: 'text' })
+const Username = Type.String({
+  pattern: USERNAME,
+  description:
+    'The name to sign in with: 1 to 64 letters, digits, ".", "_", "@" or "-". Case is preserved, but not distinguished.',
+})
+const Password = Type.String({ ...PASSWORD_LENGTH, format: 'text', description: 'The password.' })
+const DisplayName = Type.String({
+  minLength: 1,
+  maxLength: BOUNDS.display_name,
+  format: 'text',
+  description: 'The name that pages show. Defaults to the username.',
+})
 
 /** A user, without the password. */
 export const User = Type.Object({
-  id: Type.String({ format: 'uuid' }),
+  id: Type.String({ format: 'uuid', description: 'The id of the user. It never changes.' }),
   username: Username,
-  display_name: Type.String(),
+  display_name: Type.String({ description: 'The name that pages show.' }),
   role: Role,
-  active: Type.Boolean(),
+  active: Type.Boolean({ description: 'Whether the user may sign in.' }),
   created_at: Timestamp,
 })
 export type User = Static<typeof User>
 
 /** The response of `GET /api/users`. */
-export const UserList = Type.Object({ users: Type.Array(User) })
+export const UserList = Type.Object({ users: Type.Array(User, { description: 'All users, by username.' }) })
 
 /** The body of `POST /api/users`. */
 export const NewUser = Type.Object(
@@ -51,11 +60,13 @@ export const UserChanges = Type.Object(
     role: Type.Optional(Role),
     password: Type.Optional(Password),
     display_name: Type.Optional(DisplayName),
-    active: Type.Optional(Type.Boolean()),
+    active: Type.Optional(
+      Type.Boolean({ description: 'Whether the user may sign in. False ends all sessions and tokens.' }),
+    ),
     keep_tokens: Type.Optional(
       Type.Boolean({
         description:
-          'With a new password: leave those API tokens be that were made to be kept. Without it they end like the sessions.',
+          'With a new password: whether the API tokens that were created with `keep` remain valid. Otherwise they end like the sessions.',
       }),
     ),
   },
@@ -67,5 +78,10 @@ export const UserChanges = Type.Object(
  * 404, not a validation error.
  */
 export const UserParams = Type.Object({
-  username: Type.String({ maxLength: 256, format: 'text', examples: ['ines'] }),
+  username: Type.String({
+    maxLength: 256,
+    format: 'text',
+    description: 'The username.',
+    examples: ['ines'],
+  }),
 })

@@ -9,5 +9,6 @@ export const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 export const Uuid = Type.String({
   format: 'uuid',
   maxLength: 36,
+  description: 'A UUID, as responses contain it.',
   examples: ['01890a5d-ac96-774b-bcce-b302099a8057'],
 })

@@ -128,7 +128,7 @@ async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
   `
   return new ApiError('part_number_taken', {
     ...(item?.archived && {
-      message: `The part number ${item.part_number} belongs to an archived item and stays taken.`,
+      message: `The part number ${item.part_number} belongs to an archived item and stays reserved.`,
     }),
     details: [{ field: 'part_number', message: item?.archived ? 'belongs to an archived item' : 'is taken' }],
   })

@@ -22,7 +22,7 @@ const checkOfEvent = ([id, type, partNumber, , isLarge]: Head, data: Uint8Array)
 /** Thrown while the log is incomplete because a dump is being restored. */
 class NoLog extends Error {
   constructor() {
-    super('the event log is not there as a whole: is a dump being loaded?')
+    super('the event log is incomplete: is a dump being loaded?')
   }
 }
 
@@ -233,7 +233,7 @@ export async function readWriters(sql: Sql): Promise<string[]> {
              )
            end as writers
   `
-  if (!row) throw new Error('pg_locks gave no answer')
+  if (!row) throw new Error('pg_locks returned no row')
   return row.writers
 }
 

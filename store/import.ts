@@ -48,12 +48,12 @@ interface Policy {
 }
 
 const REFUSALS = {
-  archived: { field: 'part_number', message: 'belongs to an archived item and stays taken' },
-  taken: { field: 'part_number', message: 'belongs to an item that exists and differs' },
+  archived: { field: 'part_number', message: 'belongs to an archived item and stays reserved' },
+  taken: { field: 'part_number', message: 'belongs to an existing item with other values' },
   inexact: { field: 'properties', message: INEXACT },
   too_large: {
     field: 'properties',
-    message: `are larger than ${BOUNDS.properties / 1024} KiB together with those that the item has`,
+    message: `are larger than ${BOUNDS.properties / 1024} KiB together with the existing properties of the item`,
   },
 }
 

@@ -245,7 +245,9 @@ async function write(
     throw new ApiError('item_not_found', { message: `The item ${item.part_number} is archived.` })
   }
   if (outcome === 'mismatch') {
-    throw new ApiError('revision_mismatch', { message: `The item is at revision ${item.revision} by now.` })
+    throw new ApiError('revision_mismatch', {
+      message: `The item has changed: it is at revision ${item.revision}.`,
+    })
   }
   if (outcome === 'inexact') refuseNumbers(numbers)
   return item

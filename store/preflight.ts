@@ -105,7 +105,7 @@ export async function demandOwnConnections(first: Sql, second: Sql): Promise<voi
   }
   if (pids[0] !== pids[1]) return
   throw new StartError(
-    'DATABASE_URL leads to a pooler in transaction mode, which gives no notifications: use its session mode, or connect to PostgreSQL itself',
+    'DATABASE_URL leads to a pooler in transaction mode, which does not support notifications: use session mode, or connect to PostgreSQL directly',
   )
 }
 
@@ -124,19 +124,19 @@ export async function inspectDatabase(sql: Sql): Promise<Preflight> {
   const facts = await readFacts(sql)
   const { version, encoding, database, role, writable, current_schema, homes } = facts
   if (version < OLDEST_VERSION) {
-    throw new StartError(`PostgreSQL ${OLDEST_VERSION} or newer is needed; this server is ${version}`)
+    throw new StartError(`PostgreSQL ${OLDEST_VERSION} or newer is required; this server has ${version}`)
   }
   if (encoding !== 'UTF8') {
     throw new StartError(
-      `the database ${database} has the encoding ${encoding}, and text of any language needs UTF8: make another with ` +
-        `"create database … encoding 'UTF8' template template0" and name it in DATABASE_URL`,
+      `the database ${database} has the encoding ${encoding}, and UTF8 is required: create another with ` +
+        `"create database … encoding 'UTF8' template template0" and set DATABASE_URL to it`,
     )
   }
   const [home, second] = homes
   if (home && second && !home.in_path) {
     throw new StartError(
       `the database ${database} has the service's tables in several schemas (${homes.map(({ schema }) => schema).join(', ')}), ` +
-        'and none is in the search path: name one by options=-c%20search_path%3D… in DATABASE_URL',
+        'and none is in the search path: select one with options=-c%20search_path%3D… in DATABASE_URL',
     )
   }
   const trigramSchema = facts.trigram_schema ?? undefined
@@ -144,7 +144,7 @@ export async function inspectDatabase(sql: Sql): Promise<Preflight> {
 
   if (current_schema === null) {
     throw new StartError(
-      `the database ${database} has no schema to make tables in: create the one that the search path names`,
+      `the database ${database} has no schema for the tables: create the one that the search path names`,
     )
   }
   if (facts.obstacle !== null) {
@@ -155,12 +155,12 @@ export async function inspectDatabase(sql: Sql): Promise<Preflight> {
   }
   if (!writable) {
     throw new StartError(
-      `the database ${database} is empty and takes no writes, so no tables can be made: make it writable, or name its primary`,
+      `the database ${database} is empty and accepts no writes, so no tables can be created: make it writable, or connect to its primary`,
     )
   }
   if (!facts.may_create) {
     throw new StartError(
-      `the role ${role} may not make tables in the schema ${current_schema} of the database ${database}: ` +
+      `the role ${role} may not create tables in the schema ${current_schema} of the database ${database}: ` +
         `make it the owner ("alter database ${quoteName(database)} owner to ${quoteName(role)}")`,
     )
   }
@@ -185,7 +185,7 @@ function checkTrigrams({
   if (trigram_schema !== null) return
   if (!has_trigram) {
     throw new StartError(
-      'the server does not have the extension pg_trgm: install the package that holds it, often postgresql-contrib',
+      'the server does not have the extension pg_trgm: install the package that contains it, often postgresql-contrib',
     )
   }
   if (!may_extend) {

@@ -72,7 +72,7 @@ class AuthenticationCheck {
   check(message: Buffer): void {
     const request = message.readInt32BE(HEADER_BYTES)
     if (request === SCRAM_CHALLENGE && !isSoundChallenge(message.toString('latin1', HEADER_BYTES + 4))) {
-      throw new AuthMethodRefused('the server sends a challenge that no PostgreSQL sends')
+      throw new AuthMethodRefused('the server sent an invalid SCRAM challenge')
     }
     if (!this.accepted) return
     const method = METHODS[request]
@@ -80,11 +80,11 @@ class AuthenticationCheck {
     if (request === SCRAM_FINAL) this.#isServerKnown = true
     if (method === undefined && request !== AUTHENTICATED) return
     if (!this.accepted.includes(this.#method)) {
-      throw new AuthMethodRefused(`the server asks for "${this.#method}", which require_auth does not accept`)
+      throw new AuthMethodRefused(`the server requests "${this.#method}", which require_auth does not accept`)
     }
     // A server that claims to use SCRAM must prove that it knows the password, too.
     if (request === AUTHENTICATED && this.#method === 'scram-sha-256' && !this.#isServerKnown) {
-      throw new AuthMethodRefused('the server has not proved that it knows the password')
+      throw new AuthMethodRefused('the server failed to prove that it knows the password')
     }
   }
 }

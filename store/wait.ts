@@ -38,9 +38,9 @@ function isFinal(err: unknown): boolean {
 /** Returns advice for an error whose message does not contain it; empty if there is none. */
 function adviceFor(err: unknown): string {
   if (!(err instanceof postgres.PostgresError)) return ''
-  if (err.code === '28000' && err.message.includes('no encryption')) return ' (sslmode=require encrypts)'
+  if (err.code === '28000' && err.message.includes('no encryption')) return ' (set sslmode=require)'
   if (err.code === '08P01' && err.message.includes('startup parameter')) {
-    return ' (let the pooler ignore it: ignore_startup_parameters)'
+    return ' (add it to ignore_startup_parameters of the pooler)'
   }
   return ''
 }
@@ -67,14 +67,17 @@ export async function waitForDatabase(
     for (;;) {
       signal.throwIfAborted()
       if (timeout.aborted) {
-        throw new StartError(`no database at ${hosts.name} within ${WAIT_TIMEOUT_MS / 1000} s: ${reason}`)
+        throw new StartError(
+          `no connection to the database at ${hosts.name} within ${WAIT_TIMEOUT_MS / 1000} s: ${reason}`,
+        )
       }
       try {
         if (await Promise.race([hosts.select(), ended])) return
         continue
       } catch (err) {
         reason = `${describeFailure(err)}${adviceFor(err)}`
-        if (isFinal(err)) throw new StartError(`the database at ${hosts.name} refuses: ${reason}`)
+        if (isFinal(err))
+          throw new StartError(`the database at ${hosts.name} rejected the connection: ${reason}`)
       }
       if (!isWaiting) log(`waiting for the database at ${hosts.name}: ${reason}`)
       isWaiting = true

@@ -69,7 +69,7 @@ t.test('a wrong value is refused with its variable and what it must be, and is n
   })
   t.throws(() => readConfig({ DRAIN_DELAY_MS: '5000', SHUTDOWN_TIMEOUT_MS: '5000' }), {
     name: 'ConfigError',
-    message: 'DRAIN_DELAY_MS must be below SHUTDOWN_TIMEOUT_MS',
+    message: 'DRAIN_DELAY_MS must be less than SHUTDOWN_TIMEOUT_MS',
   })
 })
 
@@ -117,11 +117,11 @@ t.test('values are converted, and an unset or empty variable has its default', a
 
 t.test('with a wrong configuration the service exits with 1 and one line without a secret', async (t) => {
   const refusals = {
-    'PORT must be a port, 0 (any free one) to 65535': { PORT: '70000', JWT_SECRET: SECRET },
+    'PORT must be a port number, 0 (any free port) to 65535': { PORT: '70000', JWT_SECRET: SECRET },
     'JWT_SECRET must be a random secret of at least 32 characters, the same on every instance': {
       JWT_SECRET: 'too-short-a-secret',
     },
-    'DATABASE_URL must be a postgres:// address; without it, an embedded one runs': {
+    'DATABASE_URL must be a postgres:// URL; without it, an embedded PostgreSQL runs': {
       DATABASE_URL: 'mysql://silo:pass-in-url@db/silo',
       SILO_ADMIN_PASSWORD: 'pass-of-admin',
     },

@@ -131,7 +131,8 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
   })
 
   t.test('the verify modes check the certificate authority, and verify-full the host name too', async (t) => {
-    const unknown = /refuses: the server's certificate is refused: .*\(name its authority in sslrootcert\)$/
+    const unknown =
+      /rejected the connection: the certificate of the server was rejected: .*\(set sslrootcert to the certificate of its authority\)$/
     const other = `sslrootcert=${encodeURIComponent(stranger.file('ca.pem'))}`
     for (const mode of ['verify-ca', 'verify-full']) {
       await refuses(t, urlOf(`sslmode=${mode}`), unknown)
@@ -142,7 +143,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     await refuses(
       t,
       urlOf(`sslmode=verify-full&${ca}`, { host: '127.0.0.1' }),
-      /refuses: the server's certificate is refused: .*127\.0\.0\.1/,
+      /rejected the connection: the certificate of the server was rejected: .*127\.0\.0\.1/,
     )
     for (const sni of [0, 1])
       t.equal((await connectionOf(urlOf(`sslmode=verify-full&${ca}&sslsni=${sni}`)))?.ssl, true)
@@ -151,7 +152,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     await refuses(
       t,
       urlOf(`sslmode=verify-full&${ca}&sslcrl=${file('crl.pem')}`),
-      /certificate is refused: .*revoked/,
+      /certificate of the server was rejected: .*revoked/,
     )
   })
 
@@ -169,7 +170,7 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     await refuses(
       t,
       urlOf(`sslmode=require&sslcert=${cert}&sslkey=${key}`, at),
-      /the server ends the TLS connection: \S/,
+      /the server closed the TLS connection: \S/,
       { mayRetry: true },
     )
   })
@@ -225,14 +226,14 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
     t.equal((await connectionOf(protectedUrl))?.ssl, true, 'SCRAM over TLS, with the password of the file')
     await refuses(t, protectedUrl.replace('[::1]', '127.0.0.1'), /password authentication failed/)
     await chmod(passwords, 0o644)
-    await refuses(t, protectedUrl, /^the password file may be read by others: chmod 600 /)
+    await refuses(t, protectedUrl, /^the password file is accessible to other users: run chmod 600 /)
 
     // The certificate does not match the first host, and nothing listens at the second.
     const hosts = `127.0.0.1:${port},127.0.0.1:1,localhost`
     const several = urlOf(`sslmode=verify-full&${ca}`, { host: hosts })
     t.equal((await connectionOf(several))?.ssl, true)
     const none = urlOf(`sslmode=verify-full&${ca}`, { host: `127.0.0.1:${port},127.0.0.1` })
-    await refuses(t, none, /127\.0\.0\.1:\d+: the server's certificate is refused.*; 127/)
+    await refuses(t, none, /127\.0\.0\.1:\d+: the certificate of the server was rejected.*; 127/)
   })
 
   t.test('the service exits at once, with one sentence, when the certificate does not match', async (t) => {
@@ -243,7 +244,10 @@ t.test('a database with TLS', needs('openssl', 'pg_ctl'), async (t) => {
         JWT_SECRET,
       })
       t.equal(await service.exit(), 1)
-      t.match(service.stderr, /^silo: the database at .* refuses: the server's certificate is refused: .*\n$/)
+      t.match(
+        service.stderr,
+        /^silo: the database at .* rejected the connection: the certificate of the server was rejected: .*\n$/,
+      )
       t.notMatch(service.stderr, /hunter2|^ +at /m)
     }
   })
@@ -296,7 +300,7 @@ t.test('sslnegotiation=direct connects to PostgreSQL 18', needs('openssl'), asyn
   await refuses(
     t,
     at('&sslnegotiation=direct').replace('127.0.0.1', 'localhost'),
-    /certificate is refused: .*localhost/,
+    /certificate of the server was rejected: .*localhost/,
   )
 })
 
@@ -304,5 +308,5 @@ t.test('a server without TLS is accepted by the sslmodes that allow it, and by n
   for (const mode of ['disable', 'allow', 'prefer'])
     t.equal((await connectionOf(`${serverUrl()}?sslmode=${mode}`))?.ssl, false, mode)
   for (const mode of ['require', 'verify-ca', 'verify-full'])
-    await refuses(t, `${serverUrl()}?sslmode=${mode}`, /has no TLS, which sslmode demands$/)
+    await refuses(t, `${serverUrl()}?sslmode=${mode}`, /does not support TLS, which sslmode requires$/)
 })

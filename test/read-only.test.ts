@@ -87,7 +87,7 @@ t.test('a database that becomes read-only, or writable again, is noticed within 
   await eventually('the stream says so', () => modesOf(watcher).at(-1) === 'read-only', {
     timeoutMs: NOTICE_MS,
   })
-  await demandReadOnly(t, app, token, /^The database (was made read-only|takes no writes)/)
+  await demandReadOnly(t, app, token, /^The database (was made read-only|accepts no writes)/)
 
   // The writes of a role that can still write are in the feed as before.
   const operator = connect(superuser, 1, { settings: { default_transaction_read_only: 'off' } })
@@ -112,7 +112,7 @@ t.test('a database that becomes read-only, or writable again, is noticed within 
   })
   t.equal(created.statusCode, 201, created.body)
   await eventually('its event', () => watcher.events.some(({ data }) => data.part_number === 'A-2'))
-  t.notOk(lines.some((line) => line.includes('"level":50') && !line.includes('takes no writes')))
+  t.notOk(lines.some((line) => line.includes('"level":50') && !line.includes('accepts no writes')))
 })
 
 t.test('a write that fails as read-only sets the mode to read-only', async (t) => {
@@ -178,7 +178,7 @@ t.test('a service that is started on a read-only database serves reads', async (
   await administer(`alter database ${name} set default_transaction_read_only = on`)
   await terminate()
   const app = await startApp(t, { databaseUrl: owner })
-  await demandReadOnly(t, app, token, /^The database (was made read-only|takes no writes)/)
+  await demandReadOnly(t, app, token, /^The database (was made read-only|accepts no writes)/)
 })
 
 const mount = (folder: string) =>

@@ -126,7 +126,10 @@ t.test('a start on a port in use ends with a plain message, and does not use up 
   t.equal(await refused.exit(), 1)
   t.match(
     refused.stderr,
-    new RegExp(`^silo: port ${port} of 127.0.0.1 is in use: stop what runs there, or set another PORT$`, 'm'),
+    new RegExp(
+      `^silo: port ${port} of 127.0.0.1 is in use: stop the program that uses it, or set another PORT$`,
+      'm',
+    ),
   )
   t.equal(refused.stdout, '')
   t.equal(await findPostmaster(SILO_DATA_DIR), undefined, 'PostgreSQL is not left behind')

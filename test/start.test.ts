@@ -76,7 +76,10 @@ t.test('a start that reaches no database ends after 30 s, with one sentence', as
     t.ok(performance.now() - began < 40_000)
     const lines = service.stderr.trim().split('\n')
     t.equal(lines.length, 2, service.stderr)
-    t.ok(lines[1]?.startsWith(`silo: no database at ${hosts.join(', ')} within 30 s: `), service.stderr)
+    t.ok(
+      lines[1]?.startsWith(`silo: no connection to the database at ${hosts.join(', ')} within 30 s: `),
+      service.stderr,
+    )
   })
   await Promise.all(starts)
 })
@@ -93,19 +96,19 @@ t.test(
     const cases: [string, RegExp][] = [
       [
         wrong((url) => (url.password = 'hunter2')),
-        /^silo: the database at [\d.:]+ refuses: password authentication failed for user "\w+"$/m,
+        /^silo: the database at [\d.:]+ rejected the connection: password authentication failed for user "\w+"$/m,
       ],
       [
         wrong((url) => (url.pathname = '/nowhere')),
-        /^silo: the database at [\d.:]+ refuses: database "nowhere" does not exist$/m,
+        /^silo: the database at [\d.:]+ rejected the connection: database "nowhere" does not exist$/m,
       ],
       [
         wrong((url) => (url.search = 'sslmode=require')),
-        /^silo: the database at [\d.:]+ refuses: the server has no TLS, which sslmode demands$/m,
+        /^silo: the database at [\d.:]+ rejected the connection: the server does not support TLS, which sslmode requires$/m,
       ],
       [
         wrong((url) => (url.search = 'require_auth=md5')),
-        /^silo: the database at [\d.:]+ refuses: the server asks for "scram-sha-256", which require_auth does not accept$/m,
+        /^silo: the database at [\d.:]+ rejected the connection: the server requests "scram-sha-256", which require_auth does not accept$/m,
       ],
       [
         wrong((url) => (url.search = 'target_session_attributes=any')),

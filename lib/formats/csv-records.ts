@@ -37,8 +37,8 @@ const FOREIGN_SEPARATORS = ';\t|'
 
 function describeAfterQuote(character = ''): string {
   return FOREIGN_SEPARATORS.includes(character)
-    ? `looks separated by ${JSON.stringify(character)}: save the file with commas between the cells`
-    : 'has text after a quote that closes its cell: write "" for a quote inside it'
+    ? `seems to be separated by ${JSON.stringify(character)}: save the file with commas as separators`
+    : 'has text after the closing quote of a cell: write "" for a quote inside a quoted cell'
 }
 
 /** Parses the records of a text that arrives in pieces of any length. */
@@ -76,7 +76,8 @@ class Reader {
   /** Ends the last record, which may lack a line end. */
   end(): void {
     if (this.isOver) return
-    if (this.#place === 'quoted') this.#breakOff(`has a quote in line ${this.#quoteLine} that is not closed`)
+    if (this.#place === 'quoted')
+      this.#breakOff(`has a quote in line ${this.#quoteLine} that is never closed`)
     else this.#endRecord()
   }
 
@@ -136,7 +137,7 @@ class Reader {
   #readQuote(): void {
     if (this.#place === 'bare') {
       this.#broken ??=
-        'has a quote inside a cell: put the cell into quotes, and write "" for the one inside it'
+        'has a quote inside an unquoted cell: quote the cell, and write "" for the quote inside it'
       return this.#grow(1)
     }
     if (this.#place === 'closed') this.#append('"')
@@ -154,7 +155,7 @@ class Reader {
     this.#length += length
     if (this.#length > this.limits.maxLength) {
       throw new CsvLimitError(
-        `has a row (line ${this.#recordLine}) that is longer than any item: is a quote not closed?`,
+        `has a row (line ${this.#recordLine}) that is longer than any item: check for a quote that is not closed`,
       )
     }
   }
@@ -166,7 +167,7 @@ class Reader {
     this.#place = 'start'
     if (this.#cells.length >= this.limits.maxCells) {
       throw new CsvLimitError(
-        `has a row (line ${this.#recordLine}) of more than ${this.limits.maxCells} cells`,
+        `has a row (line ${this.#recordLine}) with more than ${this.limits.maxCells} cells`,
       )
     }
   }

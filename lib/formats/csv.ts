@@ -56,13 +56,13 @@ const OTHER_SEPARATORS = [';', '\t', '|']
 /** Describes why a header has no part number if its cells have another separator; undefined otherwise. */
 function describeSeparator(cells: string[]): string | undefined {
   const line = cells.join(',')
-  if (/^sep=/i.test(line)) return 'begins with a line "sep=": remove it, and separate the cells by commas'
+  if (/^sep=/i.test(line)) return 'begins with a line "sep=": remove the line, and use commas as separators'
   const separator = OTHER_SEPARATORS.find((separator) =>
     line.split(separator, LIMITS.maxCells).some((cell) => fieldOf(cell) === 'part_number'),
   )
   return (
     separator &&
-    `looks separated by ${JSON.stringify(separator)}: save the file with commas between the cells`
+    `seems to be separated by ${JSON.stringify(separator)}: save the file with commas as separators`
   )
 }
 
@@ -98,7 +98,7 @@ function readCell(field: string, cell: string): unknown {
     case 'properties':
       return parseJson(cell)
     case ESCAPED_MARK:
-      throw new RowError(ESCAPED_MARK, 'must be empty: the column only says that formulas are escaped')
+      throw new RowError(ESCAPED_MARK, 'must be empty: the column only marks a file with escaped formulas')
     default:
       return cell
   }
@@ -124,13 +124,16 @@ function joinProperties(object: unknown, columns: Record<string, string>): unkno
   if (!isObject(object)) return object
   const twice = Object.keys(columns).find((name) => Object.hasOwn(object, name))
   if (twice !== undefined)
-    throw new RowError(`properties.${twice}`, 'has a column, and stands in "properties"')
+    throw new RowError(
+      `properties.${twice}`,
+      'is given twice: in its own column and in the column "properties"',
+    )
   return { ...object, ...columns }
 }
 
 function readValue(columns: Column[], escaped: boolean, cells: string[]): Record<string, unknown> {
   if (cells.length > columns.length) {
-    throw new RowError('row', `has ${cells.length} cells, the header only ${columns.length}`)
+    throw new RowError('row', `has ${cells.length} cells, but the header has ${columns.length}`)
   }
   const value: Record<string, unknown> = {}
   const properties: Record<string, string> = {}
@@ -140,7 +143,7 @@ function readValue(columns: Column[], escaped: boolean, cells: string[]): Record
     // recognised.
     const cell = (escaped ? unescapeFormula(given) : given).normalize('NFC')
     const { header, field } = columns[index] ?? { header: '', field: undefined }
-    if (header === '') throw new RowError(`column ${index + 1}`, 'has a cell, but no header')
+    if (header === '') throw new RowError(`column ${index + 1}`, 'has a value, but no header')
     if (field === undefined) properties[header] = cell
     else value[field] = readCell(field, cell)
   }

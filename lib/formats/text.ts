@@ -4,7 +4,7 @@ import { describeInvalidUtf8, findInvalidUtf8, foreignEncoding } from '../utf8.j
 /** Max length of an incomplete UTF-8 sequence at the end of a chunk, in bytes. */
 const MAX_INCOMPLETE = 3
 
-const HINT = 'in a spreadsheet, save it as "CSV UTF-8"'
+const HINT = 'in a spreadsheet, save the file as "CSV UTF-8"'
 
 const invalid = (reason: string): ApiError => ApiError.invalid('body', `${reason}; ${HINT}`)
 

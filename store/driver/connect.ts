@@ -78,7 +78,7 @@ function readPasswords(named: string | undefined): string {
     throw new StartError(`the password file can't be read (${reason}): ${file}`)
   }
   if (named === undefined) return ''
-  throw new StartError(`the password file may be read by others: chmod 600 ${file}`)
+  throw new StartError(`the password file is accessible to other users: run chmod 600 ${file}`)
 }
 
 /**

@@ -69,7 +69,7 @@ export class NoHostError extends Error {
 
 /** Describes in one line why a connection failed. */
 export function describeFailure(err: unknown): string {
-  return isTlsAlert(err) ? `the server ends the TLS connection: ${tlsReasonOf(err)}` : reasonOf(err)
+  return isTlsAlert(err) ? `the server closed the TLS connection: ${tlsReasonOf(err)}` : reasonOf(err)
 }
 
 /** Returns how well a server matches `target_session_attrs`: 0 is best, undefined is not at all. */
@@ -141,7 +141,7 @@ export class Hosts {
     if (!this.#selected && hosts.length > 1) {
       const aborted = new Promise<never>((_, reject) => {
         const end = () =>
-          reject(new ConnectionError('CONNECTION_ENDED', 'the connection is no longer wanted'))
+          reject(new ConnectionError('CONNECTION_ENDED', 'the connection attempt was cancelled'))
         if (signal.aborted) end()
         signal.addEventListener('abort', end, { once: true })
       })
@@ -225,7 +225,7 @@ export class Hosts {
 }
 
 function unsuitable({ sessionAttributes }: DatabaseAddress, { writable, in_recovery }: ServerState): string {
-  const is = in_recovery ? 'is a standby' : writable ? 'takes writes' : 'takes no writes'
+  const is = in_recovery ? 'is a standby' : writable ? 'accepts writes' : 'accepts no writes'
   return `the server ${is}, and target_session_attrs is ${sessionAttributes}`
 }
 

@@ -66,7 +66,7 @@ async function offersTls(socket: Socket): Promise<boolean> {
     if (answer[0] === 0x53) return true
     if (answer[0] === 0x4e) return false
   }
-  throw new ConnectionError('TLS_FAILED', 'the server answers to the request for TLS with something else')
+  throw new ConnectionError('TLS_FAILED', 'the server sent an invalid response to the request for TLS')
 }
 
 /** Node's error codes for a certificate whose authority is not trusted. */
@@ -80,8 +80,8 @@ const UNKNOWN_AUTHORITY = new Set<unknown>([
 
 function certificateError(cause: unknown): ConnectionError {
   const isUnknown = cause instanceof Error && 'code' in cause && UNKNOWN_AUTHORITY.has(cause.code)
-  const advice = isUnknown ? ' (name its authority in sslrootcert)' : ''
-  const message = `the server's certificate is refused: ${tlsReasonOf(cause)}${advice}`
+  const advice = isUnknown ? ' (set sslrootcert to the certificate of its authority)' : ''
+  const message = `the certificate of the server was rejected: ${tlsReasonOf(cause)}${advice}`
   return new ConnectionError('CERTIFICATE_REFUSED', message, { cause })
 }
 
@@ -96,7 +96,9 @@ async function encrypt(socket: Socket, options: ConnectionOptions, isDirect: boo
     const refusal: unknown = encrypted.authorizationError
     if (refusal) throw certificateError(cause)
     const advice = isDirect ? ' (sslnegotiation=direct needs PostgreSQL 17 or newer)' : ''
-    throw new ConnectionError('TLS_FAILED', `no TLS connection: ${tlsReasonOf(cause)}${advice}`, { cause })
+    throw new ConnectionError('TLS_FAILED', `failed to establish TLS: ${tlsReasonOf(cause)}${advice}`, {
+      cause,
+    })
   }
   return encrypted
 }
@@ -112,7 +114,7 @@ export async function openSocket(target: Target, signal: AbortSignal): Promise<S
   // Until the driver adds its listeners. An error also rejects the step that is waiting.
   socket.on('error', () => undefined)
   const end = () =>
-    socket.destroy(new ConnectionError('CONNECTION_ENDED', 'the connection is no longer wanted'))
+    socket.destroy(new ConnectionError('CONNECTION_ENDED', 'the connection attempt was cancelled'))
   const timer = setTimeout(() => {
     const message = `no connection to ${hostName(host)} within ${timeoutMs / 1000} s`
     socket.destroy(new ConnectionError('CONNECT_TIMEOUT', message))
@@ -127,7 +129,7 @@ export async function openSocket(target: Target, signal: AbortSignal): Promise<S
     if (!tls || 'path' in host) return socket
     if (target.tlsIsDirect || (await offersTls(socket))) return await encrypt(socket, tls, target.tlsIsDirect)
     if (target.tlsIsOptional) return socket
-    throw new ConnectionError('TLS_REFUSED', 'the server has no TLS, which sslmode demands')
+    throw new ConnectionError('TLS_REFUSED', 'the server does not support TLS, which sslmode requires')
   } catch (err) {
     socket.destroy()
     throw err

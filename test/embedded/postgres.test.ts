@@ -32,7 +32,7 @@ t.test('a database is created once, requires its password, and admits one servic
   const folder = await createDataDir(t)
   const lines: string[] = []
   const first = await startEmbedded(folder, (line) => lines.push(line))
-  t.strictSame(lines, [`making a database in ${folder}`])
+  t.strictSame(lines, [`creating a database in ${folder}`])
   t.strictSame(await query(first, 'select current_user'), ['silo'])
   t.strictSame(await query(first, "select current_setting('is_superuser')"), ['off'])
   t.strictSame(await query(first, 'select distinct pg_encoding_to_char(encoding) from pg_database'), ['UTF8'])
@@ -65,7 +65,7 @@ t.test('a database is created once, requires its password, and admits one servic
   await writeFile(join(folder, 'cluster', 'data', 'PG_VERSION'), '17\n')
   await t.rejects(startEmbedded(folder, silent), {
     name: 'StartError',
-    message: /was made by PostgreSQL 17, and this is 18/,
+    message: /was created by PostgreSQL 17, and this Silo has PostgreSQL 18/,
   })
 })
 
@@ -129,7 +129,7 @@ t.test('a folder left by kill -9 works again, unless another process has its pro
   const lines: string[] = []
   const second = await startEmbedded(folder, (line) => lines.push(line))
   t.equal(await findPostmaster(folder), postmaster, 'it is taken over')
-  t.match(lines, [/left running by a Silo that was killed/])
+  t.match(lines, [/still running after a Silo that was killed/])
   t.strictSame(await query(second, 'select count(*)::integer from users'), [1])
   await killPostmaster(folder)
   await second.stop()
@@ -160,7 +160,7 @@ t.test('a folder with other content is refused and left unchanged', async (t) =>
   await writeFile(join(folder, 'thesis.txt'), '')
   await t.rejects(startEmbedded(folder, silent), {
     name: 'StartError',
-    message: /holds no database of Silo's but something else \("thesis.txt"\): set SILO_DATA_DIR/,
+    message: /is not empty and contains no Silo database \(found "thesis.txt"\): set SILO_DATA_DIR/,
   })
   t.equal(await modeOf(folder), '755')
   t.strictSame(await readdir(folder), ['thesis.txt'])

@@ -71,7 +71,7 @@ t.test('a server that ends repeatedly ends the service, with one sentence', asyn
   t.equal(await service.exit(), 1)
   t.match(
     service.stderr,
-    /silo: (the embedded PostgreSQL ended 5 times within 300 s; why is at the end of|PostgreSQL does not start; why is at the end of) .*postgres\.log/,
+    /silo: (the embedded PostgreSQL ended 5 times within 300 s|PostgreSQL failed to start); see the end of .*postgres\.log/,
   )
 })
 
@@ -120,7 +120,7 @@ t.test('a process that takes the TCP port of a killed server learns no password'
   await t.rejects(query(embedded, 'select 1'))
   await t.rejects(embedded.failed, {
     name: 'StartError',
-    message: /PostgreSQL does not start; why is at the end of/,
+    message: /PostgreSQL failed to start; see the end of/,
   })
   t.ok(impostor.received().includes('silo'), 'it received the startup message')
   t.notOk(impostor.received().includes(password))

@@ -35,7 +35,10 @@ t.test('a serialization failure and a deadlock are a 503, not a fault of the ser
     const payload = { part_number: 'A-1' }
     const res = await app.inject({ method: 'POST', url: '/api/items', headers, payload })
     t.equal(res.statusCode, 503, state)
-    t.match(res.json(), { error: 'overloaded', message: 'Another change came in between. Try again.' })
+    t.match(res.json(), {
+      error: 'overloaded',
+      message: 'The request conflicts with a concurrent change. Retry it.',
+    })
     t.equal(res.headers['retry-after'], '2')
   }
 })

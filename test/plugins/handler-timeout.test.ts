@@ -34,7 +34,7 @@ t.test('a sign-in that fails after its request has timed out logs no error', asy
        and wait_event_type = 'Lock'
   `
   await eventually('the handler to fail', () =>
-    lines.some((line) => line.includes('failed after its request was answered')),
+    lines.some((line) => line.includes('failed after its request had timed out')),
   )
   t.strictSame(
     lines.filter((line) => line.includes('"level":50')),

@@ -85,7 +85,7 @@ t.test('a search has at most eight words', async (t) => {
   const res = await send('GET', '/api/items?search=a+b+c+d+e+f+g+h+i')
   t.equal(codeOf(res), 'invalid_request')
   t.strictSame(fieldsOf(res), ['search'])
-  t.match(res.body, 'takes at most 8 words, not 9')
+  t.match(res.body, 'must have at most 8 words, not 9')
   // One character that the search normalizes to four words.
   t.equal(
     (await send('GET', `/api/items?search=${encodeURIComponent('\ufdfa'.repeat(200))}`)).statusCode,

@@ -17,8 +17,8 @@ t.test('the service logs a warning with the id when it deletes an event from the
      order by n
   `
   await eventually('retention', async () => (await app.db`select from events`).length === 0)
-  const warnings = lines.filter((line) => line.includes('deleting an event of the future'))
+  const warnings = lines.filter((line) => line.includes('deleting an event with a time in the future'))
   t.equal(warnings.length, 1)
   const [warning] = warnings.map((line): unknown => JSON.parse(line))
-  t.match(warning, { level: 40, id: 2, msg: /the clock of the database was ahead when it was made$/ })
+  t.match(warning, { level: 40, id: 2, msg: /the clock of the database was ahead when it was written$/ })
 })

@@ -114,7 +114,7 @@ t.test('a request must have one Host header, and a valid one', async (t) => {
       'Host: localhost\r\nhOST: rebind.example\r\n',
     ],
     'is required': ['', 'Host:\r\n', 'Host: \r\n'],
-    'must be a name': [
+    'must be a host name': [
       'Host: a b\r\n',
       'Host: user@localhost\r\n',
       'Host: localhost/\r\n',

@@ -840,7 +840,7 @@ t.test('terminated database connections are noticed and replaced, and no event i
         () => true,
         () => false,
       )
-    await eventually('the database takes writes again', isWritten)
+    await eventually('the database accepts writes again', isWritten)
   }
   await watcher.untilEvents(5)
   t.strictSame(seenNumbers(watcher), ['K-1', 'K-2', 'K-3', 'K-4', 'K-5'])

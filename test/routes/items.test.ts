@@ -219,7 +219,7 @@ t.test('a write that waits too long for a lock gets a 503, and releases its conn
     for (const res of answers) {
       t.equal(res.statusCode, 503)
       t.equal(codeOf(res), 'overloaded')
-      t.match(res.json<{ message: string }>().message, /Another writer/)
+      t.match(res.json<{ message: string }>().message, /Another transaction/)
       t.equal(res.headers['retry-after'], '2')
     }
     t.strictSame([...(await app.feedDb`select from pg_locks where not granted`)], [])

@@ -129,6 +129,27 @@ t.test('every error has its meaning and its schema beside its status', async (t)
   )
 })
 
+/** Returns the paths of the properties and parameters of a document that have no description. */
+function undescribed(value: unknown, path: string): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, inner]: [string, unknown]) => {
+    // Their content is data, not a schema.
+    if (['example', 'examples', 'default', 'enum'].includes(name)) return []
+    const here = `${path}.${name}`
+    if (name !== 'properties' && name !== 'parameters') return undescribed(inner, here)
+    const described = Object.entries(Object(inner) as Record<string, { description?: string }>)
+    const silent = described.filter(([, schema]) => !schema.description).map(([key]) => `${here}.${key}`)
+    return [...silent, ...described.flatMap(([key, schema]) => undescribed(schema, `${here}.${key}`))]
+  })
+}
+
+t.test('every property and every parameter of the documents has a description', async (t) => {
+  const app = await startApp(t)
+  for (const url of ['/api/openapi.json', '/api/asyncapi.json']) {
+    t.strictSame(undescribed((await app.inject(url)).json(), url), [])
+  }
+})
+
 t.test('every error response of a route is in its description', async (t) => {
   const app = await startApp(t)
   const paths = await readPaths(app)
@@ -268,7 +289,7 @@ await testInBrowser(t, (browser) => {
     t.match(headers['content-security-policy'], /^default-src 'self';/)
     t.notMatch(headers['content-security-policy'], 'unsafe')
     await page.goto(`${origin}/docs`)
-    await page.getByText('Every change, live', { exact: true }).waitFor()
+    await page.getByText('The live feed of every change', { exact: true }).waitFor()
     t.equal(await tryOut(page, 'health-get-health'), '200', 'an operation that needs no sign-in')
 
     const opened = page.waitForEvent('popup')

@@ -27,7 +27,7 @@ t.test('a database with another encoding is refused with what to do', async (t) 
     await t.rejects(migrateAsOwner(t, database), {
       name: 'StartError',
       message: new RegExp(
-        `has the encoding ${encoding}, .* make another with "create database … encoding 'UTF8'`,
+        `has the encoding ${encoding}, .* create another with "create database … encoding 'UTF8'`,
       ),
     })
   }
@@ -39,7 +39,7 @@ t.test('missing privileges are named, with the statement that grants them', asyn
   await administer(`alter database ${name} owner to postgres`)
   await t.rejects(migrateAsOwner(t, database), {
     name: 'StartError',
-    message: `the role ${name} may not make tables in the schema public of the database ${name}: make it the owner ("alter database "${name}" owner to "${name}"")`,
+    message: `the role ${name} may not create tables in the schema public of the database ${name}: make it the owner ("alter database "${name}" owner to "${name}"")`,
   })
   await run(t, database, `grant create on schema public to ${name}`)
   await t.rejects(migrateAsOwner(t, database), {
@@ -69,7 +69,8 @@ t.test('a database with a newer schema is refused, and is not changed', async (t
   await run(t, database, "insert into schema_migrations (version, name) values (999, '999-future.sql')")
   await t.rejects(migrateAsOwner(t, database), {
     name: 'StartError',
-    message: /^the database is at schema 999, this program knows up to \d+: run a newer Silo$/,
+    message:
+      /^the schema of the database has version 999, and this program supports up to \d+: run a newer Silo$/,
   })
 })
 

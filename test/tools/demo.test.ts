@@ -89,7 +89,7 @@ t.test(
 
     t.ok(await findPostmaster(dataDir))
     t.equal(await demo.interrupt(), 0)
-    t.equal(demo.stderr.replace(/^silo: making a database in .*\n/, ''), '', 'it prints no error')
+    t.equal(demo.stderr.replace(/^silo: creating a database in .*\n/, ''), '', 'it prints no error')
     t.equal(await findPostmaster(dataDir), undefined, 'PostgreSQL has been shut down too')
 
     const again = Demo.start(t, dataDir)

@@ -112,7 +112,7 @@ await testInBrowser(t, (browser) => {
 
   t.test('an invalid part number is refused with the reason, and nothing is shown for it', async (t) => {
     const { page, send } = await visit(t, browser, '/?part=%26%26')
-    await page.getByText('must be a part number, or its beginning and a *').waitFor()
+    await page.getByText('must be a part number, or a prefix followed by *').waitFor()
     await createItem(send, 'A01-0001')
     t.equal(await page.locator('#lines > li').count(), 0)
     await page.getByLabel('Part number').fill('')

@@ -47,14 +47,17 @@ const QUESTIONS: Record<string, Question | readonly Question[]> = {
   start,
 }
 
-const USAGE = `npm run bench -- [question …] [--rounds n] [--quick] [--profile folder] [--write]
+/** The folder of the reports, from the root of the project. */
+const RESULTS = 'tools/bench/results/'
 
-  --rounds   how often each side is measured, alternately; 3 to 5 times, as the question says
-  --quick    a smoke run with small numbers: shows that everything works, and nothing else
-  --profile  where the Node processes that are measured leave CPU profiles
-  --write    writes docs/benchmarks.md; asks every question, not quickly
+const USAGE = `npm run bench -- [benchmark …] [--rounds n] [--quick] [--profile folder] [--write]
 
-questions: ${Object.keys(QUESTIONS).join(' ')}`
+  --rounds   how often each side is measured, alternately; the default is 3 to 5 times
+  --quick    a smoke run with small numbers, whose figures mean nothing
+  --profile  the folder for CPU profiles of the measured Node processes
+  --write    runs every benchmark and writes the report to ${RESULTS}
+
+benchmarks: ${Object.keys(QUESTIONS).join(' ')}`
 
 function readArguments() {
   const { values, positionals } = parseArgs({
@@ -69,11 +72,11 @@ function readArguments() {
   const wanted = values.rounds ?? (values.quick ? '1' : undefined)
   const rounds = wanted === undefined ? undefined : Number(wanted)
   if (rounds !== undefined && (!Number.isInteger(rounds) || rounds < 1))
-    throw new Error('--rounds must be a whole number above 0')
+    throw new Error('--rounds must be a whole number greater than 0')
   const unknown = positionals.find((name) => !(name in QUESTIONS))
-  if (unknown !== undefined) throw new Error(`no question is named ${unknown}`)
+  if (unknown !== undefined) throw new Error(`unknown benchmark: ${unknown}`)
   if (values.write && (values.quick || positionals.length > 0)) {
-    throw new Error('--write goes with every question and without --quick')
+    throw new Error('--write runs every benchmark: name none, and leave --quick out')
   }
   const asked = Object.entries(QUESTIONS).filter(
     ([name]) => positionals.length === 0 || positionals.includes(name),
@@ -113,18 +116,19 @@ async function main(): Promise<void> {
       answers.push(await ask(scope, question, rounds, progress))
     }
   }
+  const date = began.toISOString().slice(0, 10)
   const minutes = Math.round((Date.now() - began.getTime()) / 6000) / 10
   const text = [
-    '# Benchmarks\n',
-    `${began.toISOString().slice(0, 10)}; ${await describeMachine()}.`,
+    `# Benchmarks of ${date}\n`,
+    `${await describeMachine()}.`,
     `Load average before ${before}, after ${load()}; ${minutes} minutes.`,
-    'Every figure is a median of rounds; each side is measured by fresh processes, forwards in one round, backwards in the next.',
-    'What falls short, and why, is in [performance.md](performance.md).',
+    'Every figure is the median of the rounds; each side is measured with fresh processes, in alternating order.',
+    '[performance.md](../../../docs/performance.md) explains the targets that are not reached.',
     ...(quick ? ['\n**A smoke run with small numbers: its figures mean nothing.**'] : []),
     '',
     answers.map(report).join('\n'),
   ].join('\n')
-  if (write) await writeFile(new URL('docs/benchmarks.md', import.meta.resolve('#root')), text)
+  if (write) await writeFile(new URL(`${RESULTS}${date}.md`, import.meta.resolve('#root')), text)
   else process.stdout.write(text)
   const isBroken = ({ failed, outcomes }: Answer) =>
     failed === true || outcomes.some(({ failures }) => failures.length > 0)

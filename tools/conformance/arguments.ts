@@ -4,29 +4,29 @@ import { countAt, createItems, runCommand } from './trigger.js'
 
 export const USAGE = `Usage: npm run conformance -- <address> [options]
 
-Checks a server of Server-Sent Events that promises resuming, from outside.
+Checks a server of resumable Server-Sent Events, as a black box.
 The defaults are those of a Silo at that address.
 
   --token <token>           sent as "Authorization: Bearer …"
-  --path <path>             where the feed is                      (/api/events)
-  --trigger <command>       makes an event, with $SSE_TEXT in its data
-                            (without it: an item is created in Silo)
-  --filter <name=type>      a filter by event type that hides what the trigger makes
+  --path <path>             path of the feed                       (/api/events)
+  --trigger <command>       creates an event with $SSE_TEXT in its data
+                            (default: creates an item in Silo)
+  --filter <name=type>      a filter by event type that hides the events of the trigger
                             (types=item.deleted; none with --trigger)
-  --cursor <name>           the query parameter for Last-Event-ID, or none  (lastEventId)
+  --cursor <name>           query parameter like Last-Event-ID, or none (lastEventId)
   --heartbeat <type>        the type of heartbeats                   (heartbeat)
-  --heartbeat-every <s>     seconds between two of them, or never           (30)
-  --reset <type>            the type that says a cursor is no good       (reset)
+  --heartbeat-every <s>     seconds between two heartbeats, or never        (30)
+  --reset <type>            the type of the event for an invalid cursor  (reset)
   --notices <types>         other types that are not entries of the log, comma-separated
                             (server.state)
-  --expired <id>            an id that is not kept any more
-  --clients <path#pointer>  where the server tells how many streams are open
+  --expired <id>            an id that is no longer stored
+  --clients <path#pointer>  where the server reports the number of open streams
                             (/ready#/sse_clients; none with --trigger)
-  --connections <n>         how many clients "many" are                    (100)
-  --burst <n>               how many events of 10 kB a slow reader is behind by; fewer
+  --connections <n>         number of clients of the check "many"          (100)
+  --burst <n>               by how many events of 10 kB the slow reader falls behind; fewer
                             than 1000 may fit into the system's buffers  (1000)
-  --patience <s>            how long to wait for what must come              (5)
-  --stop <command>          shuts the server down, to see how streams end
+  --patience <s>            timeout for everything that must arrive, in s    (5)
+  --stop <command>          shuts the server down, to check how streams end
   --json                    prints one JSON document instead of lines
   --help                    prints this
 `
@@ -39,14 +39,14 @@ export class UsageError extends Error {
 function readNumber(name: string, text: string): number {
   const number = Number(text)
   if (!(number > 0 && number <= 86_400))
-    throw new UsageError(`--${name} must be a number above 0, not ${text}`)
+    throw new UsageError(`--${name} must be a number greater than 0, not ${text}`)
   return number
 }
 
 function readAddress(text: string | undefined): URL {
   const url = URL.canParse(text ?? '') ? new URL(text ?? '') : undefined
   if (!url || !['http:', 'https:'].includes(url.protocol)) {
-    throw new UsageError('the first argument must be an address like http://127.0.0.1:8080')
+    throw new UsageError('the first argument must be a URL such as http://127.0.0.1:8080')
   }
   return url
 }
@@ -123,6 +123,7 @@ function readTarget(origin: URL, options: Options): Target {
 export function readArguments(args: string[]): { target: Target; json: boolean } | undefined {
   const { values, positionals } = parse(args)
   if (values.help) return undefined
-  if (positionals.length > 1) throw new UsageError(`one address is enough: ${positionals.slice(1).join(' ')}`)
+  if (positionals.length > 1)
+    throw new UsageError(`unexpected arguments after the address: ${positionals.slice(1).join(' ')}`)
   return { target: readTarget(readAddress(positionals[0]), values), json: values.json }
 }

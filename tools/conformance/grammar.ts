@@ -61,7 +61,7 @@ export class StreamReader {
     try {
       return this.#decoder.decode(bytes, { stream: true })
     } catch {
-      this.malformed.add('some bytes are not UTF-8')
+      this.malformed.add('the stream contains bytes that are not UTF-8')
       this.#decoder = new TextDecoder('utf-8', { ignoreBOM: true })
       return this.#decoder.decode(bytes, { stream: true })
     }
@@ -69,7 +69,8 @@ export class StreamReader {
 
   #readLine(line: string): Dispatched | undefined {
     if (line === '') return this.#dispatch()
-    if (line.startsWith(BYTE_ORDER_MARK)) this.malformed.add('a byte order mark stands inside the stream')
+    if (line.startsWith(BYTE_ORDER_MARK))
+      this.malformed.add('the stream contains a byte order mark after its beginning')
     if (!line.startsWith(':')) this.#readField(line)
     return undefined
   }
@@ -88,7 +89,7 @@ export class StreamReader {
         break
       case 'retry':
         if (/^[0-9]+$/.test(value)) this.retryMs = Number(value)
-        else this.violations.add(`retry must be digits alone, not ${quote(value)}`)
+        else this.violations.add(`retry must consist of digits, not ${quote(value)}`)
         return
       default:
         this.violations.add(`no client knows the field ${quote(name)}`)
@@ -99,7 +100,7 @@ export class StreamReader {
 
   #readOnce(name: 'event' | 'id', value: string): void {
     if (this.#fields[name] !== undefined) this.violations.add(`one event has two ${name} fields`)
-    if (name === 'id' && value.includes('\0')) this.violations.add('clients ignore an id that holds NUL')
+    if (name === 'id' && value.includes('\0')) this.violations.add('clients ignore an id that contains NUL')
     else this.#fields[name] = value
   }
 

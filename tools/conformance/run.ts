@@ -54,7 +54,7 @@ export async function runChecks(
     for (const check of checks) {
       const { id, title, source, essential } = check
       const result: Result = broken
-        ? { id, title, source, outcome: 'skipped', reason: `nothing can be told without "${broken.id}"` }
+        ? { id, title, source, outcome: 'skipped', reason: `not run because "${broken.id}" failed` }
         : await make(check, suite)
       if (essential === true && result.outcome === 'failed') broken = check
       results.push(result)

@@ -149,10 +149,10 @@ export class EventStream {
 }
 
 function noAnswer(error: unknown, patienceMs: number): Error {
-  if (!(error instanceof Error)) return new Error('there was no answer')
-  if (error.name === 'AbortError') return new Error(`there was no answer in ${patienceMs / 1000} s`)
+  if (!(error instanceof Error)) return new Error('no response')
+  if (error.name === 'AbortError') return new Error(`no response in ${patienceMs / 1000} s`)
   // If a host has several addresses, the error has no message, and only its code says why they all failed.
-  return new Error(`there was no answer: ${'code' in error ? String(error.code) : error.message}`)
+  return new Error(`no response: ${'code' in error ? String(error.code) : error.message}`)
 }
 
 function parseHead(text: string): Head {

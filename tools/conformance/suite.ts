@@ -31,7 +31,7 @@ export class Suite {
 
   /** The stream that stays open, with which all others are compared. */
   get reference(): EventStream {
-    if (!this.#reference) throw new NotApplicable('there is no stream')
+    if (!this.#reference) throw new NotApplicable('the stream is not open')
     return this.#reference
   }
 
@@ -121,9 +121,9 @@ export class Suite {
     await Promise.all(Array.from({ length: WRITERS }, write))
     const made = () => this.logged(reference).slice(before)
     await reference.until(() => made().length >= texts.length, target.patienceMs)
-    demand(reference.ended === undefined, 'the stream that was open all along has ended')
+    demand(reference.ended === undefined, 'the reference stream has ended')
     const came = made().length
-    demand(came >= texts.length, `of ${texts.length} events that happened, ${came} came on an open stream`)
+    demand(came >= texts.length, `${came} of ${texts.length} events arrived on an open stream`)
     await this.quiet(reference)
     return made()
   }
@@ -155,10 +155,12 @@ export class Suite {
     const wrong = due.findIndex((event, i) => !isSame(came[i], event))
     const [wanted, got] = [due[wrong], came[wrong]]
     if (!wanted) return
-    const place = `${when}, ${describe(wanted)} had to come as number ${wrong + 1} of ${due.length}`
-    if (got) throw new Violation(`${place}, and ${describe(got)} came`)
+    const place = `${when}, ${describe(wanted)} was expected as number ${wrong + 1} of ${due.length}`
+    if (got) throw new Violation(`${place}, and ${describe(got)} was received`)
     const how =
-      stream.ended === undefined ? `nothing came in ${this.target.patienceMs / 1000} s` : 'the stream ended'
+      stream.ended === undefined
+        ? `nothing was received in ${this.target.patienceMs / 1000} s`
+        : 'the stream ended'
     throw new Violation(`${place}, and ${how}`)
   }
 }

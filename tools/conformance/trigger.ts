@@ -39,7 +39,7 @@ export function createItems(origin: URL, token: string | undefined): (text: stri
       body: JSON.stringify({ part_number: `CONFORMANCE-${run}-${count}`, description }),
     })
     const answer = await response.text()
-    if (!response.ok) throw new CommandError(`POST /api/items answered ${response.status}: ${answer}`)
+    if (!response.ok) throw new CommandError(`POST /api/items failed with ${response.status}: ${answer}`)
   }
 }
 

@@ -96,22 +96,25 @@ t.test(
 )
 
 t.test('a file that can be read in more than one way is refused, with the line', async (t) => {
-  const stray = 'has a quote inside a cell: put the cell into quotes, and write "" for the one inside it'
+  const stray = 'has a quote inside an unquoted cell: quote the cell, and write "" for the quote inside it'
   t.strictSame(await recordsOf('a\n3/4" x\nb'), [
     { cells: ['a'] },
     { broken: stray, last: false },
     { cells: ['b'] },
   ])
   t.match(await recordsOf('a, "b"\n'), [{ broken: stray }])
-  t.match(await recordsOf('a\n"b"c\nd'), [{ cells: ['a'] }, { broken: /text after a quote/, last: true }])
+  t.match(await recordsOf('a\n"b"c\nd'), [
+    { cells: ['a'] },
+    { broken: /text after the closing quote/, last: true },
+  ])
   t.match(await recordsOf('a\r\n"b\r\nc'), [
     { cells: ['a'] },
-    { broken: /a quote in line 2 that is not closed/ },
+    { broken: /a quote in line 2 that is never closed/ },
   ])
-  t.match(await recordsOf('"a"\n"b\n\r\n""'), [{ cells: ['a'] }, { broken: /line 2 that is not closed/ }])
-  t.match(await recordsOf('"a";"b"'), [{ broken: /looks separated by ";"/ }])
+  t.match(await recordsOf('"a"\n"b\n\r\n""'), [{ cells: ['a'] }, { broken: /line 2 that is never closed/ }])
+  t.match(await recordsOf('"a";"b"'), [{ broken: /seems to be separated by ";"/ }])
   await t.rejects(recordsOf(`a\n"${'x'.repeat(100_000)}`), /line 2\) that is longer than any item/)
-  await t.rejects(recordsOf(`a\n${','.repeat(100)}`), /line 2\) of more than 100 cells/)
+  await t.rejects(recordsOf(`a\n${','.repeat(100)}`), /line 2\) with more than 100 cells/)
 })
 
 t.test('another separator is named as the reason', async (t) => {

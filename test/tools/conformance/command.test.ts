@@ -44,11 +44,11 @@ t.test('a conforming server gets one line for each check and exit code 0', async
   const feed = await TinyFeed.open(t)
   const { code, out, err } = await run(...optionsFor(feed))
   t.equal(code, 0, out + err)
-  t.match(out, /^✓ A stream is answered with status 200\.$/m)
+  t.match(out, /^✓ The response to a stream request has status 200\.$/m)
   t.match(out, /^✓ No text breaks out of its event/m, 'the trigger passes the text on')
   t.match(
     out,
-    /^– A client that is gone is forgotten\. \(the server does not tell how many clients it has\)$/m,
+    /^– A client that disconnects is no longer counted\. \(the server does not report its number of clients\)$/m,
   )
   t.match(out, /\n\n33 passed, 0 failed, 3 skipped\n$/)
 })
@@ -72,7 +72,7 @@ t.test('without a server one check fails and the others are skipped', async (t) 
   t.equal(code, 1)
   t.match(
     out,
-    /✗ A stream is answered with status 200\.\n {4}there was no answer: ECONNREFUSED\. \[WHATWG HTML 9\.2\.3: /,
+    /✗ The response to a stream request has status 200\.\n {4}no response: ECONNREFUSED\. \[WHATWG HTML 9\.2\.3: /,
   )
   t.match(out, /0 passed, 1 failed, 35 skipped/)
 })
@@ -81,7 +81,7 @@ t.test('a trigger that fails is reported with its command', async (t) => {
   const feed = await TinyFeed.open(t)
   const { code, out } = await run(...optionsFor(feed), '--trigger', 'exit 3')
   t.equal(code, 1)
-  t.match(out, /✗ An event that happens comes .*\n {4}the command ended with 3: exit 3\./)
+  t.match(out, /✗ A new event arrives .*\n {4}the command ended with 3: exit 3\./)
 })
 
 t.test('a wrong command line is refused with the reason', async (t) => {

@@ -50,13 +50,13 @@ function row(answer: Answer, { name, unit }: Metric, side: string, first: string
 export function report(answer: Answer): string {
   const { question, outcomes, notes } = answer
   const [first] = outcomes
-  if (!first) return `## ${question.title}\n\nNot measured: ${answer.missing ?? 'it has no sides'}\n`
+  if (!first) return `## ${question.title}\n\nNot measured: ${answer.missing ?? 'there are no sides'}\n`
   const lines = [
     `## ${question.title}`,
     '',
     question.method,
     '',
-    `| what | who | median | beside ${first.side} | each round |`,
+    `| metric | side | median | relative to ${first.side} | each round |`,
     '|---|---|---:|---:|---|',
   ]
   for (const metric of question.metrics) {
@@ -68,7 +68,7 @@ export function report(answer: Answer): string {
   lines.push('')
   for (const target of question.targets) lines.push(`- ${judge(answer, target)}`)
   for (const { side, missing, failures } of outcomes) {
-    if (missing !== undefined) lines.push(`- ${side} is missing: ${missing}`)
+    if (missing !== undefined) lines.push(`- ${side} was not measured: ${missing}`)
     for (const failure of failures) lines.push(`- ${side} **failed**: ${failure}`)
   }
   for (const [title, text] of notes) {

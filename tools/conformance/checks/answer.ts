@@ -9,7 +9,7 @@ const RETRY_MS = { least: 100, most: 60_000 }
 export const answerChecks: Check[] = [
   {
     id: 'status',
-    title: 'A stream is answered with status 200.',
+    title: 'The response to a stream request has status 200.',
     source: 'WHATWG HTML 9.2.3: any other status ends an EventSource for good',
     essential: true,
     async run(suite) {
@@ -19,7 +19,7 @@ export const answerChecks: Check[] = [
   },
   {
     id: 'live',
-    title: 'An event that happens comes on a stream that is open.',
+    title: 'A new event arrives on an open stream.',
     source: 'WHATWG HTML 9.2.6',
     essential: true,
     async run(suite) {
@@ -37,7 +37,7 @@ export const answerChecks: Check[] = [
   },
   {
     id: 'charset',
-    title: 'The charset is UTF-8 where one is named.',
+    title: 'The charset, if one is given, is UTF-8.',
     source: 'WHATWG HTML 9.2.5: streams are always UTF-8',
     async run({ reference }) {
       const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(reference.headers['content-type'] ?? '')?.[1]
@@ -46,7 +46,7 @@ export const answerChecks: Check[] = [
   },
   {
     id: 'no-store',
-    title: 'No cache may keep the stream: Cache-Control says no-store.',
+    title: 'No cache may store the stream: Cache-Control has no-store.',
     source: 'RFC 9111 5.2.2.5',
     async run({ reference }) {
       const directives = reference.headers['cache-control'] ?? 'missing'
@@ -55,7 +55,7 @@ export const answerChecks: Check[] = [
   },
   {
     id: 'no-transform',
-    title: 'No proxy may rewrite the stream, nor is it compressed: Cache-Control says no-transform.',
+    title: 'No proxy may transform the stream, and it is not compressed: Cache-Control has no-transform.',
     source: 'RFC 9110 7.7, RFC 9111 5.2.2.6: a compressor holds events back until its window fills',
     async run(suite) {
       const { headers } = await suite.open({ headers: { 'accept-encoding': 'gzip, deflate, br, zstd' } })
@@ -67,12 +67,12 @@ export const answerChecks: Check[] = [
   },
   {
     id: 'unbuffered',
-    title: 'Proxies that buffer are told not to: X-Accel-Buffering says no.',
+    title: 'Proxies must not buffer the stream: X-Accel-Buffering is no.',
     source: 'nginx, ngx_http_proxy_module, proxy_buffering',
     async run({ reference }) {
       const buffering = reference.headers['x-accel-buffering']
       if (buffering === undefined && /^nginx/i.test(String(reference.headers.server))) {
-        throw new NotApplicable('there is an nginx before it, which keeps this header to itself')
+        throw new NotApplicable('nginx is in front, which removes this header')
       }
       demand(buffering === 'no', `X-Accel-Buffering was ${String(buffering ?? 'missing')}`)
     },
@@ -88,21 +88,22 @@ export const answerChecks: Check[] = [
   },
   {
     id: 'first-bytes',
-    title: 'The first bytes of the body come within a second, before any event happens.',
-    source: 'WHATWG HTML 9.2.3: `open` fires with the answer, which proxies hold back until there is a body',
+    title: 'The first bytes of the body arrive within a second, before any event.',
+    source:
+      'WHATWG HTML 9.2.3: `open` fires with the response, which proxies hold back until there is a body',
     async run(suite) {
       const stream = await suite.open()
       const came = await stream.until(({ bytes }) => bytes > 0, AT_ONCE_MS)
-      demand(came, `nothing came in ${AT_ONCE_MS / 1000} s`)
+      demand(came, `nothing was received in ${AT_ONCE_MS / 1000} s`)
     },
   },
   {
     id: 'retry',
-    title: 'The time to wait before reconnecting is sane: 0.1 to 60 s.',
+    title: 'The reconnection time is between 0.1 and 60 s.',
     source: 'WHATWG HTML 9.2.6, the field retry',
     async run({ reference }) {
       const { retryMs } = reference.reader
-      if (retryMs === undefined) throw new NotApplicable('the server leaves it to the client')
+      if (retryMs === undefined) throw new NotApplicable('the server sends no retry')
       demand(retryMs >= RETRY_MS.least && retryMs <= RETRY_MS.most, `retry was ${retryMs} ms`)
     },
   },

@@ -13,7 +13,7 @@ const POLL_MS = 50
 async function demandWhole(suite: Suite, method: string) {
   const answer = await suite.open({ method })
   await answer.until(({ ended }) => ended !== undefined, suite.target.patienceMs)
-  demand(answer.ended === 'complete', `${method} was answered with ${answer.status} and did not end`)
+  demand(answer.ended === 'complete', `the response to ${method}, ${answer.status}, did not end`)
   const { status, headers } = answer
   demand(status !== 405 || headers.allow !== undefined, `405 lacks the header Allow`)
   return answer
@@ -33,10 +33,10 @@ async function untilCount(count: () => Promise<number>, wanted: number, patience
 export const connectionChecks: Check[] = [
   {
     id: 'unauthorized',
-    title: 'Without a token, and with a wrong one, the answer is 401 and no stream.',
+    title: 'Without a token, and with an invalid one, the response is 401 and no stream.',
     source: 'RFC 9110 15.5.2 and 11.6.1',
     async run(suite) {
-      if (suite.target.token === undefined) throw new NotApplicable('nobody has to sign in')
+      if (suite.target.token === undefined) throw new NotApplicable('the server requires no sign-in')
       for (const token of [null, 'wrong']) {
         const { status, headers } = await suite.open({ token })
         const how = token === null ? 'without a token' : 'with a wrong token'
@@ -47,7 +47,7 @@ export const connectionChecks: Check[] = [
   },
   {
     id: 'head',
-    title: 'HEAD is answered without a stream: 200, or a refusal.',
+    title: 'The response to HEAD has no stream: 200, or a refusal.',
     source: 'RFC 9110 9.3.2 and 15.5.6',
     async run(suite) {
       const { status } = await demandWhole(suite, 'HEAD')
@@ -65,7 +65,7 @@ export const connectionChecks: Check[] = [
   },
   {
     id: 'http-1.0',
-    title: 'A client of HTTP/1.0 gets the stream, and no chunks.',
+    title: 'A client of HTTP/1.0 receives the stream without chunked coding.',
     source: 'RFC 9112 6.1',
     async run(suite) {
       const stream = await suite.openHttp10()
@@ -77,7 +77,7 @@ export const connectionChecks: Check[] = [
   },
   {
     id: 'connection-close',
-    title: 'A client that asks for Connection: close gets the stream all the same.',
+    title: 'A client that sends Connection: close receives the stream.',
     source: 'RFC 9112 9.6',
     async run(suite) {
       const stream = await suite.open({ headers: { connection: 'close' } })
@@ -86,7 +86,7 @@ export const connectionChecks: Check[] = [
   },
   {
     id: 'many',
-    title: 'Many clients at once each get every event.',
+    title: 'Each of many concurrent clients receives every event.',
     source: 'promise: complete',
     async run(suite) {
       const streams = await Promise.all(Array.from({ length: suite.target.connections }, () => suite.open()))
@@ -97,11 +97,11 @@ export const connectionChecks: Check[] = [
   },
   {
     id: 'vanished',
-    title: 'A client that is gone is forgotten.',
+    title: 'A client that disconnects is no longer counted.',
     source: 'RFC 9112 9.5',
     async run(suite) {
       const { countClients, patienceMs } = suite.target
-      if (!countClients) throw new NotApplicable('the server does not tell how many clients it has')
+      if (!countClients) throw new NotApplicable('the server does not report its number of clients')
       // The clients of earlier checks have disconnected, but may still be counted.
       await untilCount(countClients, 1, patienceMs)
       const before = await countClients()
@@ -109,13 +109,13 @@ export const connectionChecks: Check[] = [
       const during = await untilCount(countClients, before + VANISHING, patienceMs)
       demand(
         during === before + VANISHING,
-        `with ${VANISHING} more clients than ${before} it counted ${during}`,
+        `with ${VANISHING} more clients than ${before} the server counted ${during}`,
       )
       for (const stream of streams) stream.close()
       const after = await untilCount(countClients, before, patienceMs)
       demand(
         after === before,
-        `it counted ${before} before ${VANISHING} clients came and ${after} after they went`,
+        `the server counted ${before} before ${VANISHING} clients connected and ${after} after they disconnected`,
       )
     },
   },
@@ -134,7 +134,7 @@ export const closingChecks: Check[] = [
   },
   {
     id: 'grammar',
-    title: 'All lines were of the grammar, and none was one that clients ignore.',
+    title: 'All lines matched the grammar, and clients ignore none of them.',
     source: 'WHATWG HTML 9.2.5 and 9.2.6',
     async run({ streams }) {
       const [first] = streams.flatMap(({ reader }) => [...reader.violations])
@@ -143,7 +143,7 @@ export const closingChecks: Check[] = [
   },
   {
     id: 'ids',
-    title: 'Every event had an id, and no id was used for two events or came twice on one stream.',
+    title: 'Every event had an id, and no id was used for two events or received twice on one stream.',
     source: 'WHATWG HTML 9.2.6, the field id',
     async run(suite) {
       const known = new Map<string, string>()
@@ -152,9 +152,9 @@ export const closingChecks: Check[] = [
         for (const event of suite.logged(stream)) {
           const { id, type, data } = event
           demand(id !== undefined && id !== '', `the event ${type} had no id`)
-          demand(!ids.has(id), `the id ${id} came twice on one stream`)
+          demand(!ids.has(id), `the id ${id} was received twice on one stream`)
           const content = `${type} ${data}`
-          demand((known.get(id) ?? content) === content, `the id ${id} stood for two different events`)
+          demand((known.get(id) ?? content) === content, `the id ${id} was used for two different events`)
           ids.add(id)
           known.set(id, content)
         }
@@ -163,11 +163,12 @@ export const closingChecks: Check[] = [
   },
   {
     id: 'stop',
-    title: 'At a shutdown every stream ends complete: with a whole event and the end that its framing has.',
-    source: 'RFC 9112 8, WHATWG HTML 9.2.6: what is incomplete at the end is thrown away',
+    title:
+      'At a shutdown every stream ends properly: after a complete event, and with the end of its framing.',
+    source: 'RFC 9112 8, WHATWG HTML 9.2.6: what is incomplete at the end is discarded',
     async run(suite) {
       const { stop, patienceMs } = suite.target
-      if (!stop) throw new NotApplicable('no way to stop the server was given')
+      if (!stop) throw new NotApplicable('no command to stop the server was given')
       const [event] = await suite.make()
       const streams = [
         await suite.open(),
@@ -179,7 +180,7 @@ export const closingChecks: Check[] = [
       for (const stream of [suite.reference, ...streams]) {
         await stream.until(({ ended }) => ended !== undefined, patienceMs)
         demand(stream.ended !== undefined, 'a stream stayed open')
-        demand(stream.ended === 'complete', 'a stream was cut off')
+        demand(stream.ended === 'complete', 'a stream was closed without its end')
         demand(stream.reader.isAtBoundary, 'a stream ended in the middle of an event')
       }
     },

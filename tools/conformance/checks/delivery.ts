@@ -12,7 +12,7 @@ function filterOf({ target }: Suite): { parameter: string; hiding: string } {
 export const deliveryChecks: Check[] = [
   {
     id: 'order',
-    title: 'Clients see the same events in the same order.',
+    title: 'All clients receive the same events in the same order.',
     source: 'promise: ordered',
     async run(suite) {
       const streams = [await suite.open(), await suite.open(), await suite.openHttp10()]
@@ -34,18 +34,18 @@ export const deliveryChecks: Check[] = [
       const made = await suite.makeOf(Object.values(hostileTexts))
       for (const [name, text] of Object.entries(hostileTexts)) {
         const isWhole = made.some((one) => carries(one, text))
-        demand(isWhole, `${name} did not come as it was written`)
+        demand(isWhole, `${name} was not received unchanged`)
       }
       const injected = suite.reference.events
         .slice(began)
         .find(({ id, type }) => id === 'evil' || type === 'evil')
-      demand(!injected, `an event came that was only text of another: ${injected ? describe(injected) : ''}`)
-      demand(suite.reference.reader.retryMs === retryMs, 'a text has set retry')
+      demand(!injected, `text of an event was received as an event: ${injected ? describe(injected) : ''}`)
+      demand(suite.reference.reader.retryMs === retryMs, 'text of an event was received as retry')
     },
   },
   {
     id: 'filter',
-    title: 'A filter lets through all that was asked for and nothing else.',
+    title: 'A filter passes exactly the events that match it.',
     source: "the server's own documentation",
     async run(suite) {
       const { parameter, hiding } = filterOf(suite)
@@ -57,12 +57,12 @@ export const deliveryChecks: Check[] = [
       await suite.quiet(hides)
       demand(hides.status === 200, `with ${parameter}=${hiding}, the status was ${hides.status}`)
       const leaked = suite.logged(hides).find((event) => event.type !== hiding)
-      demand(!leaked, `with ${parameter}=${hiding}, ${leaked ? describe(leaked) : ''} came`)
+      demand(!leaked, `with ${parameter}=${hiding}, ${leaked ? describe(leaked) : ''} was received`)
     },
   },
   {
     id: 'filter-unknown',
-    title: 'A filter that the server does not know is refused with an error status, and not ignored.',
+    title: 'An unknown filter is refused with an error status, not ignored.',
     source: 'RFC 9110 15.5.1',
     async run(suite) {
       const { parameter } = filterOf(suite)
@@ -72,37 +72,38 @@ export const deliveryChecks: Check[] = [
   },
   {
     id: 'heartbeat',
-    title: 'A quiet stream carries a heartbeat in every interval.',
+    title: 'An idle stream receives a heartbeat in every interval.',
     source: 'WHATWG HTML 9.2.7: proxies drop connections that are silent',
     async run(suite) {
       const { heartbeat, heartbeatMs } = suite.target
-      if (heartbeatMs === undefined) throw new NotApplicable('none is promised')
+      if (heartbeatMs === undefined) throw new NotApplicable('the server sends no heartbeats')
       const beats = () => suite.reference.events.filter(({ type }) => type === heartbeat).length
       const before = beats()
       const came = await suite.reference.until(() => beats() > before, heartbeatMs * 1.5 + 1000)
-      demand(came, `no ${heartbeat} came in one and a half intervals of ${heartbeatMs / 1000} s`)
+      demand(came, `no ${heartbeat} was received in one and a half intervals of ${heartbeatMs / 1000} s`)
     },
   },
   {
     id: 'heartbeat-moves',
-    title: 'A heartbeat moves the cursor past all that has happened, also what a filter hid.',
+    title: 'A heartbeat advances the cursor past all events, including those that a filter hides.',
     source: 'WHATWG HTML 9.2.6: any id moves the last event id',
     async run(suite) {
       const { heartbeat, heartbeatMs, filter } = suite.target
-      if (heartbeatMs === undefined) throw new NotApplicable('no heartbeat is promised')
+      if (heartbeatMs === undefined) throw new NotApplicable('the server sends no heartbeats')
       const stream = await suite.open({ ...(filter && { query: { [filter.parameter]: filter.hiding } }) })
       await suite.make(3)
       const place = stream.events.length
       const beat = () => stream.events.slice(place).find(({ type }) => type === heartbeat)
       await stream.until(() => beat() !== undefined, heartbeatMs * 1.5 + 1000)
-      demand(beat() !== undefined, `no ${heartbeat} came`)
+      demand(beat() !== undefined, `no ${heartbeat} was received`)
       const again = await suite.open({ lastEventId: idOf(beat()) })
       await suite.demandExactly(again, await suite.make(), `after the id of a ${heartbeat}`)
     },
   },
   {
     id: 'slow-reader',
-    title: 'A client that stops reading for a while holds nobody up and gets everything, once, in order.',
+    title:
+      'A client that stops reading for a while delays no other client, and receives everything, once, in order.',
     source: 'promise: complete',
     async run(suite) {
       const { pauseMs, burst } = suite.target

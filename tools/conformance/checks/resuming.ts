@@ -26,13 +26,13 @@ function takeApart(id: string): { history: string; number: bigint; rest: string 
 function foreignTo(id: string): string {
   const { history = '', number = 0n, rest = '' } = takeApart(id) ?? {}
   const changed = history.replace(/[0-9a-z]/gi, (sign) => (sign === '0' ? '1' : '0'))
-  if (changed === history) throw new NotApplicable(`ids like ${id} name no history`)
+  if (changed === history) throw new NotApplicable(`ids like ${id} contain no epoch`)
   return `${changed}${number}${rest}`
 }
 
 function futureOf(id: string): string {
   const parts = takeApart(id)
-  if (!parts) throw new NotApplicable(`ids like ${id} hold no number`)
+  if (!parts) throw new NotApplicable(`ids like ${id} contain no number`)
   return `${parts.history}${parts.number + 1_000_000_000n}${parts.rest}`
 }
 
@@ -54,13 +54,13 @@ async function demandReset(suite: Suite, cursor: string): Promise<void> {
   const stream = await suite.open({ lastEventId: cursor })
   demand(stream.status === 200, `${sent}, the status was ${stream.status}`)
   const first = await firstWord(suite, stream)
-  demand(first !== undefined, `${sent}, there was silence: no ${reset} came`)
-  demand(first.type === reset, `${sent}, ${describe(first)} came and no ${reset} before it`)
+  demand(first !== undefined, `${sent}, nothing was received: no ${reset}`)
+  demand(first.type === reset, `${sent}, ${describe(first)} was received without a ${reset} before it`)
   await suite.demandExactly(stream, await suite.make(2), `${sent} and its ${reset}`)
 
   const again = await suite.open({ lastEventId: idOf(first) })
   const next = await firstWord(suite, again)
-  demand(next !== undefined && next.type !== reset, `the id of the ${reset} can't be continued from`)
+  demand(next !== undefined && next.type !== reset, `the stream can't resume from the id of the ${reset}`)
 }
 
 /** Demands that an older id in the query parameter changes nothing for a client that sends the header. */
@@ -69,14 +69,14 @@ async function demandHeaderWins(suite: Suite, parameter: string): Promise<void> 
   const stream = await suite.open({ lastEventId: idOf(made[3]), query: { [parameter]: idOf(made[0]) } })
   await stream.until((s) => suite.logged(s).length > 0, suite.target.patienceMs)
   const [first] = suite.logged(stream)
-  demand(first !== undefined, 'with both, nothing came')
+  demand(first !== undefined, 'with both, nothing was received')
   // Another check tests whether the position is the right one.
   const isOfTheQuery = made.slice(0, 3).some((event) => isSame(event, first))
-  demand(!isOfTheQuery, `${describe(first)} came: the query had won`)
+  demand(!isOfTheQuery, `${describe(first)} was received: the query took precedence`)
 }
 
 function parameterOf({ target }: Suite): string {
-  if (target.cursorParameter === undefined) throw new NotApplicable('there is no such parameter')
+  if (target.cursorParameter === undefined) throw new NotApplicable('the server has no such parameter')
   return target.cursorParameter
 }
 
@@ -85,7 +85,7 @@ export const resumingChecks: Check[] = [
   {
     id: 'resume',
     title:
-      'After Last-Event-ID the stream continues exactly behind that event: nothing missing, nothing twice.',
+      'With Last-Event-ID the stream continues exactly after that event: nothing missing, nothing repeated.',
     source: 'WHATWG HTML 9.2.3 and 9.2.4, Last-Event-ID',
     async run(suite) {
       const made = await suite.make(EVENTS)
@@ -99,7 +99,7 @@ export const resumingChecks: Check[] = [
   },
   {
     id: 'resume-by-query',
-    title: 'The query parameter, for clients that can send no header, resumes as the header does.',
+    title: 'The query parameter, for clients that cannot send headers, resumes like the header.',
     source: 'EventSource polyfills',
     async run(suite) {
       const parameter = parameterOf(suite)
@@ -110,20 +110,21 @@ export const resumingChecks: Check[] = [
   },
   {
     id: 'header-wins',
-    title: 'The header wins over the query parameter: a browser keeps the header current, not the address.',
+    title: 'The header takes precedence over the query parameter: a browser updates the header, not the URL.',
     source: 'WHATWG HTML 9.2.3',
     run: (suite) => demandHeaderWins(suite, parameterOf(suite)),
   },
   {
     id: 'bookmark',
-    title: 'A client that was cut off before its first event resumes too: it was told its position.',
+    title:
+      'A client that is disconnected before its first event can resume, too: it has received its position.',
     source: 'WHATWG HTML 9.2.6: any id moves the last event id',
     async run(suite) {
       const { patienceMs, heartbeatMs = 0 } = suite.target
       const stream = await suite.open()
       await stream.until(({ reader }) => reader.lastId !== undefined, patienceMs + heartbeatMs)
       const position = stream.reader.lastId
-      demand(position !== undefined, 'no id came before the first event')
+      demand(position !== undefined, 'no id was received before the first event')
       stream.close()
       const made = await suite.make(2)
       const again = await suite.open({ lastEventId: position })
@@ -132,7 +133,7 @@ export const resumingChecks: Check[] = [
   },
   {
     id: 'reset-nonsense',
-    title: 'A cursor that is nonsense is told so by a reset event: never silence, never an error status.',
+    title: 'A malformed cursor results in a reset event: never silence, never an error status.',
     source: 'WHATWG HTML 9.2.3: a browser can neither see a status nor change its Last-Event-ID',
     async run(suite) {
       for (const cursor of NONSENSE) await demandReset(suite, cursor)
@@ -140,7 +141,7 @@ export const resumingChecks: Check[] = [
   },
   {
     id: 'reset-foreign',
-    title: 'A cursor of another history of the log is told so by a reset event.',
+    title: 'A cursor of another epoch of the log results in a reset event.',
     source: 'as reset-nonsense',
     async run(suite) {
       const [event] = await suite.make()
@@ -149,7 +150,7 @@ export const resumingChecks: Check[] = [
   },
   {
     id: 'reset-future',
-    title: 'A cursor that lies in the future is told so by a reset event.',
+    title: 'A cursor ahead of the log results in a reset event.',
     source: 'as reset-nonsense',
     async run(suite) {
       const [event] = await suite.make()
@@ -158,7 +159,7 @@ export const resumingChecks: Check[] = [
   },
   {
     id: 'reset-expired',
-    title: 'A cursor behind which events are no longer kept is told so by a reset event.',
+    title: 'A cursor whose next events are no longer stored results in a reset event.',
     source: 'as reset-nonsense',
     async run(suite) {
       const { expiredId } = suite.target
