@@ -42,7 +42,10 @@ const TAGS = [
 ]
 
 const JSON_TYPE = 'application/json; charset=utf-8'
-const Document = Type.Object({ openapi: Type.String() }, { additionalProperties: true })
+const Document = Type.Object(
+  { openapi: Type.String({ description: 'The version of OpenAPI.' }) },
+  { additionalProperties: true },
+)
 
 /** Returns a schema as a client sees it: a field with a default is optional. */
 function asSent(schema: unknown): unknown {
@@ -97,7 +100,7 @@ function answersOf(codes: ErrorCode[]) {
         status,
         {
           ...ErrorBody,
-          properties: { ...ErrorBody.properties, error: { type: 'string', enum: here } },
+          properties: { ...ErrorBody.properties, error: { ...ErrorBody.properties.error, enum: here } },
           description: here.map((code) => `\`${code}\`: ${ERRORS[code].message}`).join('\n\n'),
           examples: here.map((code) => ({ error: code, message: ERRORS[code].message, details: [] })),
         },

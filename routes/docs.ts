@@ -6,7 +6,10 @@ import { describeFeed } from '../schemas/asyncapi.js'
 import { NotModified, SwaggerUiParams } from '../schemas/web.js'
 import { type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
 
-const Document = Type.Object({ asyncapi: Type.String() }, { additionalProperties: true })
+const Document = Type.Object(
+  { asyncapi: Type.String({ description: 'The version of AsyncAPI.' }) },
+  { additionalProperties: true },
+)
 
 /**
  * The files of Swagger UI that the API reference loads. They are served from the installed package, not from

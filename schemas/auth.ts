@@ -71,7 +71,7 @@ export const SignedIn = Type.Object({
   token: Type.String({ description: 'The token of the session. Send it as `Authorization: Bearer …`.' }),
   token_type: Type.Literal('Bearer', { description: 'The scheme of the header `Authorization`.' }),
   expires_at: Timestamp,
-  user: Account,
+  user: Type.Object(Account.properties, { description: 'The user who is signed in.' }),
 })
 
 /** An API token, without its secret. */

@@ -46,11 +46,14 @@ export const Readiness = Type.Object({
       '`read-only`: it is a standby, its operator has made it read-only, or its disk is full; `lost`: it is unreachable; `stalled`: it is reachable, but no request has completed for some seconds.',
   }),
   sse_clients: Type.Integer({ description: 'The number of open streams on this instance.' }),
-  event_log: Type.Object({
-    head: { ...Cursor, description: 'The newest position that this instance has read.' },
-    lag_ms: Type.Integer({
-      description:
-        'How long an event that is visible in the log has been waiting for an earlier one that is not visible yet, in ms.',
-    }),
-  }),
+  event_log: Type.Object(
+    {
+      head: { ...Cursor, description: 'The newest position that this instance has read.' },
+      lag_ms: Type.Integer({
+        description:
+          'How long an event that is visible in the log has been waiting for an earlier one that is not visible yet, in ms.',
+      }),
+    },
+    { description: 'The event log, as this instance has read it.' },
+  ),
 })

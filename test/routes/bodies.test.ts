@@ -25,9 +25,9 @@ t.test('a body that is not UTF-8 gets a 400 that names the byte', async (t) => {
   const { app, post } = await start(t)
   const latin1 = await post(Buffer.from('{"part_number":"L","description":"grün"}', 'latin1'))
   t.equal(latin1.statusCode, 400)
-  t.match(detailOf(latin1), { field: 'body', message: /byte 36 \(0xFC\)/ })
+  t.match(detailOf(latin1), { field: 'body', message: /byte 0xFC at offset 36/ })
   const cut = Buffer.from('{"part_number":"L","description":"gr\u00fc')
-  t.match(detailOf(await post(cut.subarray(0, -1))), { message: /byte 36 \(0xC3\)/ })
+  t.match(detailOf(await post(cut.subarray(0, -1))), { message: /byte 0xC3 at offset 36/ })
   t.match(detailOf(await post(Buffer.from('{"part_number":"L"}', 'utf16le'))), { message: /UTF-16/ })
   for (const bytes of [[0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [0x80]]) {
     const body = Buffer.concat([
@@ -35,7 +35,7 @@ t.test('a body that is not UTF-8 gets a 400 that names the byte', async (t) => {
       Buffer.from(bytes),
       Buffer.from('"}'),
     ])
-    t.match(detailOf(await post(body)), { message: /byte 34/ }, bytes.join())
+    t.match(detailOf(await post(body)), { message: /at offset 34/ }, bytes.join())
   }
   t.equal((await app.db`select from items`).length, 0)
   t.equal((await post('\ufeff{"part_number":"BOM"}')).statusCode, 201, 'a byte order mark is ignored')

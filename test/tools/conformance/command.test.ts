@@ -86,10 +86,10 @@ t.test('a trigger that fails is reported with its command', async (t) => {
 
 t.test('a wrong command line is refused with the reason', async (t) => {
   for (const [args, message] of [
-    [[], /the first argument must be an address/],
-    [['127.0.0.1:8080'], /the first argument must be an address/],
-    [['http://a', 'http://b'], /one address is enough: http:\/\/b/],
-    [['http://a', '--patience', 'soon'], /--patience must be a number above 0, not soon/],
+    [[], /the first argument must be a URL/],
+    [['127.0.0.1:8080'], /the first argument must be a URL/],
+    [['http://a', 'http://b'], /unexpected arguments after the address: http:\/\/b/],
+    [['http://a', '--patience', 'soon'], /--patience must be a number greater than 0, not soon/],
     [['http://a', '--filter', 'types'], /--filter must be name=type/],
     [['http://a', '--nothing'], /Unknown option '--nothing'/],
   ] as const) {
@@ -99,5 +99,5 @@ t.test('a wrong command line is refused with the reason', async (t) => {
   const { code, out, err } = await run('nowhere')
   t.equal(code, 1)
   t.equal(out, '')
-  t.match(err, /^the first argument must be an address.*\n\nUsage: /)
+  t.match(err, /^the first argument must be a URL.*\n\nUsage: /)
 })
