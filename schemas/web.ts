@@ -8,6 +8,9 @@ export const NotModified = Type.Null({ description: 'What the client holds is cu
 
 export const PartPageParams = Type.Object({ part_number: Type.String({ examples: ['A01-0001'] }) })
 
-export const WebFileParams = Type.Object({ name: Type.String({ examples: ['style.css'] }) })
+export const WebFileParams = Type.Object({
+  folder: Type.String({ examples: ['parts'] }),
+  name: Type.String({ examples: ['style.css'] }),
+})
 
 export const SwaggerUiParams = Type.Object({ name: Type.String({ examples: ['swagger-ui.css'] }) })
