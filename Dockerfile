@@ -3,7 +3,7 @@ WORKDIR /silo
 COPY package.json package-lock.json .npmrc ./
 # Without the embedded PostgreSQL (an optional dependency): the image uses a database server.
 RUN npm ci --omit=optional --ignore-scripts
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json tsconfig.build.json tsconfig.schemas.json ./
 COPY *.ts ./
 COPY embedded embedded
 COPY feed feed
@@ -12,6 +12,7 @@ COPY plugins plugins
 COPY routes routes
 COPY schemas schemas
 COPY store store
+COPY web web
 RUN npm run build
 
 FROM node:22-slim

@@ -26,7 +26,7 @@ import { findCredentials } from '../store/users.js'
 import { usernameForm } from '../lib/username.js'
 import { ownPath } from './own-path.js'
 
-/** The errors that the sign-in page has a text for (web/sign-in.js). Every other error is sent as JSON. */
+/** The errors that the sign-in page has a text for (web/parts/sign-in.ts). Every other error is sent as JSON. */
 const TOLD_BY_FORM = new Set<ErrorCode>([
   'invalid_credentials',
   'invalid_request',

@@ -1,27 +1,86 @@
 import { readFile, readdir } from 'node:fs/promises'
+import { posix } from 'node:path'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { PartPageParams, SeeOther, WebFileParams } from '../schemas/web.js'
 import { ownPath } from './own-path.js'
 import { HTML, MEDIA_TYPES, type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
 
-const FOLDER = new URL('web/', import.meta.resolve('#root'))
+/** The pages, style sheets and images. */
+const SOURCES = new URL('web/', import.meta.resolve('#root'))
+/** The modules of the pages, as `tsc` emits them from `SOURCES`. */
+const MODULES = new URL('dist/web/', import.meta.resolve('#root'))
+/** The folders of both. */
+const FOLDERS = ['feed', 'pages', 'parts']
 
 const foundOrSignIn = { ...found(HTML), 303: SeeOther }
 
-const readText = (name: string) => readFile(new URL(name, FOLDER), 'utf8')
+/** Reads the files of `root` that have one of these extensions, by path, like `pages/items.html`. */
+async function readTexts(root: URL, extensions: readonly string[]): Promise<Map<string, string>> {
+  const texts = new Map<string, string>()
+  for (const folder of FOLDERS) {
+    for (const name of await readdir(new URL(`${folder}/`, root))) {
+      const path = `${folder}/${name}`
+      if (extensions.includes(posix.extname(name)))
+        texts.set(path, await readFile(new URL(path, root), 'utf8'))
+    }
+  }
+  return texts
+}
 
 /**
- * Reads the files of the pages, and puts the shared header into each page. They are read once at startup: a
- * request is served from this map, so no path can name another file.
+ * Returns the modules that a module imports, directly or not, in the order of their paths.
+ * @throws {Error} if one of them is not in `modules`
+ */
+function importsOf(entry: string, modules: ReadonlyMap<string, string>): string[] {
+  const found = new Set<string>()
+  function visit(path: string): void {
+    const text = modules.get(path)
+    if (text === undefined) throw new Error(`The page's module ${path} is missing: run "npm run build".`)
+    // tsc emits each import as one line.
+    for (const line of text.split('\n').filter((each) => each.startsWith('import '))) {
+      const [, specifier = ''] = line.split("'")
+      const imported = posix.join(posix.dirname(path), specifier)
+      if (found.has(imported)) continue
+      found.add(imported)
+      visit(imported)
+    }
+  }
+  visit(entry)
+  found.delete(entry)
+  return [...found].sort()
+}
+
+/**
+ * Completes a page: puts the shared header into it, and makes the browser load the modules that its script
+ * imports at once, instead of one after the other.
+ */
+function complete(page: string, header: string, modules: ReadonlyMap<string, string>): string {
+  return page
+    .replace('<!-- header -->', () => header.trimEnd())
+    .replace(/<script type="module" src="\/web\/([\w/-]+\.js)">/, (script, entry: string) => {
+      const links = importsOf(entry, modules).map(
+        (path) => `<link rel="modulepreload" href="/web/${path}" />`,
+      )
+      return [...links, script].join('\n    ')
+    })
+}
+
+/**
+ * Reads the files of the pages, by path. They are read once at startup: a request is served from this map, so
+ * no path can name another file.
  */
 async function readFiles(): Promise<Map<string, WebFile>> {
+  const [texts, modules] = await Promise.all([
+    readTexts(SOURCES, ['.html', '.css', '.svg']),
+    readTexts(MODULES, ['.js']),
+  ])
+  const header = texts.get('parts/header.html') ?? ''
   const files = new Map<string, WebFile>()
-  const header = await readText('header.html')
-  for (const name of await readdir(FOLDER)) {
-    const text = (await readText(name)).replace('<!-- header -->', () => header.trimEnd())
-    const file = makeWebFile(name, Buffer.from(text))
-    if (file) files.set(name, file)
+  for (const [path, text] of [...texts, ...modules]) {
+    const content = path.endsWith('.html') ? complete(text, header, modules) : text
+    const file = makeWebFile(path, Buffer.from(content))
+    if (file) files.set(path, file)
   }
   return files
 }
@@ -62,7 +121,7 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/login',
     { ...open, schema: { ...page, summary: 'The sign-in page', response: found(HTML) } },
-    async (_request, reply) => sendPage(reply, 'login.html'),
+    async (_request, reply) => sendPage(reply, 'pages/login.html'),
   )
   app.get(
     '/docs',
@@ -71,18 +130,18 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
       // The style sheet of Swagger UI contains its images as `data:` URLs.
       const policy = String(reply.getHeader('content-security-policy'))
       reply.header('content-security-policy', `${policy};img-src 'self' data:`)
-      return sendPage(reply, 'docs.html')
+      return sendPage(reply, 'pages/docs.html')
     },
   )
   app.get(
     '/',
     { ...open, schema: { ...page, summary: 'The Database Activity panel', response: foundOrSignIn } },
-    pageForMembers('index.html'),
+    pageForMembers('pages/index.html'),
   )
   app.get(
     '/items',
     { ...open, schema: { ...page, summary: 'The list of items', response: foundOrSignIn } },
-    pageForMembers('items.html'),
+    pageForMembers('pages/items.html'),
   )
   app.get(
     '/items/:part_number',
@@ -90,10 +149,10 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
       ...open,
       schema: { ...page, summary: "A part's page", params: PartPageParams, response: foundOrSignIn },
     },
-    pageForMembers('item.html'),
+    pageForMembers('pages/item.html'),
   )
   app.get(
-    '/web/:name',
+    '/web/:folder/:name',
     {
       ...open,
       schema: {
@@ -104,7 +163,8 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
         response: found(...Object.values(MEDIA_TYPES)),
       },
     },
-    async (request, reply) => sendWebFile(reply, files.get(request.params.name), 'no-cache'),
+    async (request, reply) =>
+      sendWebFile(reply, files.get(`${request.params.folder}/${request.params.name}`), 'no-cache'),
   )
 }
 

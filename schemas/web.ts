@@ -13,6 +13,7 @@ export const PartPageParams = Type.Object({
 })
 
 export const WebFileParams = Type.Object({
+  folder: Type.String({ description: 'The folder of the file.', examples: ['parts'] }),
   name: Type.String({ description: 'The name of the file.', examples: ['style.css'] }),
 })
 

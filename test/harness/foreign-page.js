@@ -37,8 +37,8 @@ globalThis.spy = async (service) => ({
   opaque: await outcomeOf(`${service}/api/items`, { mode: 'no-cors' }),
   preflighted: await outcomeOf(`${service}/api/items`, { headers: { 'x-wanted': '1' } }),
   answerAsScript: await embed('script', { src: `${service}/api/items` }),
-  script: await embed('script', { src: `${service}/web/page.js` }),
-  image: await embed('img', { src: `${service}/web/icon.svg` }),
+  script: await embed('script', { src: `${service}/web/parts/dom.js` }),
+  image: await embed('img', { src: `${service}/web/parts/icon.svg` }),
 })
 
 /** Sends the writes that need no preflight. The page cannot read their responses. */

@@ -7,7 +7,7 @@ const DOCUMENTS = [
   '/api/asyncapi.json',
   '/docs/swagger-ui-bundle.js',
   '/docs/swagger-ui.css',
-  '/web/style.css',
+  '/web/parts/style.css',
   '/login',
 ]
 

@@ -36,7 +36,7 @@ t.test('every kind of response has the security headers', async (t) => {
   }
   const kinds: [what: string, status: number, answer: [number | undefined, IncomingHttpHeaders]][] = [
     ['a page', 200, await ask('/login')],
-    ['a file of a page', 200, await ask('/web/style.css')],
+    ['a file of a page', 200, await ask('/web/parts/style.css')],
     ['a redirect', 303, await ask('/')],
     ['a response of the API', 200, await ask('/api/items', { headers })],
     ['a download', 200, await ask('/api/items', { headers: { ...headers, accept: 'text/csv' } })],

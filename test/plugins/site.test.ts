@@ -55,7 +55,7 @@ t.test('without PUBLIC_URL only loopback names and IP addresses are accepted as 
     '/login',
     '/docs',
     '/api/openapi.json',
-    '/web/style.css',
+    '/web/parts/style.css',
     '/nowhere',
     '/api/events',
   ]) {

@@ -19,7 +19,7 @@ t.test('an unsupported method gets a 405, and Allow lists the supported ones', a
     ['POST', '/api/events', 'GET, HEAD'],
     ['PROPFIND', '/items', 'GET, HEAD'],
     ['TRACE', '/', 'GET, HEAD'],
-    ['DELETE', '/web/style.css', 'GET, HEAD'],
+    ['DELETE', '/web/parts/style.css', 'GET, HEAD'],
     ['GET', '/logout', 'POST'],
   ]
   for (const [method, url, allow] of cases) {

@@ -61,7 +61,7 @@ t.test(
     await before.close()
     const isCache = (path: string) => path.includes('Cache')
     t.strictSame((await findText(profile, secret)).filter(isCache), [])
-    const isStored = (await findText(profile, '/web/page.js')).some(isCache)
+    const isStored = (await findText(profile, '/web/parts/dom.js')).some(isCache)
     t.ok(isStored, 'files of the pages are in the cache, so the right folder was searched')
 
     const after = await open()

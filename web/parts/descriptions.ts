@@ -1,0 +1,57 @@
+import { read } from './api.js'
+import type { Line } from './lines.js'
+
+/** Maximum number of concurrent requests: a browser has six connections to a host over HTTP/1.1. */
+const AT_ONCE = 2
+
+async function readDescription({ part_number, revision }: Line): Promise<string | undefined> {
+  const revisions = `/api/items/${encodeURIComponent(part_number)}/revisions` as const
+  if (revision !== undefined) return (await read(`${revisions}/${revision}`)).description
+  const newest = await read(`${revisions}?limit=1`)
+  return newest.revisions[0]?.description
+}
+
+/**
+ * Reads the descriptions of lines whose events contain none: that of the line's revision, or of the newest
+ * revision of an archived item. Only lines that are visible are read, the latest request first.
+ */
+export class Descriptions {
+  readonly #isShown: (line: Line) => boolean
+  readonly #onFound: (line: Line) => void
+  #wanted: Line[] = []
+  #asking = 0
+
+  /**
+   * @param isShown returns whether a line is visible
+   * @param onFound is called with a line once it has its description
+   */
+  constructor(isShown: (line: Line) => boolean, onFound: (line: Line) => void) {
+    this.#isShown = isShown
+    this.#onFound = onFound
+  }
+
+  want(line: Line): void {
+    if (line.description !== undefined || this.#wanted.includes(line)) return
+    this.#wanted.push(line)
+    // Deferred, because a row is made before it is in the list, and only then its line counts as visible.
+    queueMicrotask(() => void this.#next())
+  }
+
+  async #next(): Promise<void> {
+    this.#wanted = this.#wanted.filter((line) => this.#isShown(line))
+    if (this.#asking === AT_ONCE) return
+    const line = this.#wanted.pop()
+    if (!line) return
+    this.#asking += 1
+    try {
+      line.description = await readDescription(line)
+      this.#onFound(line)
+    } catch {
+      // Read again when the row is made again. The state of the connection shows that the server can't be
+      // reached.
+    } finally {
+      this.#asking -= 1
+    }
+    void this.#next()
+  }
+}

@@ -1,0 +1,68 @@
+import type { Mode } from '../../schemas/mode.js'
+import type { Status } from '../feed/connection.js'
+import { type Account, read } from './api.js'
+import { find, findAll, setText } from './dom.js'
+import { isNowSignedIn } from './session.js'
+
+const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'short' })
+
+const RETRY_MS = 3000
+
+const BANNERS: Record<Mode, string | undefined> = {
+  normal: undefined,
+  'read-only': 'Read-only: items can’t be changed at the moment.',
+  degraded: 'The database can’t be reached. What happens meanwhile will be shown as soon as it is back.',
+  draining: 'The server is shutting down. This page reconnects by itself.',
+}
+
+const STATES: Record<Status['state'], (status: Status) => string> = {
+  connecting: () => 'connecting …',
+  live: () => 'live',
+  reconnecting: ({ attempt }) => `reconnecting (${attempt}) …`,
+  offline: ({ since }) => `offline since ${clock.format(since)}`,
+  'signed-out': () => 'signed out',
+}
+
+/**
+ * Shows the state of the connection, and a banner while the server can't be reached or is not in normal mode.
+ */
+export function showStatus(status: Status): void {
+  const { state, mode, since } = status
+  find('state').dataset.state = state
+  setText(find('state'), STATES[state](status))
+  const banner = find('banner')
+  const offline =
+    state === 'offline'
+      ? `The server has not been reached since ${clock.format(since)}. This page goes on by itself where it stopped.`
+      : undefined
+  const text = offline ?? BANNERS[mode]
+  banner.hidden = text === undefined
+  banner.dataset.mode = offline ? 'offline' : mode
+  setText(banner, text ?? '')
+}
+
+/** Reads the account of the signed-in user. Repeats the request until it succeeds. */
+async function readAccount(): Promise<Account> {
+  try {
+    return await read('/api/auth/me')
+  } catch {
+    // The state of the connection shows that the server can't be reached.
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    return readAccount()
+  }
+}
+
+/** Shows the signed-in user, and returns the account. */
+export async function showAccount(): Promise<Account> {
+  const account = await readAccount()
+  find('account').textContent = account.display_name
+  find('account').title = `${account.username}, ${account.role}`
+  find('account').dataset.username = account.username
+  isNowSignedIn(account.username)
+  return account
+}
+
+const section = location.pathname.split('/')[1] ?? ''
+for (const link of findAll(document, 'header nav a', HTMLAnchorElement)) {
+  if (link.pathname === `/${section}`) link.setAttribute('aria-current', 'page')
+}
