@@ -1,4 +1,4 @@
-import { type Static, type TObject, Type } from '@sinclair/typebox'
+import { CloneType, type Static, type TObject, Type } from '@sinclair/typebox'
 import { Comment, ItemType, PartNumber } from './items.js'
 import { ServerState } from './mode.js'
 import { Timestamp } from './timestamp.js'
@@ -130,8 +130,8 @@ export const EVENT_DATA = {
         description:
           '`expired`: the events after the cursor are no longer stored; `unknown`: the cursor is not one of this log.',
       }),
-      oldest: { ...Cursor, description: 'The position before the oldest event that is stored.' },
-      head: { ...Cursor, description: 'The position from which the stream continues.' },
+      oldest: CloneType(Cursor, { description: 'The position before the oldest event that is stored.' }),
+      head: CloneType(Cursor, { description: 'The position from which the stream continues.' }),
     },
     {
       description:

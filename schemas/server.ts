@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { CloneType, Type } from '@sinclair/typebox'
 import { Cursor } from './events.js'
 import { Mode, StoredMode } from './mode.js'
 
@@ -48,7 +48,7 @@ export const Readiness = Type.Object({
   sse_clients: Type.Integer({ description: 'The number of open streams on this instance.' }),
   event_log: Type.Object(
     {
-      head: { ...Cursor, description: 'The newest position that this instance has read.' },
+      head: CloneType(Cursor, { description: 'The newest position that this instance has read.' }),
       lag_ms: Type.Integer({
         description:
           'How long an event that is visible in the log has been waiting for an earlier one that is not visible yet, in ms.',

@@ -1,0 +1,70 @@
+import { readFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { findBannedWords } from './harness/words.js'
+
+const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
+
+/** Folders with files that are not ours, or that programs write. */
+const SKIPPED = new Set(['node_modules', 'dist', 'results'])
+
+/** Right uses of words that the glossary of CONTRIBUTING.md replaces. */
+const RIGHT_USES: readonly { path: string; phrase: string }[] = [
+  { path: 'docs/asvs.md', phrase: 'no secret questions' },
+  { path: 'docs/security.md', phrase: 'looks like a formula' },
+  { path: 'docs/security.md', phrase: 'gave to the user nobody' },
+]
+
+/** Returns the paths of the sources and documents, relative to the root. */
+async function listTexts(folder = ''): Promise<string[]> {
+  const paths: string[] = []
+  for (const entry of await readdir(join(ROOT, folder), { withFileTypes: true })) {
+    if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) continue
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) paths.push(...(await listTexts(path)))
+    else if (/\.(?:ts|js|sql|md)$/.test(path)) paths.push(path)
+  }
+  return paths
+}
+
+t.test('the words of the glossary are found in comments and documents, and nowhere else', (t) => {
+  const program = ['/** Asks the', ' * database. */', "const ask = 'ask' // asked once, see `ask`"].join('\n')
+  t.strictSame(
+    findBannedWords('a.ts', program).map(({ line, word }) => [line, word]),
+    [
+      [1, 'Asks'],
+      [3, 'asked'],
+    ],
+  )
+  t.strictSame(
+    findBannedWords('a.sql', "select 'told' -- told\n").map(({ word }) => word),
+    ['told'],
+  )
+  const document = ['`ask` whoever', '```sh', 'ask', '```', 'anew'].join('\n')
+  t.strictSame(
+    findBannedWords('a.md', document).map(({ line, word }) => [line, word]),
+    [
+      [1, 'whoever'],
+      [5, 'anew'],
+    ],
+  )
+  t.strictSame(findBannedWords('a.png', 'ask'), [])
+  t.end()
+})
+
+t.test('comments and documents use the words of the glossary', async (t) => {
+  const paths = await listTexts()
+  t.ok(paths.length > 400, `${paths.length} files are read`)
+  const findings: string[] = []
+  let unused = [...RIGHT_USES]
+  for (const path of paths) {
+    for (const { line, word, text } of findBannedWords(path, await readFile(join(ROOT, path), 'utf8'))) {
+      const right = RIGHT_USES.find((use) => use.path === path && text.includes(use.phrase))
+      unused = unused.filter((use) => use !== right)
+      if (!right) findings.push(`${path}:${line}: ${word}: ${text}`)
+    }
+  }
+  t.strictSame(findings, [])
+  t.strictSame(unused, [], 'every exception is used')
+})
