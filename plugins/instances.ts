@@ -82,7 +82,7 @@ export default fp(
           () => participant.look(),
         )
       } catch (err) {
-        listeningBy = undefined
+        if (listeningBy === by) listeningBy = undefined
         app.log.warn({ err }, 'failed to listen for notifications; the log is still polled')
       }
     }

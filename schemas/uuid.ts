@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 
 /** A UUID as PostgreSQL prints it: in the cursors of lists and in the JWTs of sessions. */
-export const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /**
  * A UUID. `maxLength` excludes the form `urn:uuid:…`, which the format admits and PostgreSQL does not parse.
