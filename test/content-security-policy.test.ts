@@ -40,7 +40,7 @@ await testInBrowser(t, (browser) => {
     const complaints = complaintsOf(page)
     for (const path of pages) {
       await page.goto(origin + path)
-      await page.waitForFunction('document.readyState === "complete" && document.body.innerText.length > 0')
+      await page.getByText(/\S/).first().waitFor()
       t.strictSame(complaints, [], path)
       await page.evaluate(`document.body.append(
         Object.assign(document.createElement('script'), { text: 'document.title = "breached"' }))`)
