@@ -81,8 +81,8 @@ const complaints: [stream: string | Buffer, complaint: RegExp][] = [
   ['retry: 3s\n\n', /retry must be digits alone, not "3s"/],
   ['retry: -1\n\n', /retry must be digits alone/],
   ['data: a\n\n\uFEFFdata: b\n\n', /a byte order mark stands inside the stream/],
-  [Buffer.from([...Buffer.from('data: '), 0xff, 0x0a, 0x0a]), /some bytes are not UTF-8/],
-  [Buffer.from('data: ü\n\n', 'latin1'), /some bytes are not UTF-8/],
+  [Buffer.from([...Buffer.from('data: '), 0xff, 0x0a, 0x0a]), /bytes that are not UTF-8/],
+  [Buffer.from('data: ü\n\n', 'latin1'), /bytes that are not UTF-8/],
 ]
 for (const [stream, complaint] of complaints) {
   t.test(`${JSON.stringify(stream.toString())} is reported as a violation`, async (t) => {
