@@ -205,7 +205,9 @@ await testInBrowser(t, (browser) => {
     await change(send, { description: 'Bracket, bent' })
     await revision(page, 2).waitFor()
     await dialog.getByRole('button', { name: 'Archive' }).click()
-    await dialog.getByText('The item has changed: it is at revision 2. Look at it before you archive it.').waitFor()
+    await dialog
+      .getByText('The item has changed: it is at revision 2. Look at it before you archive it.')
+      .waitFor()
     await dialog.getByRole('button', { name: 'Cancel' }).click()
     await page.getByRole('button', { name: 'Archive …' }).click()
     await dialog.getByRole('button', { name: 'Archive' }).click()
