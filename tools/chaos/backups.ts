@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Sql, connect } from '../../store/driver/connect.js'
+import { readEvents } from '../../store/events.js'
 import type { Postgres } from '../harness/postgres-pair.js'
 import { type Restore, readRelation } from './truth.js'
 import { eventually } from '../harness/eventually.js'
@@ -16,10 +17,10 @@ export class Backups {
   /** Every restore so far, in order. */
   readonly restores: Restore[] = []
   /**
-   * Whether the log may have got another epoch: a standby was promoted while ids were missing in its log, or
-   * a dump was restored that was taken on another timeline.
+   * The epochs that the log may have left: it had one of them when a standby was promoted in whose log ids
+   * were missing, or when a dump was restored that was taken on another timeline.
    */
-  mayChangeEpoch = false
+  readonly leftEpochs = new Set<string>()
   /** Promotions of standbys whose log had no missing ids. They must not cause a reset. */
   wholePromotions = 0
   #ids = new Set<number>()
@@ -42,6 +43,7 @@ export class Backups {
 
   /** Replaces the content of the database with the last dump. */
   async restore(): Promise<void> {
+    const before = await this.#readEpoch()
     for (let attempt = 1; ; attempt++) {
       try {
         await this.postgres.restore(this.#file)
@@ -52,7 +54,9 @@ export class Backups {
       }
     }
     this.restores.push({ relation: await readRelation(this.sql), ids: this.#ids })
-    if ((await this.#readTimeline()) !== this.#timeline) this.mayChangeEpoch = true
+    // A client can also have connected after the restore, before the log was adopted.
+    if ((await this.#readTimeline()) !== this.#timeline)
+      this.leftEpochs.add(before).add(await this.#readEpoch())
   }
 
   /**
@@ -82,10 +86,14 @@ export class Backups {
           from event_log
       `
       if (row?.isWhole) this.wholePromotions++
-      else this.mayChangeEpoch = true
+      else this.leftEpochs.add(await this.#readEpoch(standby))
     } finally {
       await standby.end({ timeout: 1 })
     }
+  }
+
+  async #readEpoch(sql = this.sql): Promise<string> {
+    return (await readEvents(sql, Number.MAX_SAFE_INTEGER, 0, 0)).epoch
   }
 
   async #readTimeline(): Promise<number> {

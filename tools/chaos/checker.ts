@@ -33,12 +33,12 @@ export interface KindFigures {
 export function judgeHistories(
   truth: Truth,
   histories: readonly History[],
-  mayChangeEpoch: boolean,
+  leftEpochs: ReadonlySet<string>,
 ): { problems: string[]; kinds: Record<string, KindFigures> } {
   const problems: string[] = []
   const kinds: Record<string, KindFigures> = {}
   for (const history of histories) {
-    const { lost, problems: found } = history.judge(truth, mayChangeEpoch)
+    const { lost, problems: found } = history.judge(truth, leftEpochs)
     const say = (problem: string) => problems.push(`${history.name}: ${problem}`)
     if (lost.length > 0) {
       const some = lost.slice(0, 5).map(({ id, type }) => `${id} ${type}`)
@@ -67,10 +67,10 @@ export async function judge(
   truth: Truth,
   histories: readonly History[],
   writes: readonly Write[],
-  mayChangeEpoch: boolean,
+  leftEpochs: ReadonlySet<string>,
 ): Promise<Verdict> {
   const { committed, versions } = truth
-  const seen = judgeHistories(truth, histories, mayChangeEpoch)
+  const seen = judgeHistories(truth, histories, leftEpochs)
   const problems = [
     ...versions.flatMap(({ events }) => [...judgeIds(events), ...judgeRevisions(events)]),
     ...(await judgeItems(sql, versions.at(-1)?.events ?? [])),

@@ -124,15 +124,15 @@ export class History {
 
   /**
    * Compares what was received with what was committed.
-   * @param mayChangeEpoch whether something in the run may have given the log another epoch
+   * @param leftEpochs the epochs that the log may have left in the run
    */
-  judge({ versions }: Truth, mayChangeEpoch: boolean): Findings {
+  judge({ versions }: Truth, leftEpochs: ReadonlySet<string>): Findings {
     const findings: Findings = { lost: [], problems: [] }
     const seen = new Map<number, number[]>()
     let previous: Segment | undefined
     let least = 0
     for (const segment of this.#segments) {
-      if (previous) this.#judgeReset(previous, segment, versions, mayChangeEpoch, findings)
+      if (previous) this.#judgeReset(previous, segment, versions, leftEpochs, findings)
       least = this.#judgeSegment(segment, versions, least, findings)
       segment.ids.forEach((id, i) => {
         const check = segment.checks[i] ?? NaN
@@ -201,7 +201,7 @@ export class History {
     { end, begin: before }: Segment,
     { begin, reset }: Segment,
     versions: readonly LogVersion[],
-    mayChangeEpoch: boolean,
+    leftEpochs: ReadonlySet<string>,
     { problems }: Findings,
   ): void {
     if (!reset) return
@@ -209,7 +209,7 @@ export class History {
     // A restore has undone the old position if a version has the new position but not the old one.
     const isUndone = versions.some((version) => version.has(begin) && !version.has(end))
     const isOtherEpoch = before.epoch !== begin.epoch
-    if (isOtherEpoch && !mayChangeEpoch)
+    if (isOtherEpoch && !leftEpochs.has(before.epoch))
       problems.push(`the epoch changed from ${before.epoch} to ${begin.epoch} without need`)
     if (!isExpired && !isUndone && !isOtherEpoch) {
       problems.push(`a reset (${reset.reason}) that was not due: at ${end.id}, kept from ${reset.oldest}`)

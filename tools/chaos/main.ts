@@ -65,4 +65,4 @@ const report = await runChaos({
   ...(!values.quiet && { log: (line) => console.log(line) }),
 })
 print(report)
-process.exitCode = report.problems.length > 0 ? 1 : 0
+process.exit(report.problems.length > 0 ? 1 : 0)

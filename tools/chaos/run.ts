@@ -252,7 +252,7 @@ export async function runChaos(options: Options): Promise<Report> {
     await Promise.all(watchers.map((watcher) => watcher.stop()))
 
     const truth = await readTruth(sql, backups.restores)
-    const verdict = await judge(sql, truth, histories, writes(), backups.mayChangeEpoch)
+    const verdict = await judge(sql, truth, histories, writes(), backups.leftEpochs)
     const crashed = instances.filter(({ crashes }) => crashes > 0)
     const cut = streams.filter(({ cutAtShutdown }) => cutAtShutdown > 0)
     return {
@@ -317,7 +317,7 @@ async function findProblems(
   const told = [...writes]
   try {
     const truth = await readTruth(sql, backups.restores)
-    const { problems } = judgeHistories(truth, histories, backups.mayChangeEpoch)
+    const { problems } = judgeHistories(truth, histories, backups.leftEpochs)
     return [...problems, ...judgeWrites(truth.committed, told)]
   } catch {
     // The database is down at the moment. If it stays down, the end of the run fails.
