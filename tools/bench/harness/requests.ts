@@ -37,7 +37,7 @@ async function prepare(scope: Scope) {
   const sql = connect(template.url, 1)
   await migrate(sql)
   await sql`
-    create table bench_items (like items including defaults including constraints including indexes)
+    create table bench_items (like items including defaults including constraints including generated including indexes)
   `
   await sql.end()
   await fillCatalogue(template, { items: ITEMS, revisions: 1, events: ITEMS })
