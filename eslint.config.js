@@ -94,6 +94,6 @@ export default tseslint.config(
   layers,
   CLIENTS.map((client) => forbid(client, '^(?:\\.\\./)+(?!\\.\\./|lib/)')),
   // The kit judges any server, so it knows nothing of this one: only its own folder, and Node.
-  forbid('tools/conformance', '^\\.\\./(?!checks)'),
+  forbid('tools/conformance', '^\\.\\./'),
   forbid('tools/conformance/checks', '^\\.\\./\\.\\.'),
 )

@@ -37,6 +37,9 @@ export const ImportResult = Type.Object({
 })
 export type ImportResult = Static<typeof ImportResult>
 
+/** The data of an event of the feed. */
+export const EventData = Type.Record(Text, Type.Unknown())
+
 export const ErrorBody = Type.Object({
   error: Text,
   message: Text,

@@ -7,7 +7,7 @@ import { EXIT, Failure } from './failure.js'
 import { plain } from './screen.js'
 
 /** Timeout of a request, the body of its response included, in ms. */
-const PATIENCE_MS = 60_000
+const TIMEOUT_MS = 60_000
 
 const REASONS: Record<string, string> = {
   ECONNREFUSED: 'connection refused',
@@ -74,7 +74,7 @@ export class Client {
         ...(body !== undefined && { body: JSON.stringify(body) }),
         ...(raw && { body: raw.body, duplex: 'half' }),
         redirect: 'manual',
-        signal: signal ?? AbortSignal.timeout(PATIENCE_MS),
+        signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
       })
     } catch (error) {
       throw new Failure(`Failed to reach ${this.url}: ${describeFailure(error)}.`, EXIT.unreachable)

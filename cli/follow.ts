@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Value } from '@sinclair/typebox/value'
 import { type EventSourceMessage, createParser } from 'eventsource-parser'
+import { EventData } from './answers.js'
 import { type Client, describeFailure } from './client.js'
 import { EXIT, Failure } from './failure.js'
 
@@ -86,7 +88,9 @@ class Connection {
       this.isLive = true
       this.following.onState({ state: 'live' })
     }
-    this.following.onEvent({ id, type, data: JSON.parse(data) as FeedEvent['data'] })
+    const content: unknown = JSON.parse(data)
+    if (!Value.Check(EventData, content)) throw new Error('the data of an event is not a JSON object')
+    this.following.onEvent({ id, type, data: content })
     if (id !== '') this.following.lastId = id
   }
 }

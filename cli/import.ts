@@ -7,7 +7,7 @@ import { plain, print, tell } from './screen.js'
 import { type Where, openSession } from './session.js'
 
 /** Timeout of an import, in ms: the same as the server's (routes/import.ts). */
-const PATIENCE_MS = 600_000
+const TIMEOUT_MS = 600_000
 
 const MEDIA_TYPES: Record<string, string> = {
   '.csv': 'text/csv',
@@ -65,7 +65,7 @@ export async function importFile(path: string, options: ImportOptions): Promise<
   const response = await client
     .send('POST', `/api/items/import?${query.toString()}`, {
       raw: { body: pieces, type },
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     })
     .finally(() => progress.end())
 

@@ -5,7 +5,7 @@ type Style = Parameters<typeof styleText>[0]
 /**
  * Whether to use colours: if the output is a terminal that has them, and NO_COLOR is not set (no-color.org).
  */
-export function hasColours(output: NodeJS.WriteStream, env = process.env): boolean {
+function hasColours(output: NodeJS.WriteStream, env = process.env): boolean {
   const unwanted = env.NO_COLOR !== undefined && env.NO_COLOR !== ''
   return !unwanted && output.isTTY && output.hasColors()
 }

@@ -33,7 +33,7 @@ async function readTexts(root: URL, extensions: readonly string[]): Promise<Map<
  * @throws {Error} if one of them is not in `modules`
  */
 function importsOf(entry: string, modules: ReadonlyMap<string, string>): string[] {
-  const found = new Set<string>()
+  const imports = new Set<string>()
   function visit(path: string): void {
     const text = modules.get(path)
     if (text === undefined) throw new Error(`The page's module ${path} is missing: run "npm run build".`)
@@ -41,22 +41,22 @@ function importsOf(entry: string, modules: ReadonlyMap<string, string>): string[
     for (const line of text.split('\n').filter((each) => each.startsWith('import '))) {
       const [, specifier = ''] = line.split("'")
       const imported = posix.join(posix.dirname(path), specifier)
-      if (found.has(imported)) continue
-      found.add(imported)
+      if (imports.has(imported)) continue
+      imports.add(imported)
       visit(imported)
     }
   }
   visit(entry)
-  found.delete(entry)
-  return [...found].sort()
+  imports.delete(entry)
+  return [...imports].sort()
 }
 
 /**
  * Completes a page: puts the shared header into it, and makes the browser load the modules that its script
  * imports at once, instead of one after the other.
  */
-function complete(page: string, header: string, modules: ReadonlyMap<string, string>): string {
-  return page
+function complete(html: string, header: string, modules: ReadonlyMap<string, string>): string {
+  return html
     .replace('<!-- header -->', () => header.trimEnd())
     .replace(/<script type="module" src="\/web\/([\w/-]+\.js)">/, (script, entry: string) => {
       const links = importsOf(entry, modules).map(
@@ -69,13 +69,15 @@ function complete(page: string, header: string, modules: ReadonlyMap<string, str
 /**
  * Reads the files of the pages, by path. They are read once at startup: a request is served from this map, so
  * no path can name another file.
+ * @throws {Error} if the header or a module of a page is missing
  */
 async function readFiles(): Promise<Map<string, WebFile>> {
   const [texts, modules] = await Promise.all([
     readTexts(SOURCES, ['.html', '.css', '.svg']),
     readTexts(MODULES, ['.js']),
   ])
-  const header = texts.get('parts/header.html') ?? ''
+  const header = texts.get('parts/header.html')
+  if (header === undefined) throw new Error('The header of the pages is missing: web/parts/header.html.')
   const files = new Map<string, WebFile>()
   for (const [path, text] of [...texts, ...modules]) {
     const content = path.endsWith('.html') ? complete(text, header, modules) : text

@@ -33,11 +33,15 @@ const LINE_END = /\r\n|\r|\n/g
 type Place = 'start' | 'bare' | 'quoted' | 'closed'
 
 /** Separators that some programs write instead of a comma. */
-const FOREIGN_SEPARATORS = ';\t|'
+export const OTHER_SEPARATORS = [';', '\t', '|']
+
+/** Describes a record whose cells have another separator than a comma. */
+export const describeSeparator = (separator: string): string =>
+  `seems to be separated by ${JSON.stringify(separator)}: save the file with commas as separators`
 
 function describeAfterQuote(character = ''): string {
-  return FOREIGN_SEPARATORS.includes(character)
-    ? `seems to be separated by ${JSON.stringify(character)}: save the file with commas as separators`
+  return OTHER_SEPARATORS.includes(character)
+    ? describeSeparator(character)
     : 'has text after the closing quote of a cell: write "" for a quote inside a quoted cell'
 }
 

@@ -8,7 +8,7 @@ import {
   type Item,
   type ItemField,
 } from '../../schemas/items.js'
-import { CsvLimitError, readRecords } from './csv-records.js'
+import { CsvLimitError, OTHER_SEPARATORS, describeSeparator, readRecords } from './csv-records.js'
 import { escapeFormula, looksLikeFormula, unescapeFormula } from './formulas.js'
 import type { Row } from './rows.js'
 
@@ -50,20 +50,14 @@ interface Column {
 
 const fieldOf = (header: string): string | undefined => FIELDS.get(plainHeader(header))
 
-/** Separators that other programs write; only commas are accepted. */
-const OTHER_SEPARATORS = [';', '\t', '|']
-
 /** Describes why a header has no part number if its cells have another separator; undefined otherwise. */
-function describeSeparator(cells: string[]): string | undefined {
+function describeHeader(cells: string[]): string | undefined {
   const line = cells.join(',')
   if (/^sep=/i.test(line)) return 'begins with a line "sep=": remove the line, and use commas as separators'
   const separator = OTHER_SEPARATORS.find((separator) =>
     line.split(separator, LIMITS.maxCells).some((cell) => fieldOf(cell) === 'part_number'),
   )
-  return (
-    separator &&
-    `seems to be separated by ${JSON.stringify(separator)}: save the file with commas as separators`
-  )
+  return separator && describeSeparator(separator)
 }
 
 function readHeader(cells: string[]): Column[] {
@@ -79,7 +73,7 @@ function readHeader(cells: string[]): Column[] {
     taken.set(meaning, header)
   }
   if (!taken.has('part_number')) {
-    throw ApiError.invalid('header', describeSeparator(cells) ?? 'has no column "Part Number"')
+    throw ApiError.invalid('header', describeHeader(cells) ?? 'has no column "Part Number"')
   }
   return columns
 }

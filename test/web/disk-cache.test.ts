@@ -55,7 +55,7 @@ t.test(
     await page.goto(`${address}/items`)
     await page.getByText(secret).first().waitFor()
     await live(page)
-    for (const url of ['/api/items/A01-0001', '/api/items?q=zylinder', '/api/events?last=5']) {
+    for (const url of ['/api/items/A01-0001', '/api/items?search=zylinder', '/api/events?last=5']) {
       await page.evaluate(`fetch('${url}').then((response) => response.text())`)
     }
     await before.close()

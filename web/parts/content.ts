@@ -38,8 +38,7 @@ export const EMPTY: Content = {
 }
 
 /** Whether two values have the same JSON. The order of an object's names matters. */
-export const sameValue = (one: unknown, other: unknown): boolean =>
-  JSON.stringify(one) === JSON.stringify(other)
+const sameValue = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
 
 /** Returns the text that is shown for the value of a field or a property, which may be any JSON value. */
 export function textOf(value: unknown): string {

@@ -45,7 +45,7 @@ export class Descriptions {
     this.#asking += 1
     try {
       line.description = await readDescription(line)
-      this.#onFound(line)
+      if (line.description !== undefined) this.#onFound(line)
     } catch {
       // Read again when the row is made again. The state of the connection shows that the server can't be
       // reached.

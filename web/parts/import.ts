@@ -61,7 +61,7 @@ function showFailure(error: unknown): void {
   if (error instanceof ApiError && error.code === 'import_rejected') {
     const { errors = [] } = error.body
     showErrors(errors)
-    problem.textContent = `Nothing was imported: ${errors.length === 1 ? 'one error' : `${number.format(errors.length)} errors`}. Mend the file, and choose it again.`
+    problem.textContent = `Nothing was imported: ${errors.length === 1 ? 'one error' : `${number.format(errors.length)} errors`}. Correct the file, and choose it again.`
     // Once the user has edited the file, the browser can't read it until it is chosen again.
     fileInput.value = ''
   } else {

@@ -42,7 +42,7 @@ export class Rate {
     const now = Math.floor(Date.now() / SLOT_MS)
     for (const slot of this.#slots.keys()) if (slot <= now - POINTS - SLOTS_A_MINUTE) this.#slots.delete(slot)
     const rates = Array.from({ length: POINTS }, (_, index) => this.#minuteUpTo(now - POINTS + 1 + index))
-    // Nothing is drawn for the time before that.
+    // Nothing is drawn for the time before `#since`, for which events may be missing.
     const known = Math.ceil((now * SLOT_MS - this.#since) / SLOT_MS) + 1
     const shown = rates.slice(-Math.max(2, known))
     this.#line.setAttribute('points', pointsOf(shown))

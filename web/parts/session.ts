@@ -69,5 +69,5 @@ async function checkAgain(): Promise<void> {
 }
 
 addEventListener('pageshow', (event) => {
-  if (event.persisted && location.pathname !== '/login' && location.pathname !== '/docs') void checkAgain()
+  if (event.persisted && location.pathname !== '/login') void checkAgain()
 })
