@@ -23,7 +23,7 @@ async function listTexts(folder = ''): Promise<string[]> {
     if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) continue
     const path = join(folder, entry.name)
     if (entry.isDirectory()) paths.push(...(await listTexts(path)))
-    else if (/\.(?:ts|js|sql|md)$/.test(path)) paths.push(path)
+    else if (/\.(?:ts|js|sql|css|md)$/.test(path)) paths.push(path)
   }
   return paths
 }
@@ -40,6 +40,13 @@ t.test('the words of the glossary are found in comments and documents, and nowhe
   t.strictSame(
     findBannedWords('a.sql', "select 'told' -- told\n").map(({ word }) => word),
     ['told'],
+  )
+  t.strictSame(
+    findBannedWords('a.css', '.ask { color: red }\n/* what is\n * told */\n.b {}').map(({ line, word }) => [
+      line,
+      word,
+    ]),
+    [[3, 'told']],
   )
   const document = ['`ask` whoever', '```sh', 'ask', '```', 'anew'].join('\n')
   t.strictSame(

@@ -62,6 +62,13 @@ function proseOf(path: string, source: string): string | undefined {
           (_, code: string, comment: string | undefined) => blank(code) + (comment ?? ''),
         ),
       )
+    case '.css':
+      return withoutCode(
+        source.replace(
+          /(\/\*[^]*?\*\/)|[^\n]/g,
+          (text, comment: string | undefined) => comment ?? blank(text),
+        ),
+      )
     case '.md':
       return withoutCode(source)
     default:
