@@ -30,6 +30,9 @@ const QUEUE_TIMEOUT_MS = 10_000
  */
 const CREATE_ATTEMPTS = 5
 
+/** The given value of each field, or the initial one. */
+const givenOrInitial = eachField(({ name, initial }) => `coalesce(${name}, ${initial})`)
+
 /** An item to be created. */
 interface Draft {
   /** Chosen before the insert, to match the rows of a shared statement to their drafts. */
@@ -66,7 +69,7 @@ async function insertItems(
     )
     insert into items (id, part_number, ${fieldColumns(sql)})
     select id, coalesce(part_number, next_part_number(category)),
-           ${eachField(sql, ({ name, initial }) => `coalesce(${name}, ${initial})`)}
+           ${givenOrInitial(sql)}
       from context, given
      order by category nulls first, lower(part_number)
         on conflict (lower(part_number)) do nothing
