@@ -85,7 +85,8 @@ create index items_search on items using gin
   (lower((part_number || ' ' || description) collate "default") gin_trgm_ops) with (gin_pending_list_limit = 256);
 
 -- The past revisions of items. The current revision is in `items` only, and is copied here when the next one
--- replaces it, so that creating an item writes it once (docs/decisions/0016-what-an-item-is-stands-once.md).
+-- replaces it, so that creating an item writes it once. Read
+-- docs/decisions/0016-the-newest-revision-is-the-row-of-the-item.md.
 create table past_revisions (
   item_id          uuid not null references items deferrable initially deferred,
   revision_number  integer not null,
