@@ -18,7 +18,7 @@ export const ERRORS = {
   invalid_json: {
     status: 400,
     message: 'The body is not valid JSON.',
-    cure: 'Correct the body; `details` says where it stops being JSON.',
+    cure: 'Correct the body; `details` has the reason.',
   },
   unauthenticated: {
     status: 401,
@@ -48,7 +48,7 @@ export const ERRORS = {
   item_not_found: {
     status: 404,
     message: 'There is no item with this part number.',
-    cure: 'Search for the item: its part number may have changed.',
+    cure: 'Search for the item. An archived item is not found, and a part number never changes.',
   },
   revision_not_found: {
     status: 404,

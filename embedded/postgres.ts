@@ -41,9 +41,9 @@ import { StartError } from '../errors.js'
 import { type ServiceLock, takeServiceLock } from '../store/lock.js'
 
 /** How long a start waits for the database connection of a killed service to end, in ms. */
-const LOCK_PATIENCE_MS = 2000
+const LOCK_TIMEOUT_MS = 2000
 /** How long a start waits for a server that is starting or stopping, in ms. */
-const SERVER_PATIENCE_MS = 60_000
+const SERVER_TIMEOUT_MS = 60_000
 /** How often a start checks these again, in ms. */
 const PAUSE_MS = 100
 /**
@@ -408,7 +408,7 @@ async function takeServer(
           `(${describeFailure(err)}): if another program runs there, delete ${cluster.pidFile}`
       }
     }
-    if (Date.now() - began > (server.ready ? LOCK_PATIENCE_MS : SERVER_PATIENCE_MS)) {
+    if (Date.now() - began > (server.ready ? LOCK_TIMEOUT_MS : SERVER_TIMEOUT_MS)) {
       throw new StartError(`${cluster.folder}: ${obstacle}`)
     }
     await delay(PAUSE_MS)

@@ -37,8 +37,6 @@ export interface Sink {
   write(block: Block): void
   /** Writes a last block and ends the response completely. */
   end(block: Block): void
-  /** Closes the socket at once, without ending the response. */
-  destroy(): void
 }
 
 /** The feed, as a connection uses it. */

@@ -46,7 +46,7 @@ const STRETCHES = 64
  */
 const ATTEMPTS = 3
 /** How long a standby may take to replay an event that the client already has, in ms. */
-const REPLAY_PATIENCE_MS = 5000
+const REPLAY_TIMEOUT_MS = 5000
 /** How often the standby is queried in that time, in ms. */
 const REPLAY_PAUSE_MS = 250
 
@@ -349,7 +349,7 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   async #judge(cursor: Cursor): Promise<ResetReason | undefined> {
-    const until = performance.now() + REPLAY_PATIENCE_MS
+    const until = performance.now() + REPLAY_TIMEOUT_MS
     for (;;) {
       const { epoch, prunedTo, check, newest, isStandby } = await this.#options.find(cursor.id)
       if (epoch !== cursor.epoch) return 'unknown'

@@ -37,7 +37,7 @@ function encodeHead(headers: Headers): string {
 }
 
 /** Timeouts of a stream's socket. */
-export interface Patience {
+export interface SinkTimeouts {
   /**
    * How long the client may take to read what is left when the stream ends, before the socket is destroyed,
    * in ms.
@@ -63,12 +63,12 @@ export interface SinkEvents {
 export class ResponseSink implements Sink {
   readonly #socket: Socket
   readonly #chunked: boolean
-  readonly #patience: Patience
+  readonly #timeouts: SinkTimeouts
 
-  private constructor(socket: Socket, chunked: boolean, patience: Patience) {
+  private constructor(socket: Socket, chunked: boolean, timeouts: SinkTimeouts) {
     this.#socket = socket
     this.#chunked = chunked
-    this.#patience = patience
+    this.#timeouts = timeouts
   }
 
   /**
@@ -76,7 +76,11 @@ export class ResponseSink implements Sink {
    * @param headers further headers of the response
    * @throws {TypeError} for an invalid header
    */
-  static async open(response: ServerResponse, headers: Headers, patience: Patience): Promise<ResponseSink> {
+  static async open(
+    response: ServerResponse,
+    headers: Headers,
+    timeouts: SinkTimeouts,
+  ): Promise<ResponseSink> {
     // The response to a pipelined request has no socket until the responses before it are written.
     if (!response.socket) await once(response, 'socket')
     const { socket } = response
@@ -87,7 +91,7 @@ export class ResponseSink implements Sink {
     socket.write(encodeHead({ ...headers, ...STREAM_HEADERS, ...(chunked && CHUNKED) }))
     // The response would keep these headers in memory for as long as the stream is open.
     for (const name of response.getHeaderNames()) response.removeHeader(name)
-    return new ResponseSink(socket, chunked, patience)
+    return new ResponseSink(socket, chunked, timeouts)
   }
 
   /** Calls `drained` and `closed` for the socket's events from now on. */
@@ -116,8 +120,8 @@ export class ResponseSink implements Sink {
     const socket = this.#socket
     socket.write(this.#chunked ? block.chunked : block.plain)
     // An empty socket can't stall: it needs no timer, and no write to it has to restart one.
-    if (socket.writableLength > 0 && socket.timeout !== this.#patience.stallMs) {
-      socket.setTimeout(this.#patience.stallMs)
+    if (socket.writableLength > 0 && socket.timeout !== this.#timeouts.stallMs) {
+      socket.setTimeout(this.#timeouts.stallMs)
     }
   }
 
@@ -125,10 +129,6 @@ export class ResponseSink implements Sink {
     this.write(block)
     if (this.#chunked) this.#socket.write(LAST_CHUNK)
     this.#socket.destroySoon()
-    setTimeout(() => this.destroy(), this.#patience.endGraceMs).unref()
-  }
-
-  destroy(): void {
-    this.#socket.destroy()
+    setTimeout(() => this.#socket.destroy(), this.#timeouts.endGraceMs).unref()
   }
 }

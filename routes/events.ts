@@ -79,7 +79,7 @@ function wantsPage({ headers, url }: FastifyRequest): boolean {
   return preferred === 'application/json'
 }
 
-const isTheirFault = (error: Error): boolean =>
+const isClientError = (error: Error): boolean =>
   'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500
 
 /**
@@ -110,7 +110,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   const perAddress = new Slots(app.config.SSE_MAX_CLIENTS_PER_ADDRESS)
   const perUser = new Slots(app.config.SSE_MAX_CLIENTS_PER_USER)
   const endGraceMs = Math.min(END_GRACE_MS, (app.config.SHUTDOWN_TIMEOUT_MS - app.config.DRAIN_DELAY_MS) / 4)
-  const patience = { endGraceMs, stallMs: STALL_TIMEOUT_MS }
+  const timeouts = { endGraceMs, stallMs: STALL_TIMEOUT_MS }
 
   const held = new HeldResponses(MAX_HELD)
   app.mode.onChange((mode) => mode === 'draining' && held.releaseAll())
@@ -225,7 +225,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     reply.raw.removeAllListeners('finish').removeAllListeners('error')
     const { token_id, role, expires_at } = request.principal
     const { id: reqId } = request
-    const sink = await ResponseSink.open(reply.raw, reply.getHeaders(), patience)
+    const sink = await ResponseSink.open(reply.raw, reply.getHeaders(), timeouts)
     const connection: Connection = feed.open(
       { sink, filter, start, owner: { tokenId: token_id, role, expiresAt: expires_at } },
       (reason) => app.log.debug({ reqId, reason }, 'stream ended'),
@@ -237,15 +237,15 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   }
 
   /**
-   * Reads a page. An empty one is read again whenever the log has grown, until it has events, `patience` is
+   * Reads a page. An empty one is read again whenever the log has grown, until it has events, `timeout` is
    * aborted, or the feed ends.
    */
-  async function readPage(query: EventQuery, start: Start, filter: Filter, patience: AbortSignal) {
+  async function readPage(query: EventQuery, start: Start, filter: Filter, timeout: AbortSignal) {
     for (;;) {
       if ('reset' in start) return start
       const page = await feed.read(start.position, filter, query.limit)
-      if ('reset' in page || page.events.length > 0 || patience.aborted || !feed.isOpen) return page
-      if (page.next.id >= start.history.ring.head) await feed.grown(patience).catch(() => undefined)
+      if ('reset' in page || page.events.length > 0 || timeout.aborted || !feed.isOpen) return page
+      if (page.next.id >= start.history.ring.head) await feed.grown(timeout).catch(() => undefined)
       start =
         feed.history === start.history
           ? { ...start, position: page.next }
@@ -257,7 +257,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
    * Returns a signal that is aborted after `seconds`, or when the client disconnects. It is no
    * `AbortSignal.any`, because Node 20 garbage-collects one of a timeout before it fires.
    */
-  function patienceOf(reply: FastifyReply, seconds: number): AbortSignal {
+  function timeoutOf(reply: FastifyReply, seconds: number): AbortSignal {
     const over = new AbortController()
     const timer = setTimeout(() => over.abort(), seconds * 1000)
     reply.raw.once('close', () => {
@@ -274,7 +274,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const found =
       query.last !== undefined
         ? await feed.readNewest(filter, query.last)
-        : await readPage(query, start, filter, patienceOf(reply, waitS))
+        : await readPage(query, start, filter, timeoutOf(reply, waitS))
     // Access is checked again after a long poll: the credential may have expired or been revoked meanwhile.
     if (waitS > 0 && !(await app.findPrincipal(request))) throw new ApiError('unauthenticated')
     const { head } = feed
@@ -304,7 +304,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       // The database can fail while the client is authenticated or its cursor is located, before the mode
       // shows that.
       errorHandler: (error, request, reply) => {
-        if (wantsPage(request) || isTheirFault(error)) throw error
+        if (wantsPage(request) || isClientError(error)) throw error
         request.log.warn({ err: error }, 'failed to open a stream')
         void askBackSoon(request, reply)
       },

@@ -23,7 +23,7 @@ const AUTHOR_ROLE: Role = 'editor'
  * writes that wait for an idle transaction would occupy one connection after another until the pool has none
  * left.
  */
-const PATIENCE_MS = 7000
+const LOCK_TIMEOUT_MS = 7000
 
 /**
  * The API's error codes by the SQLSTATE with which the database refuses a credential (migrations 006 and
@@ -51,9 +51,9 @@ export function rightError(error: unknown): ApiError | undefined {
  * transaction of the statement. The statement must join `context` to the rows that it writes: only then is
  * the CTE evaluated before the first write. Without the right it ends the statement with SQLSTATE SL401 or
  * SL403. The trigger `items_check_right` checks again at the commit (docs/decisions/0031).
- * @param patienceMs how long the statement waits for a lock
+ * @param lockTimeoutMs how long the statement waits for a lock
  */
-export const context = (sql: Sql, { token_id, comment }: Author, patienceMs = PATIENCE_MS) => sql`
+export const context = (sql: Sql, { token_id, comment }: Author, lockTimeoutMs = LOCK_TIMEOUT_MS) => sql`
   context as materialized (
     select case when holder.username is null then refuse_right(${token_id})::text
                 else set_config('silo.actor', holder.username, true)
@@ -63,7 +63,7 @@ export const context = (sql: Sql, { token_id, comment }: Author, patienceMs = PA
            set_config('silo.token', ${token_id}::text, true),
            set_config('silo.role', ${AUTHOR_ROLE}, true),
            set_config('silo.checked', '0', true),
-           set_config('lock_timeout', ${String(patienceMs)}, true)
+           set_config('lock_timeout', ${String(lockTimeoutMs)}, true)
       from (values (true)) as one
       left join (
            select u.username

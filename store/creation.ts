@@ -11,24 +11,27 @@ import { eachField, fieldColumns, fieldDefinitions } from './item-fields.js'
 import { columns, hasNumber, refuseNumbers } from './items.js'
 
 /** Max items created by one statement. */
-const MOST = 32
+const MAX_BATCH_SIZE = 32
 /** How long a shared statement waits for a lock, in ms. After that, each of its items is created alone. */
-const PATIENCE_MS = 100
+const SHARED_LOCK_TIMEOUT_MS = 100
 /**
  * Max concurrent single-item inserts. One that waits for a lock occupies a pooled connection, and delays the
  * queries that are sent over the same connection.
  */
-const ALONE = 3
+const MAX_ALONE = 3
 /**
  * How long a create may wait in the queue, in ms: less than the request timeout, so that no insert begins
  * after its request has timed out.
  */
-const TURN_MS = 10_000
+const QUEUE_TIMEOUT_MS = 10_000
 /**
  * Attempts to insert a generated part number. Each one may lose to a concurrent create that names the same
  * number.
  */
 const CREATE_ATTEMPTS = 5
+
+/** The given value of each field, or the initial one. */
+const givenOrInitial = eachField(({ name, initial }) => `coalesce(${name}, ${initial})`)
 
 /** An item to be created. */
 interface Draft {
@@ -37,22 +40,27 @@ interface Draft {
   item: NewItem
   author: Author
   /** When the create was requested, by `performance.now`. */
-  asked: number
+  requestedAt: number
 }
 
 /** Whether the draft has exceeded the queue timeout. */
-const isLate = ({ asked }: Draft): boolean => performance.now() - asked > TURN_MS
+const hasTimedOut = ({ requestedAt }: Draft): boolean => performance.now() - requestedAt > QUEUE_TIMEOUT_MS
 
 /**
  * Inserts the items whose part numbers are free, and returns them; the others are missing from the result.
  * Every statement inserts in the same order, so two of them wait for each other instead of ending in a
  * deadlock.
- * @param patienceMs how long the statement waits for a lock; by default, as long as any other write
+ * @param lockTimeoutMs how long the statement waits for a lock; by default, as long as any other write
  */
-async function insertItems(sql: Sql, drafts: Draft[], author: Author, patienceMs?: number): Promise<Item[]> {
+async function insertItems(
+  sql: Sql,
+  drafts: Draft[],
+  author: Author,
+  lockTimeoutMs?: number,
+): Promise<Item[]> {
   const given = drafts.map(({ id, item }) => ({ ...item, id }))
   return sql<Item[]>`
-    with ${context(sql, author, patienceMs)},
+    with ${context(sql, author, lockTimeoutMs)},
     given as materialized (
       select *
         from json_to_recordset(${stringifyJson(given)}::text::json) as given (
@@ -61,7 +69,7 @@ async function insertItems(sql: Sql, drafts: Draft[], author: Author, patienceMs
     )
     insert into items (id, part_number, ${fieldColumns(sql)})
     select id, coalesce(part_number, next_part_number(category)),
-           ${eachField(sql, ({ name, initial }) => `coalesce(${name}, ${initial})`)}
+           ${givenOrInitial(sql)}
       from context, given
      order by category nulls first, lower(part_number)
         on conflict (lower(part_number)) do nothing
@@ -85,7 +93,7 @@ type Outcome = Item | Error | undefined
 /** Inserts the drafts of one author with one statement. Returns the outcomes by the ids of the drafts. */
 async function insertOf(sql: Sql, drafts: Draft[], author: Author): Promise<[string, Outcome][]> {
   try {
-    return (await insertItems(sql, drafts, author, PATIENCE_MS)).map((item) => [item.id, item])
+    return (await insertItems(sql, drafts, author, SHARED_LOCK_TIMEOUT_MS)).map((item) => [item.id, item])
   } catch (error) {
     const refusal = rightError(error)
     if (!refusal && isRefused(error)) return []
@@ -104,7 +112,7 @@ async function insertTogether(sql: Sql, drafts: readonly Draft[]): Promise<Outco
   const outcomes = new Map<string, Outcome>()
   const authors = new Map<string, { author: Author; drafts: Draft[] }>()
   for (const draft of drafts) {
-    if (isLate(draft)) {
+    if (hasTimedOut(draft)) {
       outcomes.set(draft.id, new ApiError('overloaded'))
       continue
     }
@@ -149,15 +157,15 @@ async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
  */
 export function itemCreator(database: () => Sql): (item: NewItem, author: Author) => Promise<Item> {
   const create = batched((drafts: readonly Draft[]) => insertTogether(database(), drafts), {
-    most: MOST,
+    most: MAX_BATCH_SIZE,
     paceMs: 0,
   })
-  const alone = pLimit(ALONE)
+  const alone = pLimit(MAX_ALONE)
 
   async function createAlone(draft: Draft): Promise<Item> {
     const { part_number } = draft.item
     for (let attempt = 1; attempt <= CREATE_ATTEMPTS; attempt++) {
-      if (isLate(draft)) throw new ApiError('overloaded')
+      if (hasTimedOut(draft)) throw new ApiError('overloaded')
       const [item] = await insertItems(database(), [draft], draft.author)
       if (item) return item
       if (part_number !== undefined) throw await taken(database(), part_number)
@@ -168,7 +176,7 @@ export function itemCreator(database: () => Sql): (item: NewItem, author: Author
 
   return async (item, author) => {
     refuseNumbers(findExactNumbers(item.properties))
-    const draft = { id: randomUUID(), item, author, asked: performance.now() }
+    const draft = { id: randomUUID(), item, author, requestedAt: performance.now() }
     return (await create(draft)) ?? alone(createAlone, draft)
   }
 }

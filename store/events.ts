@@ -61,7 +61,6 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
        order by id
        limit ${limit}
     ), cut as materialized (
-      -- What is small as it is stored is small; only where that can't be told is the data itself measured, and never much of it.
       select max(id) as last,
              case when sum(stored) <= ${PAGE_BYTES} and count(compression) = 0
                   then max(id)

@@ -7,7 +7,7 @@ import { ITEM_FIELD_NAMES } from '../schemas/items.js'
 import { findExactNumbers, stringifyJson } from '../lib/json.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './driver/connect.js'
-import { type Field, eachField, fieldColumns, fieldDefinitions } from './item-fields.js'
+import { eachField, fieldColumns, fieldDefinitions } from './item-fields.js'
 import { hasNumbers } from './items.js'
 
 /** Attempts of an import. Each one may lose to writers that create or lock its items at the same time. */
@@ -30,15 +30,19 @@ export function encodeRow(row: number, given: ImportRow): string {
 }
 
 /**
- * Returns the SQL of a field as a row wants it: the value of the row, else that of the item, else the initial
- * one. Properties are merged into those of the item. '' clears a field that can be null.
+ * The fields as a row wants them: the value of the row, else that of the item, else the initial one. Properties
+ * are merged into those of the item. '' clears a field that can be null.
  */
-function wantedField({ name, type, isNullable, initial }: Field): string {
+const mergedFields = eachField(({ name, type, isNullable, initial }) => {
   if (type === 'jsonb')
     return `coalesce(found.${name}, ${initial}) || coalesce(given.${name}, ${initial}) as ${name}`
   const value = `coalesce(given.${name}, found.${name}, ${initial})`
   return `${isNullable ? `nullif(${value}, '')` : value} as ${name}`
-}
+})
+
+const fieldsOfFound = eachField(({ name }) => `found.${name}`)
+const fieldsOfWanted = eachField(({ name }) => `wanted.${name}`)
+const assignments = eachField(({ name }) => `${name} = judged.${name}`)
 
 interface Policy {
   /** What happens to a row whose item exists and differs. */
@@ -99,7 +103,7 @@ async function judgeAndWrite(
       select given."row" as number,
              found.id,
              given.part_number,
-             ${eachField(sql, wantedField)},
+             ${mergedFields(sql)},
              not ${hasNumbers(sql, sql`found.properties`, sql`given.numbers`)} as inexact
         from given
         left join found on found.number = given."row"
@@ -109,7 +113,7 @@ async function judgeAndWrite(
              case when found.id is null and wanted.inexact then 'inexact'
                   when found.id is null then 'created'
                   when found.archived_at is not null then 'archived'
-                  when (${fieldColumns(sql, 'found')}) is not distinct from (${fieldColumns(sql, 'wanted')})
+                  when (${fieldsOfFound(sql)}) is not distinct from (${fieldsOfWanted(sql)})
                        then 'unchanged'
                   when ${on_conflict} = 'error' then 'taken'
                   when ${on_conflict} = 'skip' then 'skipped'
@@ -132,7 +136,7 @@ async function judgeAndWrite(
     ),
     updated as (
       update items
-         set ${eachField(sql, ({ name }) => `${name} = judged.${name}`)}
+         set ${assignments(sql)}
         from context, accepted, judged
        where judged.verdict = 'updated'
          and items.id = judged.id

@@ -33,21 +33,20 @@ function describeField(name: ItemField): Field {
 export const FIELDS: readonly Field[] = ITEM_FIELD_NAMES.map(describeField)
 
 /**
- * Returns a list with an element for each field, separated by commas.
+ * Makes a list with an element for each field, separated by commas. Returns a function that puts it into a
+ * statement.
  * @param write returns the SQL of an element, of nothing but literals and the properties of the field
  */
-export const eachField = (sql: Sql, write: (field: Field) => string) =>
-  sql.unsafe(FIELDS.map(write).join(', '))
+export function eachField(write: (field: Field) => string) {
+  const list = FIELDS.map(write).join(', ')
+  return (sql: Sql) => sql.unsafe(list)
+}
 
-/**
- * Returns the fields as a list of columns.
- * @param table whose columns they are, where several tables have them
- */
-export const fieldColumns = (sql: Sql, table?: string) =>
-  eachField(sql, ({ name }) => (table === undefined ? name : `${table}.${name}`))
+/** The fields as a list of columns. */
+export const fieldColumns = eachField(({ name }) => name)
 
-/** Returns the fields as a list of column definitions, for `json_to_recordset`. */
-export const fieldDefinitions = (sql: Sql) => eachField(sql, ({ name, type }) => `${name} ${type}`)
+/** The fields as a list of column definitions, for `json_to_recordset`. */
+export const fieldDefinitions = eachField(({ name, type }) => `${name} ${type}`)
 
 /** Returns the size of the long fields of a row as JSON, in bytes. */
 export const fieldsLength = (sql: Sql) =>

@@ -23,10 +23,6 @@ class Client implements Sink {
     this.write(block)
   }
 
-  destroy(): void {
-    this.#text = ''
-  }
-
   /** The ids of the log events that it received. */
   get ids(): number[] {
     return [...this.#text.matchAll(/^id: 0123abcd-(\d+)-[0-9a-f]{8}\nevent: item\./gm)].map(([, id]) =>

@@ -27,11 +27,6 @@ class LateSink implements genuine.Sink {
     this.#ended = true
     this.sink.end(...block)
   }
-
-  destroy(): void {
-    this.#ended = true
-    this.sink.destroy()
-  }
 }
 
 /** Behaves as if there were an `await` between the slice of a connection and its write. */
