@@ -58,7 +58,7 @@ export class Backups {
     this.restores.push({ relation: await readRelation(this.sql), ids: this.#ids })
     if ((await this.#readTimeline()) === this.#timeline) return
     this.leftEpochs.add(before)
-    // The next dump must be of an adopted log: one that is not would change the epoch again when it is restored.
+    // The next dump must be of an adopted log: otherwise its restore changes the epoch once more.
     await this.#readEpoch()
   }
 
