@@ -60,7 +60,7 @@ t.test('a client that reads nothing is disconnected, even if little is buffered 
   const { socket, state, fill } = await open(t, 500)
   await fill()
   t.equal(socket.writableNeedDrain, false, 'the socket would take more')
-  await eventually('the stream is closed', () => state.stalled !== undefined)
+  await eventually('the stream is closed', () => state.stalled !== undefined, { timeoutMs: 10_000 })
   t.equal(state.stalled, true)
 })
 

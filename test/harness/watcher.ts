@@ -56,7 +56,7 @@ export class Watcher {
   }
 
   /** Waits until the recorded events satisfy `isEnough`. */
-  async until(isEnough: (watcher: this) => boolean, timeoutMs?: number): Promise<this> {
+  async until(isEnough: (watcher: this) => boolean, timeoutMs = 10_000): Promise<this> {
     const what = () => `the awaited events; the newest are ${JSON.stringify(this.seen.slice(-5))}`
     await eventually(what, () => isEnough(this), { timeoutMs })
     return this

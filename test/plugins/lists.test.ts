@@ -74,7 +74,7 @@ t.test('running and waiting searches are canceled when their client disconnects'
   const hangUps = Array.from({ length: 30 }, () => ask(t, origin, token, `/api/items?search=${SLOW}`))
   await eventually('they run', async () => (await countSearches(app)) > 0)
   for (const hangUp of hangUps) hangUp()
-  await eventually('they are canceled', async () => (await countSearches(app)) === 0)
+  await eventually('they are canceled', async () => (await countSearches(app)) === 0, { timeoutMs: 10_000 })
   const res = await fetch(`${origin}/api/items?limit=1`, { headers: { authorization: `Bearer ${token}` } })
   t.equal(res.status, 200)
 })
@@ -112,7 +112,7 @@ t.test('an export is canceled in the database when its client disconnects', asyn
     }
     await eventually('it waits', async () => (await countWaiting()) === 1)
     sent.destroy()
-    await eventually('it is canceled', async () => (await countWaiting()) === 0)
+    await eventually('it is canceled', async () => (await countWaiting()) === 0, { timeoutMs: 10_000 })
     return true
   })
   t.ok(blocker)

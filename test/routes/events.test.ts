@@ -276,10 +276,11 @@ t.test('a JSON page waits no longer when garbage is collected meanwhile', async 
     isAnswered = true
     return events
   })
-  await eventually('the page is returned', () => {
+  const isReturned = () => {
     collectGarbage()
     return isAnswered
-  })
+  }
+  await eventually('the page is returned', isReturned, { timeoutMs: 10_000 })
   t.strictSame(await waiting, [])
 })
 
@@ -590,7 +591,7 @@ t.test('a client that disconnects before its pipelined streams begin leaves no s
   )
   await eventually('the first stream is open', () => app.sse.clients > 0)
   socket.destroy()
-  await eventually('it is closed', () => app.sse.clients === 0)
+  await eventually('it is closed', () => app.sse.clients === 0, { timeoutMs: 10_000 })
   const watchers = await Promise.all([watch(), watch(), watch()])
   for (const watcher of watchers) await watcher.untilSeen('server.state')
   t.equal(app.sse.clients, 3)
@@ -624,7 +625,7 @@ t.test('the streams of a user and of an address are limited, even if opened at o
   t.equal(open(await rush(others, '192.0.2.2')), 1, 'another address has slots of its own')
 
   for (const { cut } of mine) cut.abort()
-  await eventually('the streams are closed', () => app.sse.clients === 3)
+  await eventually('the streams are closed', () => app.sse.clients === 3, { timeoutMs: 10_000 })
   t.equal((await admitted(token, '192.0.2.2')).isOpen, true, 'a slot is free again')
 })
 
@@ -678,7 +679,9 @@ t.test('a right that has ended gives no access to earlier events, nor to a page 
   t.equal(events.length, 1)
   const held = read(`?since=${next}&wait=60`)
   await app.db`update users set active = false where username = 'vera'`
-  await eventually('the right is lost here', async () => (await read('')).status === 401)
+  await eventually('the right is lost here', async () => (await read('')).status === 401, {
+    timeoutMs: 10_000,
+  })
   await create(app.db, 'B')
   const answer = await held
   t.equal(answer.status, 401)

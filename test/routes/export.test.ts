@@ -137,6 +137,12 @@ t.test('a download that is not read holds no database connection', async (t) => 
     `
     return row?.count
   }
-  await eventually('no connection is busy while the downloads are not read', async () => (await busy()) === 0)
+  await eventually(
+    'no connection is busy while the downloads are not read',
+    async () => (await busy()) === 0,
+    {
+      timeoutMs: 10_000,
+    },
+  )
   for (const response of running) response.destroy()
 })

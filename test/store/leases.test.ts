@@ -34,7 +34,7 @@ t.test(
       await eventually('it runs', async () => (await countRunning()) === 1)
       ending.abort(new Error('gone'))
       await t.rejects(slow, { message: 'gone' })
-      await eventually('it is canceled', async () => (await countRunning()) === 0)
+      await eventually('it is canceled', async () => (await countRunning()) === 0, { timeoutMs: 10_000 })
       const [row] = await leases.run(never, async (sql) => sql`select 1 + 1 as sum`)
       t.equal(row?.sum, 2)
     }

@@ -104,9 +104,9 @@ const wrong: [
   headers: Record<string, string>,
   body: string | Buffer,
 ][] = [
-  ['a 500', /the answer is 500/, 500, json, errorBody('internal')],
+  ['a 500', /the status is 500/, 500, json, errorBody('internal')],
   ['a 503 without a reason', /not available/, 503, json, errorBody('database_unavailable')],
-  ['an undeclared status', /no answer 302/, 302, {}, ''],
+  ['an undeclared status', /no response 302/, 302, {}, ''],
   ['an undeclared content type', /no content type "text\/plain"/, 200, { 'content-type': 'text/plain' }, 'x'],
   ['a value of another type', /must be integer/, 200, json, '{"n":"1"}'],
   ['an undeclared field', /additional properties/, 200, json, '{"n":1,"password_hash":""}'],
@@ -168,7 +168,7 @@ t.test('bytes after the end of a response are found', async (t) => {
   const connection = new Connection(port)
   t.teardown(() => connection.close())
   await connection.ask(request('/things/a'))
-  await t.rejects(connection.ask(request('/things/a')), /bytes follow an answer|the status line is/)
+  await t.rejects(connection.ask(request('/things/a')), /bytes follow a response|the status line is/)
 })
 
 t.test('one bad response among many is found, and its request is shrunk', async (t) => {
@@ -180,7 +180,7 @@ t.test('one bad response among many is found, and its request is shrunk', async 
   })
   const { findings, cases } = await search({ port, operations: things, known, judge, cases: 1500, seed: 1 })
   t.ok(cases >= 1)
-  const finding = findings.find(({ what }) => what.includes('the answer is 500'))
+  const finding = findings.find(({ what }) => what.includes('the status is 500'))
   t.match(finding, { operation: 'GET /things/{name}', counterexample: { target: /%00/ } })
 })
 

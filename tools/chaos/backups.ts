@@ -8,6 +8,8 @@ import { eventually } from '../harness/eventually.js'
 
 /** How long a standby may take to replay the WAL that it has received, in ms. */
 const REPLAY_MS = 10_000
+/** How long the log may take to be adopted on a new timeline, in ms. */
+const ADOPTED_MS = 10_000
 
 /** Attempts of a restore: a restore and a writer can deadlock, and PostgreSQL then cancels one of them. */
 const TRIES = 10
@@ -54,9 +56,10 @@ export class Backups {
       }
     }
     this.restores.push({ relation: await readRelation(this.sql), ids: this.#ids })
-    // A client can also have connected after the restore, before the log was adopted.
-    if ((await this.#readTimeline()) !== this.#timeline)
-      this.leftEpochs.add(before).add(await this.#readEpoch())
+    if ((await this.#readTimeline()) === this.#timeline) return
+    this.leftEpochs.add(before)
+    // The next dump must be of an adopted log: otherwise its restore changes the epoch once more.
+    await this.#readEpoch()
   }
 
   /**
@@ -92,8 +95,10 @@ export class Backups {
     }
   }
 
-  async #readEpoch(sql = this.sql): Promise<string> {
-    return (await readEvents(sql, Number.MAX_SAFE_INTEGER, 0, 0)).epoch
+  /** Returns the epoch of the log. Waits until the log is adopted, since it can't be read before. */
+  #readEpoch(sql = this.sql): Promise<string> {
+    const read = async () => (await readEvents(sql, Number.MAX_SAFE_INTEGER, 0, 0)).epoch
+    return eventually('the log is adopted', read, { timeoutMs: ADOPTED_MS, retryErrors: true })
   }
 
   async #readTimeline(): Promise<number> {

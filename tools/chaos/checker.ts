@@ -108,7 +108,9 @@ function judgeRevisions(truth: readonly TruthEvent[]): string[] {
     last.set(part_number, Number(data.revision_number))
     return data.revision_number === expected
       ? []
-      : [`event ${id}: revision ${String(data.revision_number)} of ${part_number} where ${expected} was due`]
+      : [
+          `event ${id}: revision ${String(data.revision_number)} of ${part_number} where ${expected} was expected`,
+        ]
   })
 }
 

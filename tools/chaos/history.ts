@@ -178,9 +178,7 @@ export class History {
       .sort((a, b) => a.lost.length - b.lost.length)
     const [best] = fitting
     if (!best) {
-      findings.problems.push(
-        `stands at ${end.id} with the check ${end.check}, which no version of the log has`,
-      )
+      findings.problems.push(`is at ${end.id} with the check ${end.check}, which no version of the log has`)
       return least
     }
     findings.lost.push(...best.lost)
@@ -192,7 +190,9 @@ export class History {
     })
     if (invented.length > 0) {
       const some = invented.slice(0, 5).join(', ')
-      findings.problems.push(`saw ${invented.length} events that are not in the log, or not for it: ${some}`)
+      findings.problems.push(
+        `received ${invented.length} events that are not in the log, or that its filter excludes: ${some}`,
+      )
     }
     return best.index
   }
@@ -212,7 +212,7 @@ export class History {
     if (isOtherEpoch && !leftEpochs.has(before.epoch))
       problems.push(`the epoch changed from ${before.epoch} to ${begin.epoch} without need`)
     if (!isExpired && !isUndone && !isOtherEpoch) {
-      problems.push(`a reset (${reset.reason}) that was not due: at ${end.id}, kept from ${reset.oldest}`)
+      problems.push(`a reset (${reset.reason}) without need: at ${end.id}, the log begins at ${reset.oldest}`)
     }
   }
 }

@@ -263,7 +263,7 @@ export async function runChaos(options: Options): Promise<Report> {
         ...(conditional?.problems ?? []),
         ...late,
         ...crashed.map(({ name, log }) => `${name} ended by itself:\n${log}`),
-        ...cut.map(({ name, cutAtShutdown }) => `${name} was cut at ${cutAtShutdown} shutdowns`),
+        ...cut.map(({ name, cutAtShutdown }) => `${name} was cut off at ${cutAtShutdown} shutdowns`),
       ],
       seed: options.seed,
       seconds: options.seconds,

@@ -111,7 +111,7 @@ export class StreamWatcher {
         if (id === '') return
         this.history.saw(seen)
         if (this.access.mustBeShutOut)
-          this.history.problems.push(`heard ${type} ${id} although its token had been revoked`)
+          this.history.problems.push(`received ${type} ${id} although its token had been revoked`)
       },
     })
     let tail = '\n\n'

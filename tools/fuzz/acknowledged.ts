@@ -72,10 +72,9 @@ export class Acknowledged {
       .filter((due) => !seen.has(due))
       .map((due) => `acknowledged, but not on the feed: ${due}`)
     const { 'item.created': created = 0, 'item.updated': updated = 0 } = counts
-    if (created !== this.#created)
-      wrong.push(`${this.#created} items were made, the feed tells of ${created}`)
+    if (created !== this.#created) wrong.push(`${this.#created} items were created, the feed has ${created}`)
     if (updated < this.#updatedAtLeast) {
-      wrong.push(`${this.#updatedAtLeast} items or more were changed, the feed tells of ${updated}`)
+      wrong.push(`${this.#updatedAtLeast} items or more were changed, the feed has ${updated}`)
     }
     return wrong
   }

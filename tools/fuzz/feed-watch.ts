@@ -33,7 +33,7 @@ export class FeedWatch {
         ['authorization', credential],
       ],
     })
-    if (status !== 200) watch.#wrong.push(`the feed answered ${status}`)
+    if (status !== 200) watch.#wrong.push(`the feed responded with ${status}`)
     void watch.#follow(pieces)
     return watch
   }
@@ -89,7 +89,7 @@ export class FeedWatch {
     const events = [...this.#events]
     const wrong = [...this.#wrong, ...this.#reader.malformed, ...this.#reader.violations]
     if (pieces.some((piece) => piece.some((byte) => byte < 0x20 && byte !== 0x0a))) {
-      wrong.push('a control character other than the line feed came')
+      wrong.push('the feed has a control character other than the line feed')
     }
     for (const { type, data } of events) wrong.push(...judge.judgeEvent(type, data))
     const types = [...new Set(events.map(({ type }) => type))]
@@ -99,7 +99,7 @@ export class FeedWatch {
     for (const [name, parse] of Object.entries(parsers)) {
       const theirs = await parse(pieces, types).then(
         (parsed) => parsed.map(known),
-        (error: unknown) => [`gave up: ${String(error)}`],
+        (error: unknown) => [`failed: ${String(error)}`],
       )
       const at = ours.findIndex((event, i) => event !== theirs[i])
       if (at >= 0 || theirs.length !== ours.length) {

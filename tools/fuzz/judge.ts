@@ -108,7 +108,7 @@ export class Judge {
     const isProgram = /^text\/(?:javascript|css)/.test(headers.get('content-type') ?? '')
     for (const [what, pattern] of isProgram ? [] : LEAKS) {
       const found = pattern.exec(text) ?? pattern.exec(head)
-      if (found) wrong.push(`the answer shows ${what}: ${quote(found[0])}`)
+      if (found) wrong.push(`the response shows ${what}: ${quote(found[0])}`)
     }
     if (headers.has(INJECTED_HEADER)) wrong.push('a line break got out of a header')
 
@@ -116,11 +116,11 @@ export class Judge {
     const responses = { ...this.#errors, ...operation?.responses }
     const schemas = responses[status] ?? responses[`${Math.floor(status / 100)}XX`]
     if (!schemas)
-      return [...wrong, `the document has no answer ${status} of ${operation?.id ?? 'an unknown address'}`]
+      return [...wrong, `the document has no response ${status} of ${operation?.id ?? 'an unknown address'}`]
     if (status >= 500) wrong.push(...this.#judgeFault(status, text, operation))
 
     if (request.method === 'HEAD' || Object.keys(schemas).length === 0) {
-      return body.length > 0 ? [...wrong, `an answer ${status} has a body: ${quote(text)}`] : wrong
+      return body.length > 0 ? [...wrong, `a response ${status} has a body: ${quote(text)}`] : wrong
     }
     const [type = ''] = (headers.get('content-type') ?? '').split(';')
     const schema = schemas[type]
@@ -162,11 +162,11 @@ export class Judge {
   }
 
   #judgeFault(status: number, text: string, operation: Operation | undefined): string[] {
-    if (status !== 503) return [`the answer is ${status}: ${quote(text)}`]
+    if (status !== 503) return [`the status is ${status}: ${quote(text)}`]
     const body = readJson(text)
     const code = typeof body === 'object' && body !== null && 'error' in body ? String(body.error) : ''
     const isDue = DUE_UNAVAILABLE.has(code) && (code !== 'overloaded' || operation?.path.endsWith('/import'))
-    return isDue ? [] : [`the service says it is not available: ${quote(text)}`]
+    return isDue ? [] : [`the service reports that it is not available: ${quote(text)}`]
   }
 
   #judgeJson(schema: JsonSchema, status: number, headers: Map<string, string>, text: string): string[] {

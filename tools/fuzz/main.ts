@@ -35,7 +35,7 @@ function print(report: Report): void {
         `${cases}, ${accepted} accepted`,
       ]),
     ),
-    answers: Object.values(byStatus).reduce((sum, count) => sum + count, 0),
+    responses: Object.values(byStatus).reduce((sum, count) => sum + count, 0),
     ...Object.fromEntries(Object.entries(byStatus).map(([name, count]) => [`  ${name}`, count])),
     'writes acknowledged': report.acknowledged,
     'events on the feed': report.events,

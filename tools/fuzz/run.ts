@@ -216,7 +216,7 @@ async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
   const at = truth.findIndex((event, i) => seen[i] === undefined || event !== said(seen[i]))
   if (at < 0 && seen.length === truth.length) return []
   return [
-    `the log has ${truth.length} events, the feed told ${seen.length}; the first other one: ${truth[at] ?? 'none'}`,
+    `the log has ${truth.length} events, the feed delivered ${seen.length}; the first other one: ${truth[at] ?? 'none'}`,
   ]
 }
 

@@ -123,7 +123,7 @@ export async function search(options: Search): Promise<Found> {
       connection.close()
       if (mayGoUnanswered(request)) return []
       if (error instanceof WireError) return [error.message]
-      if (error instanceof Error && 'code' in error) return [`no answer: ${String(error.code)}`]
+      if (error instanceof Error && 'code' in error) return [`no response: ${String(error.code)}`]
       throw error
     }
   }

@@ -182,10 +182,10 @@ export class Connection {
   async #connected(): Promise<Socket> {
     if (this.#socket && !this.#socket.destroyed && !this.#socket.readableEnded) {
       if (this.#rest.length === 0) return this.#socket
-      throw new WireError(`bytes follow an answer: ${JSON.stringify(this.#rest.toString('latin1', 0, 100))}`)
+      throw new WireError(`bytes follow a response: ${JSON.stringify(this.#rest.toString('latin1', 0, 100))}`)
     }
     const socket = connect(this.port, '127.0.0.1')
-    socket.setTimeout(DEADLINE_MS, () => socket.destroy(new WireError('no answer came in time')))
+    socket.setTimeout(DEADLINE_MS, () => socket.destroy(new WireError('no response came in time')))
     await once(socket, 'connect')
     // Ignored: what the server has sent before it reset the connection is read, and says more than the error.
     socket.on('error', () => undefined)
@@ -216,7 +216,8 @@ export class Connection {
         throw new WireError(`more than ${longest} bytes come before ${JSON.stringify(mark)}`)
       }
       if (at >= 0) return this.#take(at + mark.length).toString('latin1', 0, at)
-      if (!(await this.#more())) throw new WireError('the connection was closed before the answer was whole')
+      if (!(await this.#more()))
+        throw new WireError('the connection was closed before the response was complete')
     }
   }
 
@@ -231,7 +232,7 @@ export class Connection {
     let left = length
     while (left > 0) {
       if (this.#rest.length === 0 && !(await this.#more())) {
-        throw new WireError('the connection was closed before the answer was whole')
+        throw new WireError('the connection was closed before the response was complete')
       }
       const piece = this.#take(Math.min(left, this.#rest.length))
       left -= piece.length
@@ -247,7 +248,7 @@ export class Connection {
         const size = await this.#until('\r\n', 100)
         if (!/^[0-9a-f]+$/i.test(size)) throw new WireError(`a chunk begins with ${JSON.stringify(size)}`)
         yield* this.#exactly(parseInt(size, 16))
-        if ((await this.#until('\r\n', 100)) !== '') throw new WireError('a chunk is longer than it says')
+        if ((await this.#until('\r\n', 100)) !== '') throw new WireError('a chunk is longer than declared')
         if (parseInt(size, 16) === 0) return
       }
     } else if (length !== undefined) {

@@ -9,7 +9,7 @@ import type { Scope } from './scope.js'
 
 const Secrets = Type.Object({ postgres_password: Type.String() })
 
-/** A database of a benchmark. */
+/** A database of a run. */
 export interface Database {
   /** Its connection URL for the service, whose role owns it and is no superuser. */
   url: string

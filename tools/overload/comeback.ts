@@ -71,8 +71,11 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   findings.bound(unconnected === 0, `${unconnected} of ${count} could not connect at first`)
   for (let i = 0; i < SPREAD / 20; i++) await write(admin, `before-${i}`, 20)
   const staying = await all(crowd, ({ isOpen }) => !isOpen, 60_000)
-  findings.bound(staying === 0, `${staying} of ${count} did not get what they left for`)
-  findings.progress('killing the service, and back they all come')
+  findings.bound(
+    staying === 0,
+    `${staying} of ${count} did not receive the events after which they disconnect`,
+  )
+  findings.progress('killing the service, and reconnecting all clients')
   await first.kill()
   await write(admin, 'missed', MISSED)
   const missedTo = await readHead(admin)
@@ -107,13 +110,13 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   const wrong = await findWrong(admin, crowd)
   const closed = crowd.filter(({ isOpen }) => !isOpen)
   const asked = calls.reduce((sum, { calls }) => sum + calls, 0)
-  findings.figure(`${count} come back: everyone served after, ms`, served.most)
-  findings.figure(`${count} come back: half of them served after, ms`, served.median)
-  findings.figure(`${count} come back: computed by the service since its start, ms`, cpuMs)
-  findings.figure(`${count} come back: statements`, asked)
+  findings.figure(`${count} reconnect: all of them served after, ms`, served.most)
+  findings.figure(`${count} reconnect: half of them served after, ms`, served.median)
+  findings.figure(`${count} reconnect: processor time of the service since its start, ms`, cpuMs)
+  findings.figure(`${count} reconnect: statements`, asked)
   findings.bound(
     closed.length === 0,
-    `${closed.length} of ${count} were cut or turned away: ${closed[0]?.ending ?? ''}`,
+    `${closed.length} of ${count} were closed or refused: ${closed[0]?.ending ?? ''}`,
   )
   findings.bound(late === 0, `${late} of ${count} were never served`)
   // With few clients, on a machine with other work, the time means nothing.
@@ -121,7 +124,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
     scope.settings.quick || served.most <= SERVED_MS,
     `the last of ${count} was served after ${Math.round(served.most)} ms`,
   )
-  findings.bound(behind === 0, `${behind} of ${count} did not get the last event`)
+  findings.bound(behind === 0, `${behind} of ${count} did not receive the last event`)
   findings.bound(wrong === undefined, wrong ?? '')
   findings.bound(
     asked <= askedAtMost,
@@ -136,7 +139,7 @@ const comeback: Experiment = async (scope, findings) => {
   const files = await openFilesLimit()
   const most = Math.min(scope.size(10_000, 400), files - OTHER_FILES)
   if (most < scope.size(10_000, 400))
-    findings.figure(`"ulimit -n" is ${files}, so no more come back than`, most)
+    findings.figure(`"ulimit -n" is ${files}, so no more clients reconnect than`, most)
   for (const count of [scope.size(1000, 100), most]) {
     await scope.within(300_000, (inner) => comeBack(inner, findings, count))
   }

@@ -115,7 +115,7 @@ export class Member {
     else {
       this.position ??= id
       this.cursor ??= cursor
-      if (id !== this.position) this.problems.push(`${type} says ${id}, at ${this.position}`)
+      if (id !== this.position) this.problems.push(`${type} with the id ${id}, at ${this.position}`)
     }
     if ((this.position ?? 0) >= this.awaited) this.reachedAt ??= performance.now()
   }
@@ -125,7 +125,7 @@ export class Member {
 export async function findWrong(sql: Sql, crowd: readonly Member[]): Promise<string | undefined> {
   const wrong = crowd.filter(({ problems }) => problems.length > 0)
   if (wrong.length > 0)
-    return `${wrong.length} saw something twice or out of order: ${wrong[0]?.problems[0] ?? ''}`
+    return `${wrong.length} received something twice or out of order: ${wrong[0]?.problems[0] ?? ''}`
   const skipped = [...new Set(crowd.flatMap(({ skipped }) => [...skipped]))].map(String)
   const [lost] = await sql`select id from events where id::text = any(${skipped}::text[]) limit 1`
   return lost && `event ${String(lost.id)} was lost`

@@ -42,19 +42,25 @@ const limits: Experiment = async (scope, findings) => {
     headers: { authorization, accept: 'application/json' },
   })
   await page.arrayBuffer()
-  findings.figure(`${ASKING} streams for ${PLACES} places: open`, open)
-  findings.figure('  told 200, retry and the end', inBounds)
+  findings.figure(`${ASKING} streams for ${PLACES} slots: open`, open)
+  findings.figure('  refused with status 200 and a retry delay', inBounds)
   findings.figure('  retry, shortest and longest, ms', `${Math.min(...retries)}, ${Math.max(...retries)}`)
   findings.figure(
-    '  a page then',
+    '  a page at the limit',
     `${page.status}, Retry-After: ${page.headers.get('retry-after') ?? 'none'}`,
   )
   findings.bound(
     open === PLACES && inBounds === ASKING - PLACES,
-    `${open} were let in, ${inBounds} told when to come back`,
+    `${open} streams were accepted, ${inBounds} refused with a retry delay`,
   )
-  findings.bound(new Set(retries).size > retries.length / 2, 'those turned away are told the same')
-  findings.bound(page.status === 503 && page.headers.has('retry-after'), `a page was answered ${page.status}`)
+  findings.bound(
+    new Set(retries).size > retries.length / 2,
+    'the retry delays of the refused clients are not spread',
+  )
+  findings.bound(
+    page.status === 503 && page.headers.has('retry-after'),
+    `a page got the status ${page.status}`,
+  )
 
   await sql`insert into items (part_number) values ('A-1')`
   await sql`begin`
@@ -74,7 +80,7 @@ const limits: Experiment = async (scope, findings) => {
     const asked = performance.now()
     const health = await fetch(`${service.origin}/health`)
     await health.arrayBuffer()
-    findings.bound(health.status === 200, `/health answered ${health.status}`)
+    findings.bound(health.status === 200, `/health responded with ${health.status}`)
     slowest = Math.max(slowest, performance.now() - asked)
     await delay(50)
   }
@@ -82,16 +88,16 @@ const limits: Experiment = async (scope, findings) => {
   await sql`commit`
   const ends = await Promise.all(requests)
   const answered = ends.filter(({ isAnswered }) => isAnswered).length
-  findings.figure(`${REQUESTS} requests while the pool hangs: refused at once`, refused)
+  findings.figure(`${REQUESTS} requests while the table is locked: refused at once`, refused)
   findings.figure('  slowest refusal, ms', Math.max(...refusedAfter))
-  findings.figure('  slowest answer of /health, ms', slowest)
-  findings.figure('  answered when it goes on', answered)
+  findings.figure('  slowest response of /health, ms', slowest)
+  findings.figure('  served once the table is unlocked', answered)
   // A request that waits until its timeout is refused, too. A slow machine can have some of these.
   findings.bound(
     refused > 0 &&
       refused <= REQUESTS - WAITING &&
       ends.every(({ isRefused, isAnswered }) => isRefused || isAnswered),
-    `${refused} were refused, ${answered} answered, ${REQUESTS - refusedAfter.length - answered} neither`,
+    `${refused} were refused, ${answered} served, ${REQUESTS - refusedAfter.length - answered} neither`,
   )
 }
 

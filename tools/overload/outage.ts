@@ -48,21 +48,21 @@ const outage: Experiment = async (scope, findings) => {
       slowest = Math.max(slowest, performance.now() - asked)
       answers.add(items.status)
       if (alive.status === 200) health++
-      else findings.bound(false, `/health answered ${alive.status} while PostgreSQL was ${name}`)
+      else findings.bound(false, `/health responded with ${alive.status} while PostgreSQL was ${name}`)
       await delay(50)
     }
     const told = Math.max(...members.map(({ modeAt }) => modeAt - began))
     const deaf = members.filter(({ mode }) => mode !== 'degraded').length
-    findings.figure(`${name}: everybody told "degraded" after, ms`, told)
+    findings.figure(`${name}: every client notified of "degraded" after, ms`, told)
     findings.figure(
-      `${name}: slowest answer, ms (${[...answers].join(', ')}; /health 200 × ${health})`,
+      `${name}: slowest response, ms (${[...answers].join(', ')}; /health 200 × ${health})`,
       slowest,
     )
     findings.bound(
       deaf === 0 && told <= TOLD_MS,
-      `${name}: ${deaf} not told, the last after ${Math.round(told)} ms`,
+      `${name}: ${deaf} not notified, the last after ${Math.round(told)} ms`,
     )
-    findings.bound(slowest <= TOLD_MS, `${name}: an answer took ${Math.round(slowest)} ms`)
+    findings.bound(slowest <= TOLD_MS, `${name}: a response took ${Math.round(slowest)} ms`)
     await failing
     await writeOnce(sql, name)
     const [row] = await sql<{ id: number }[]>`select max(id) as id from events`
@@ -71,13 +71,13 @@ const outage: Experiment = async (scope, findings) => {
       ({ position = 0, mode }) => position >= Number(row?.id) && mode === 'normal',
       20_000,
     )
-    findings.bound(behind === 0, `${name}: ${behind} did not get what they had missed, or "normal"`)
+    findings.bound(behind === 0, `${name}: ${behind} did not receive what they had missed, or "normal"`)
   }
   const cut = members.filter(({ connects, isOpen }) => connects > 1 || !isOpen).length
   const wrong = await findWrong(sql, members)
-  findings.bound(cut === 0, `${cut} streams were cut`)
+  findings.bound(cut === 0, `${cut} streams were closed`)
   findings.bound(wrong === undefined, wrong ?? '')
-  findings.figure('streams kept throughout', WATCHERS - cut)
+  findings.figure('streams open throughout', WATCHERS - cut)
 }
 
 /**

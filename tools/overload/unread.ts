@@ -45,7 +45,7 @@ async function timeWrites(origin: string, token: string, name: string): Promise<
       body: JSON.stringify({ part_number: `${name}-${i}` }),
     })
     await response.arrayBuffer()
-    if (response.status !== 201) throw new Error(`a write was answered ${response.status}`)
+    if (response.status !== 201) throw new Error(`a write failed with ${response.status}`)
     times.push(performance.now() - began)
   }
   return times
@@ -84,16 +84,16 @@ const unread: Experiment = async (scope, findings) => {
     for (let i = 0; i < bytes / EVENT_BYTES / 500; i++) await write(sql, `${name}-${i}`, 500)
     head = Number((await sql`select max(id) as id from events`)[0]?.id)
     const behind = await all(readers, ({ position = 0 }) => position >= head, 120_000)
-    findings.bound(behind === 0, `${behind} who read are behind while others don't`)
+    findings.bound(behind === 0, `${behind} clients that read are behind while others don't`)
   }
 
   // Fills the shared memory before it is measured: the ring, and the pages for clients that are far behind.
   for (const reader of readers) reader.connect()
   await all(readers, ({ position }) => position !== undefined, 10_000)
   const [first] = readers
-  if (!first) throw new Error('nobody reads')
+  if (!first) throw new Error('there are no clients that read')
   const [epoch = ''] = first.cursor?.split('-') ?? []
-  findings.progress('filling what everybody shares')
+  findings.progress('filling the shared memory')
   await flow('warm', 48 * MIB)
   for (const reader of readers) {
     reader.leave()
@@ -105,7 +105,7 @@ const unread: Experiment = async (scope, findings) => {
   head += WRITES
   const before = await service.usage()
 
-  findings.progress(`connecting ${count} that don't read`)
+  findings.progress(`connecting ${count} clients that don't read`)
   // Each client resumes at a different position, so that its first write is shared with no other.
   const far = Math.floor((6 * MIB) / EVENT_BYTES)
   const places = await sql<{ id: number; text: string }[]>`
@@ -128,7 +128,7 @@ const unread: Experiment = async (scope, findings) => {
   }
   const open = await connected(READERS + count, 60_000)
   findings.bound(open === READERS + count, `${open} of ${READERS + count} are connected`)
-  findings.progress('letting events flow')
+  findings.progress('writing events')
   await flow('full', 2 * MIB)
   const full = await service.usage()
   await flow('later', 2 * MIB)
@@ -141,25 +141,28 @@ const unread: Experiment = async (scope, findings) => {
   for (const member of half) member.resume()
   const behindHalf = await all(half, ({ position = 0 }) => position >= head, 240_000)
   const reconnected = half.filter(({ connects }) => connects > 1).length
-  findings.bound(behindHalf === 0 && reconnected === 0, `${behindHalf} who read again did not get everything`)
+  findings.bound(
+    behindHalf === 0 && reconnected === 0,
+    `${behindHalf} clients that read again did not receive everything`,
+  )
 
   if (!scope.settings.quick) {
-    findings.progress('waiting for the rest to be cut')
+    findings.progress('waiting until the rest are disconnected')
     const left = await connected(READERS + half.length, CUT_WITHIN_MS)
     findings.bound(
       left === READERS + half.length,
-      `${left} are connected after the rest should have been cut`,
+      `${left} are connected after the rest should have been disconnected`,
     )
-    findings.progress('the rest come back')
+    findings.progress('the rest reconnect')
     for (const member of rest) member.resume()
     const uncut = await all(rest, ({ isOpen }) => !isOpen, 120_000)
-    findings.bound(uncut === 0, `${uncut} did not notice that they were cut`)
+    findings.bound(uncut === 0, `${uncut} did not notice that they were disconnected`)
     for (const member of rest) member.connect()
   } else for (const member of rest) member.resume()
   const behindRest = await all(rest, ({ position = 0 }) => position >= head, 240_000)
-  findings.bound(behindRest === 0, `${behindRest} who came back did not get everything`)
+  findings.bound(behindRest === 0, `${behindRest} clients that reconnected did not receive everything`)
   const cut = readers.filter(({ connects, isOpen }) => connects > 2 || !isOpen).length
-  findings.bound(cut === 0, `${cut} who read were cut`)
+  findings.bound(cut === 0, `${cut} clients that read were disconnected`)
   const wrong = await findWrong(sql, members)
   findings.bound(wrong === undefined, wrong ?? '')
 
@@ -189,9 +192,11 @@ const unread: Experiment = async (scope, findings) => {
     'a write with them, median and slowest, ms',
     `${busy.median.toFixed(1)}, ${busy.most.toFixed(1)}`,
   )
-  findings.figure('read again and had everything on the same connection', half.length - behindHalf)
+  findings.figure('read again and received everything on the same connection', half.length - behindHalf)
   findings.figure(
-    scope.settings.quick ? 'and later' : 'cut after a minute, came back and had everything',
+    scope.settings.quick
+      ? 'read later and received everything'
+      : 'disconnected after a minute, reconnected and received everything',
     rest.length - behindRest,
   )
 }
