@@ -167,6 +167,8 @@ class PythonClient extends OthersClient {
     try {
       const bookmark = join(folder, 'bookmark')
       if (this.history.cursor !== undefined) await writeFile(bookmark, this.history.cursor)
+      // An abort during the writes above has no listener yet.
+      signal.throwIfAborted()
       const child = spawn('python3', [FOLLOW, bookmark], {
         env: { PATH: process.env.PATH, SILO_URL: this.route.origin(), SILO_TOKEN: this.access.token },
         stdio: ['ignore', 'pipe', 'ignore'],

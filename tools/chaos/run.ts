@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { within } from '../../lib/deadline.js'
 import { connect, type Sql } from '../../store/driver/connect.js'
 import { Access } from './access.js'
 import { Backups } from './backups.js'
@@ -146,6 +147,24 @@ function openWatchers(
   }
 }
 
+/** How long a client may take to stop, in ms: longer than any timeout of its requests. */
+const STOP_TIMEOUT_MS = 30_000
+
+/**
+ * Stops clients of the run.
+ * @throws {Error} with the name of a client that does not stop in time
+ */
+async function stopAll(clients: readonly { name: string; stop(): Promise<void> }[]): Promise<void> {
+  const stop = async (client: { name: string; stop(): Promise<void> }) => {
+    try {
+      await within(STOP_TIMEOUT_MS, client.stop())
+    } catch (cause) {
+      throw new Error(`the client "${client.name}" of the run does not stop`, { cause })
+    }
+  }
+  await Promise.all(clients.map(stop))
+}
+
 /** How long the service may take to accept a write after the last fault, in ms. */
 const LAST_WORD_MS = 30_000
 
@@ -238,7 +257,7 @@ export async function runChaos(options: Options): Promise<Report> {
     const broken = await breakThings(options, plan, target, log, isWrong)
 
     log('stopping the writers')
-    await Promise.all(writers.map((writer) => writer.stop()))
+    await stopAll(writers)
     await sqlForWriter.end({ timeout: 1 })
     const late: string[] = []
     if (!broken.isStopped) {
@@ -249,7 +268,7 @@ export async function runChaos(options: Options): Promise<Report> {
       late.push(...(await settle(sql, histories, settleMs)))
       if (late.length > 0) late.push(...(await Promise.all(instances.map(describe))))
     }
-    await Promise.all(watchers.map((watcher) => watcher.stop()))
+    await stopAll(watchers)
 
     const truth = await readTruth(sql, backups.restores)
     const verdict = await judge(sql, truth, histories, writes(), backups.leftEpochs)
@@ -411,7 +430,8 @@ async function writeLastWord(origin: string, token: string): Promise<string | un
 
 /** Returns the `/ready` response and the newest log lines of an instance, for error reports. */
 async function describe({ name, origin, log }: Instance): Promise<string> {
-  const response = await fetch(`${origin}/ready`).catch((err: unknown) => err)
+  const signal = AbortSignal.timeout(2000)
+  const response = await fetch(`${origin}/ready`, { signal }).catch((err: unknown) => err)
   const ready = response instanceof Response ? await response.text() : String(response)
   return `${name}: ${ready}\n${log.split('\n').slice(-15).join('\n')}`
 }

@@ -60,7 +60,7 @@ export class StreamWatcher {
     readonly routes: readonly Route[],
     readonly manner: Manner,
     readonly filter: Filter,
-    readonly access: Access,
+    readonly access: Pick<Access, 'token' | 'mustBeShutOut'>,
     readonly random: Random,
   ) {
     this.history = new History(name, manner.name, filter.wants)
@@ -93,6 +93,11 @@ export class StreamWatcher {
       ...(this.history.cursor !== undefined && { 'last-event-id': this.history.cursor }),
     })
     if (!response) return
+    // It was stopped while the request was in progress.
+    if (this.#stopped) {
+      response.destroy()
+      return
+    }
     this.connections++
     this.#response = response
     const leave = this.manner.stayMs && setTimeout(() => response.destroy(), this.manner.stayMs())

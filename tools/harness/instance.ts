@@ -55,9 +55,11 @@ export class Instance {
     this.#process = child
     this.#told = false
     const listening = new Promise<void>((resolve, reject) => {
+      let output = ''
       child.stdout?.on('data', (text: Buffer) => {
         this.#note(text.toString())
-        if (LISTENING.test(text.toString())) resolve()
+        output = (output + text.toString()).slice(-20_000)
+        if (LISTENING.test(output)) resolve()
       })
       child.stderr?.on('data', (text: Buffer) => this.#note(text.toString()))
       child.once('exit', (code, signal) => {

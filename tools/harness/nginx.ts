@@ -136,11 +136,12 @@ export class Nginx {
   }
 
   async #end(): Promise<void> {
-    if (!this.#process) return
-    const ended = once(this.#process, 'exit')
-    this.#process.kill('SIGTERM')
-    await ended
+    const child = this.#process
     this.#process = undefined
+    if (child?.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGTERM')
+    await ended
   }
 
   async stop(): Promise<void> {
