@@ -8,6 +8,7 @@ import { readNdjson } from '../lib/formats/ndjson.js'
 import type { Row } from '../lib/formats/rows.js'
 import { readText } from '../lib/formats/text.js'
 import { Pacer } from '../lib/pacer.js'
+import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 import {
   ImportQuery,
   ImportRejected,
@@ -23,6 +24,7 @@ import type { Author } from '../store/author.js'
 import type { Sql } from '../store/driver/connect.js'
 import { encodeRow, importRows } from '../store/import.js'
 import { Slots } from './slots.js'
+import { readUpload } from './upload.js'
 
 /** Maximum number of concurrent imports on an instance: each may hold 64 MiB of text, parsed. */
 const MAX_IMPORTS = 3
@@ -121,12 +123,6 @@ function rejection(errors: RowError[]): Static<typeof ImportRejected> {
   return { ...new ApiError('import_rejected', { details }).body, ...nothing, errors }
 }
 
-/**
- * The chunks of a body. An iteration that ends early keeps the connection open, because the response still
- * needs it.
- */
-const chunksOf = (body: Readable): AsyncIterable<Buffer> => body.iterator({ destroyOnReturn: false })
-
 /** `POST /api/items/import`: imports all rows of a file, or none. */
 const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const check = compile(app)
@@ -171,7 +167,7 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       }
       let result: ImportResult
       try {
-        const collected = await collect(read(readText(chunksOf(body), MAX_BYTES)), check)
+        const collected = await collect(read(readText(readUpload(body, STALL_TIMEOUT_MS), MAX_BYTES)), check)
         result = await importCollected(app.importDb, collected, request.query, request.principal)
       } finally {
         leave()
