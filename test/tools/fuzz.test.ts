@@ -11,10 +11,12 @@ import { readDocument } from '../../tools/fuzz/document.js'
 import { FeedWatch } from '../../tools/fuzz/feed-watch.js'
 import { Judge } from '../../tools/fuzz/judge.js'
 import type { Known } from '../../tools/fuzz/requests.js'
+import { runFuzz } from '../../tools/fuzz/run.js'
 import { search } from '../../tools/fuzz/search.js'
 import { Turnstile } from '../../tools/fuzz/turnstile.js'
 import { Vitals } from '../../tools/fuzz/vitals.js'
 import { eventually } from '../../tools/harness/eventually.js'
+import { secretOf } from '../../tools/harness/tokens.js'
 import { Connection, type Pace, type Request } from '../../tools/fuzz/wire.js'
 
 const THING = { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } }
@@ -333,4 +335,22 @@ t.test('a feed watch accepts whole frames, and finds broken and missing events',
   t.strictSame(acknowledged.compare(good.watch.logged), [])
   acknowledged.note(create, answer('A-2'))
   t.match(acknowledged.compare(good.watch.logged).join('\n'), /not on the feed: .*a-2/)
+})
+
+t.test('a recorded request of a user is accepted in a later run', async (t) => {
+  const { byStatus, findings, problems } = await runFuzz({
+    cases: 1,
+    seed: 1,
+    request: {
+      method: 'GET',
+      target: '/api/items?limit=1',
+      headers: [
+        ['host', 'silo.example'],
+        ['authorization', `Bearer ${secretOf('fuzz-99')}`],
+      ],
+    },
+    interrupted: new AbortController().signal,
+  })
+  t.strictSame(Object.keys(byStatus), ['200'])
+  t.strictSame([...findings, ...problems], [])
 })

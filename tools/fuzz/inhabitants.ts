@@ -2,7 +2,7 @@ import type { Role } from '../../schemas/auth.js'
 import type { Sql } from '../../store/driver/connect.js'
 import { hashPassword } from '../../store/passwords.js'
 import { addUser } from '../../store/users.js'
-import { createToken } from '../harness/tokens.js'
+import { createToken, secretOf } from '../harness/tokens.js'
 
 /** A user with an API token. */
 export interface Inhabitant {
@@ -14,9 +14,9 @@ export interface Inhabitant {
 /** The user that signs in with a password during a run. */
 export const GUEST = { username: 'fuzz-guest', password: 'correct horse battery staple' }
 
-/** Creates a user and an API token. */
+/** Creates a user, and an API token that is the same in every run. */
 export async function settle(sql: Sql, username: string, role: Role): Promise<Inhabitant> {
-  const { id, secret } = await createToken(sql, role, username)
+  const { id, secret } = await createToken(sql, role, username, secretOf)
   return { username, credential: `Bearer ${secret}`, tokenId: id }
 }
 

@@ -10,17 +10,25 @@ export interface ApiToken {
   secret: string
 }
 
+const randomSecret = (): string => `silo_${randomBytes(32).toString('base64url')}`
+
+/** Returns the same API token at every call, so that a recorded request is accepted in a later run, too. */
+export const secretOf = (username: string): string =>
+  `silo_${createHash('sha256').update(`token of ${username}`).digest('base64url')}`
+
 /**
  * Creates an API token for each of these users in the database, because there is no user who could do it by
  * the API. A user who does not exist is created; one who does gets the role. The tokens are valid for a day,
  * which is longer than any jump of an instance's clock.
+ * @param makeSecret returns the token of a username; random by default
  */
 export async function createTokens(
   sql: Sql,
   role: Role,
   usernames: readonly string[],
+  makeSecret: (username: string) => string = randomSecret,
 ): Promise<[ApiToken, ...ApiToken[]]> {
-  const secrets = usernames.map(() => `silo_${randomBytes(32).toString('base64url')}`)
+  const secrets = usernames.map(makeSecret)
   const hashes = secrets.map((secret) => createHash('sha256').update(secret).digest('hex'))
   const rows = await sql<{ id: string; hash: string }[]>`
     with wanted as (
@@ -55,7 +63,8 @@ export async function createToken(
   sql: Sql,
   role: Role,
   username = `${role}-${randomBytes(4).toString('hex')}`,
+  makeSecret: (username: string) => string = randomSecret,
 ): Promise<ApiToken> {
-  const [token] = await createTokens(sql, role, [username])
+  const [token] = await createTokens(sql, role, [username], makeSecret)
   return token
 }
