@@ -1,4 +1,4 @@
-import type { onRequestHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 
 /** The hooks of a route that writes items. */
@@ -7,8 +7,11 @@ export interface ItemWrite {
   onRequest: onRequestHookHandler
   /** Refuses the request while the server is read-only. */
   preHandler: () => Promise<void>
-  /** Triggers a read of the log, so that the events of the write are sent at once instead of by the next poll. */
-  onResponse: () => Promise<void>
+  /**
+   * Triggers a read of the log, so that the events of the write are sent at once instead of by the next poll.
+   * A refused request has written nothing; after a server error that is not known.
+   */
+  onResponse: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
 }
 
 declare module 'fastify' {
@@ -24,7 +27,9 @@ export default fp(
     app.decorate('itemWrite', {
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
-      onResponse: async () => app.sse.look(),
+      onResponse: async (_request, { statusCode }) => {
+        if (statusCode < 400 || statusCode >= 500) app.sse.look()
+      },
     })
   },
   { name: 'item-write', dependencies: ['auth', 'mode', 'sse'] },
