@@ -6,7 +6,7 @@ import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 /** Default timeout of a request, from its headers to the response, in ms. */
 const DEFAULT_MS = 15_000
 /** How often pending requests are checked, in ms. */
-const LOOK_MS = 500
+const CHECK_MS = 500
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -15,19 +15,19 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /** Whether an error was sent because the request timed out; its handler may still be running. */
-    isGivenUp: boolean
+    isTimedOut: boolean
     /** When the request times out, by `performance.now`. */
-    due: number
+    deadline: number
     /** Index in the list of pending requests; -1 when it is not in the list. */
-    place: number
+    pendingIndex: number
   }
 }
 
-function giveUp(reply: FastifyReply): void {
+function timeOut(reply: FastifyReply): void {
   const { request, raw } = reply
   if (reply.sent) return
   if (raw.headersSent) return void raw.destroy()
-  request.isGivenUp = true
+  request.isTimedOut = true
   reply.send(new ApiError(request.raw.complete ? 'overloaded' : 'request_timeout'))
 }
 
@@ -43,42 +43,42 @@ export default fp(
   async (app) => {
     // An array, not a Map: a hash table of V8 keeps deleted entries reachable until the next full garbage
     // collection (docs/decisions/0011).
-    const waiting: FastifyReply[] = []
+    const pending: FastifyReply[] = []
 
-    function leave(reply: FastifyReply): void {
-      const { place } = reply.request
-      if (place < 0) return
-      reply.request.place = -1
-      const last = waiting.pop()
+    function remove(reply: FastifyReply): void {
+      const { pendingIndex } = reply.request
+      if (pendingIndex < 0) return
+      reply.request.pendingIndex = -1
+      const last = pending.pop()
       if (!last || last === reply) return
-      waiting[place] = last
-      last.request.place = place
+      pending[pendingIndex] = last
+      last.request.pendingIndex = pendingIndex
     }
 
-    app.decorateRequest('isGivenUp', false)
-    app.decorateRequest('due', 0)
-    app.decorateRequest('place', -1)
+    app.decorateRequest('isTimedOut', false)
+    app.decorateRequest('deadline', 0)
+    app.decorateRequest('pendingIndex', -1)
     app.addHook('onRequest', (request, reply, done) => {
-      request.due = performance.now() + (request.routeOptions.config.timeoutMs ?? DEFAULT_MS)
-      request.place = waiting.push(reply) - 1
+      request.deadline = performance.now() + (request.routeOptions.config.timeoutMs ?? DEFAULT_MS)
+      request.pendingIndex = pending.push(reply) - 1
       done()
     })
     app.addHook('onResponse', (_request, reply, done) => {
-      leave(reply)
+      remove(reply)
       done()
     })
     const timer = setInterval(() => {
       const now = performance.now()
-      for (const reply of [...waiting]) {
+      for (const reply of [...pending]) {
         // A stream has hijacked its reply and has no timeout.
-        if (!reply.sent && reply.request.due > now) continue
-        leave(reply)
+        if (!reply.sent && reply.request.deadline > now) continue
+        remove(reply)
         // Every write restarts the timer of a socket that has had one, so only the sockets of slow clients
         // get one.
         if (reply.raw.writableEnded) reply.raw.setTimeout(STALL_TIMEOUT_MS)
-        else giveUp(reply)
+        else timeOut(reply)
       }
-    }, LOOK_MS)
+    }, CHECK_MS)
     app.addHook('onClose', async () => clearInterval(timer))
   },
   { name: 'handler-timeout' },

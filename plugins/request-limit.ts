@@ -87,7 +87,7 @@ export default fp(
     // The slot is released before the response is sent, which may take long. After a timeout, however, the
     // query of the handler is still in the pool's queue, and the slot is held until the handler ends.
     app.addHook('onSend', async (request) => {
-      if (!request.isGivenUp || request.waitsFor === 'look-up') leavePlace(request)
+      if (!request.isTimedOut || request.waitsFor === 'look-up') leavePlace(request)
     })
     app.addHook('onRoute', (route) => {
       const { handler, config, method, schema } = route
@@ -101,7 +101,7 @@ export default fp(
           if (isQueued) share = await takeWrite(request)
           return await handler.call(this, request, reply)
         } catch (err) {
-          if (!request.isGivenUp) throw err
+          if (!request.isTimedOut) throw err
           // An error was sent when the request timed out.
           request.log.debug({ err }, 'a handler failed after its request had timed out')
           return undefined

@@ -142,7 +142,7 @@ export default fp(
         value: {
           // Attempts from the network with the fewest attempts run first, however many networks there are.
           rank: device === undefined ? counters.get(`network ${largest}`) : 0,
-          isAbandoned: () => request.isGivenUp || request.raw.socket.destroyed,
+          isAbandoned: () => request.isTimedOut || request.raw.socket.destroyed,
           isKnownDevice: device !== undefined,
           takeBack: () => counted.forEach((takeBack) => takeBack()),
         } satisfies SignInAttempt,
