@@ -1,7 +1,7 @@
 /**
  * Maximum lengths of texts, in characters. That of `properties` is in bytes of JSON without whitespace, with
  * numbers as PostgreSQL prints them (`1e300` has 301 digits). The tables have the same bounds
- * (migrations/007-bounds.sql), for writes in SQL.
+ * (migrations/001-schema.sql), for writes in SQL.
  */
 export const BOUNDS = {
   description: 2000,

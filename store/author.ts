@@ -26,8 +26,8 @@ const AUTHOR_ROLE: Role = 'editor'
 const LOCK_TIMEOUT_MS = 7000
 
 /**
- * The API's error codes by the SQLSTATE with which the database refuses a credential (migrations 006 and
- * 016).
+ * The API's error codes by the SQLSTATE with which the database refuses a credential (`refuse_right` and
+ * `tokens_before_insert` in migrations/001-schema.sql).
  */
 const RIGHT_ERRORS: Record<string, ErrorCode> = {
   SL401: 'unauthenticated',

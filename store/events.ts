@@ -191,7 +191,7 @@ export async function findEvents(sql: Sql, ids: readonly number[]): Promise<Foun
  * Adopts the log on a new timeline: after the server was promoted, or recovered to a point in time. If ids
  * are missing, their events may have been lost although later events were not, which the check of a cursor
  * can't show. Then the log gets a new epoch, and every client a `reset`. The first transaction that writes to
- * the log on a new timeline does the same (migration 017).
+ * the log on a new timeline does the same, by the trigger `events_adopt_log`.
  */
 export async function adoptLog(sql: Sql): Promise<void> {
   // A single message: a transaction of several would stay open, or never end, if its pool was closed in

@@ -29,28 +29,31 @@ async function readMigrations(): Promise<Migration[]> {
   )
 }
 
-async function readApplied(sql: Sql, schema: string): Promise<number[]> {
-  const rows = await sql<{ version: number }[]>`
-    select version
+/** Returns the names of the migrations that have been applied. */
+async function readApplied(sql: Sql, schema: string): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`
+    select name
       from ${sql(schema)}.schema_migrations
      order by version
   `
-  return rows.map(({ version }) => version)
+  return rows.map(({ name }) => name)
 }
 
 /**
- * Returns the migrations that have not been applied.
- * @throws {StartError} when the database has migrations that this program doesn't know
+ * Returns the migrations that have not been applied. They are compared by name, because another version of
+ * the program can have another migration with the same number.
+ * @throws {StartError} when the database has migrations that this program doesn't have
  */
-function pendingOf(migrations: Migration[], applied: number[]): Migration[] {
-  const newest = migrations.at(-1)?.version ?? 0
-  const current = applied.at(-1) ?? 0
-  if (current > newest) {
+function pendingOf(migrations: Migration[], applied: string[]): Migration[] {
+  const names = migrations.map(({ name }) => name)
+  const unknown = applied.filter((name) => !names.includes(name))
+  if (unknown.length > 0) {
     throw new StartError(
-      `the schema of the database has version ${current}, and this program supports up to ${newest}: run a newer Silo`,
+      `the database has migrations that this version of Silo does not have (${unknown.join(', ')}): ` +
+        'run the version that applied them, or use an empty database',
     )
   }
-  return migrations.filter(({ version }) => !applied.includes(version))
+  return migrations.filter(({ name }) => !applied.includes(name))
 }
 
 /** Returns a {StartError} with advice if the server denied a permission, and any other error as it is. */
@@ -67,7 +70,8 @@ function refusal(err: unknown, schema: string): unknown {
  * once, one applies the migrations, and the others wait for the lock and find none pending. If none is
  * pending, nothing is written, so the database may be read-only.
  * @returns the schema that has the tables
- * @throws {StartError} when the database can't hold the service, or is newer than this program
+ * @throws {StartError} when the database can't hold the service, or has migrations that this program doesn't
+ *   have
  */
 export async function migrate(sql: Sql): Promise<string> {
   const migrations = await readMigrations()
@@ -107,10 +111,10 @@ async function apply(
       applied_at timestamptz not null default now()
     )
   `
-  const applied = await tx<{ version: number }[]>`select version from schema_migrations order by version`
+  const applied = await tx<{ name: string }[]>`select name from schema_migrations order by version`
   const pending = pendingOf(
     migrations,
-    applied.map(({ version }) => version),
+    applied.map(({ name }) => name),
   )
   for (const { version, name, text } of pending) {
     await tx.unsafe(text)

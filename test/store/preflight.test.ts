@@ -63,15 +63,45 @@ t.test("another application's tables are left alone", async (t) => {
   }
 })
 
-t.test('a database with a newer schema is refused, and is not changed', async (t) => {
+t.test('a database with a migration of a newer version is refused, and is not changed', async (t) => {
   const database = await createOwnedDatabase(t)
   await migrateAsOwner(t, database)
   await run(t, database, "insert into schema_migrations (version, name) values (999, '999-future.sql')")
   await t.rejects(migrateAsOwner(t, database), {
     name: 'StartError',
     message:
-      /^the schema of the database has version 999, and this program supports up to \d+: run a newer Silo$/,
+      'the database has migrations that this version of Silo does not have (999-future.sql): ' +
+      'run the version that applied them, or use an empty database',
   })
+})
+
+t.test('a database with another migration of the same number is refused', async (t) => {
+  const database = await createOwnedDatabase(t)
+  await migrateAsOwner(t, database)
+  await run(t, database, "update schema_migrations set name = '001-other.sql' where version = 1")
+  await t.rejects(migrateAsOwner(t, database), {
+    name: 'StartError',
+    message: /does not have \(001-other\.sql\): run the version that applied them/,
+  })
+})
+
+t.test('a database with the replaced migrations is refused until their rows are deleted', async (t) => {
+  const database = await createOwnedDatabase(t)
+  await migrateAsOwner(t, database)
+  await run(
+    t,
+    database,
+    `insert into schema_migrations (version, name)
+     values (2, '002-owner-functions.sql'), (3, '003-instances.sql'), (4, '004-history.sql'), (5, '005-text.sql'),
+            (6, '006-rights.sql'), (7, '007-bounds.sql'), (16, '016-tokens.sql'), (17, '017-adoption.sql')`,
+  )
+  await t.rejects(migrateAsOwner(t, database), {
+    name: 'StartError',
+    message:
+      /does not have \(002-owner-functions\.sql, .*, 017-adoption\.sql\): run the version that applied them/,
+  })
+  await run(t, database, 'delete from schema_migrations where version > 1')
+  t.equal(await migrateAsOwner(t, database), 'public')
 })
 
 t.test('pg_trgm may be in a schema of its own', async (t) => {

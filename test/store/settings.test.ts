@@ -142,6 +142,6 @@ t.test('concurrent migrations do not depend on the default isolation level', asy
   const pools = Array.from({ length: 3 }, () => connect(owner, 1))
   t.teardown(() => Promise.all(pools.map((sql) => sql.end())))
   await Promise.all(pools.map((sql) => migrate(sql)))
-  const versions = await pools[0]?.unsafe('select version from schema_migrations')
-  t.ok(versions && versions.length >= 3)
+  const applied = await pools[0]?.unsafe('select name from schema_migrations order by version')
+  t.match(applied?.[0], { name: '001-schema.sql' })
 })
