@@ -150,23 +150,25 @@ export function invalidRequest(errors: ErrorObject[], part: string): ApiError {
   return new ApiError('invalid_request', { details: detailsOf(errors, part) })
 }
 
+/** Shared by the applications of a process, because a validator compiles a schema object only once. */
+const checkBody = validator(false)
+const checkAddress = validator('array')
+
 /**
  * Compiles the routes' schemas. The values of a body must have the declared types; parameters and headers are
  * text and are converted. Unknown fields are never dropped silently.
  */
 export default fp(
   async (app) => {
-    const body = validator(false)
-    const address = validator('array')
     app.setValidatorCompiler<AnySchema>(({ schema, httpPart = 'body' }) => {
-      const check = (httpPart === 'body' ? body : address)(schema)
+      const check = (httpPart === 'body' ? checkBody : checkAddress)(schema)
       return (value: unknown) => {
         const errors = check(value)
         return errors ? { error: invalidRequest(errors, httpPart) } : true
       }
     })
     app.decorate('compileCheck', <Schema extends TSchema>(schema: Schema) => {
-      const check = body(schema)
+      const check = checkBody(schema)
       return (value: unknown) => {
         const errors = check(value)
         return errors ? { errors: detailsOf(errors, 'body') } : { value: value as Static<Schema> }

@@ -43,7 +43,10 @@ export async function fillLoginForm(page: Page, username = 'vera', password = PA
 /** Waits until the page shows that it is live. */
 export const live = (page: Page): Promise<void> => page.locator('#state', { hasText: /^live$/ }).waitFor()
 
-/** Starts an application and signs in as `vera` on its page at `path`. */
+/**
+ * Starts an application and opens its page at `path`, signed in as `vera`. Signs in by a request, which is
+ * quicker than the form of the sign-in page.
+ */
 export async function visit(
   t: Test,
   browser: Browser,
@@ -56,7 +59,9 @@ export async function visit(
   const send = await clientAs(app, 'editor', 'edith')
   const page = await openPage(t, browser)
   const complaints = complaintsOf(page)
+  const credentials = { username: 'vera', password: PASSWORD }
+  // The response sets the cookies of the page's browser context.
+  await page.context().request.post(`${address}/api/auth/login`, { data: credentials })
   await page.goto(address + path)
-  await fillLoginForm(page)
   return { app, address, page, send, complaints }
 }
