@@ -17,9 +17,9 @@ export interface SinkTimeouts {
 /** Callbacks for the events of a stream's socket. */
 export interface SinkEvents {
   /** Called when a full socket has drained. */
-  drained: () => void
+  onDrain: () => void
   /** Called once when the socket is closed; `stalled` if it was destroyed because it made no progress. */
-  closed: (stalled: boolean) => void
+  onClose: (stalled: boolean) => void
 }
 
 /**
@@ -41,11 +41,11 @@ export class ResponseSink implements Sink {
     this.#timeouts = timeouts
   }
 
-  /** Calls `drained` and `closed` for the socket's events from now on. */
-  watch(response: ServerResponse, { drained, closed }: SinkEvents): void {
+  /** Calls `onDrain` and `onClose` for the socket's events from now on. */
+  watch(response: ServerResponse, { onDrain, onClose }: SinkEvents): void {
     const socket = this.#socket
     let stalled = false
-    socket.on('drain', drained)
+    socket.on('drain', onDrain)
     // Fires when the socket has made no progress at all; progress within one large write counts. It fires
     // only once before the next write, so a socket with unsent data must be destroyed now.
     response.on('timeout', () => {
@@ -53,8 +53,8 @@ export class ResponseSink implements Sink {
       stalled = true
       socket.destroy()
     })
-    if (response.closed) closed(false)
-    else response.once('close', () => closed(stalled))
+    if (response.closed) onClose(false)
+    else response.once('close', () => onClose(stalled))
   }
 
   get isFull(): boolean {

@@ -67,7 +67,7 @@ export default fp(
         heartbeatMs: config.HEARTBEAT_MS,
         read: (after, upTo, limit) => readLog(() => readEvents(app.feedDb, after, upTo, limit)),
         find,
-        look: () => tail.look(),
+        poll: () => tail.poll(),
         onError,
       },
       { mode: mode.current },
@@ -76,7 +76,7 @@ export default fp(
       {
         read: async (after, limit) => {
           const page = await readLog(() => readEvents(app.feedDb, after, Number.MAX_SAFE_INTEGER, limit))
-          feed.answered(page.prunedTo)
+          feed.onRead(page.prunedTo)
           return page
         },
         writers: () => withDeadline(readWriters(app.feedDb)),
@@ -87,15 +87,15 @@ export default fp(
 
     mode.onChange((current) => feed.announce({ mode: current }))
 
-    const polling = setInterval(() => void tail.look(), POLL_MS)
+    const polling = setInterval(() => void tail.poll(), POLL_MS)
 
     await tail.start()
-    await instances.join({ watchers: () => feed.clients, look: () => void tail.look() })
+    await instances.join({ watchers: () => feed.clients, look: () => void tail.poll() })
 
     app.decorate('sse', {
       feed,
       look() {
-        void tail.look()
+        void tail.poll()
         instances.announce()
       },
       get clients() {

@@ -70,8 +70,8 @@ export async function openStream(
     (reason) => app.log.debug({ reqId, reason }, 'stream ended'),
   )
   sink.watch(reply.raw, {
-    drained: () => connection.pump(),
-    closed: (stalled) => feed.close(connection, stalled ? 'stalled' : 'client-gone'),
+    onDrain: () => connection.pump(),
+    onClose: (stalled) => feed.close(connection, stalled ? 'stalled' : 'client-gone'),
   })
 }
 

@@ -31,7 +31,7 @@ async function open(t: Test, stallMs: number) {
   if (!socket) throw new Error('no socket')
   const sink = new ResponseSink(socket, true, { endGraceMs: 1000, stallMs })
   const state: { stalled: boolean | undefined; drains: number } = { stalled: undefined, drains: 0 }
-  sink.watch(response, { drained: () => state.drains++, closed: (stalled) => (state.stalled = stalled) })
+  sink.watch(response, { onDrain: () => state.drains++, onClose: (stalled) => (state.stalled = stalled) })
   /** Writes until the kernel accepts no more. */
   const fill = async () => {
     while (socket.writableLength === 0) {
