@@ -24,7 +24,7 @@ export default fp(
     app.decorate('itemWrite', {
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
-      onResponse: async () => app.sse.look(),
+      onResponse: async () => app.sse.poll(),
     })
   },
   { name: 'item-write', dependencies: ['auth', 'mode', 'sse'] },

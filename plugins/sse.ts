@@ -17,7 +17,7 @@ const READ_DEADLINE_MS = 5000
 export interface Broadcaster {
   readonly feed: Feed
   /** Triggers a read of the log after a commit, on this instance and on the others. */
-  look(): void
+  poll(): void
   /** The number of open streams. */
   readonly clients: number
   /** The cursor of the last settled event that this instance has read. */
@@ -90,11 +90,11 @@ export default fp(
     const polling = setInterval(() => void tail.poll(), POLL_MS)
 
     await tail.start()
-    await instances.join({ watchers: () => feed.clients, look: () => void tail.poll() })
+    await instances.join({ watchers: () => feed.clients, poll: () => void tail.poll() })
 
     app.decorate('sse', {
       feed,
-      look() {
+      poll() {
         void tail.poll()
         instances.announce()
       },

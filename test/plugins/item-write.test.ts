@@ -32,10 +32,10 @@ async function check(
 
 /** The routes that write items and do not trigger a read of the log after the response. */
 async function silentRoutes(t: Test, app: FastifyInstance): Promise<string[]> {
-  const looks = t.capture(app.sse, 'look')
+  const polls = t.capture(app.sse, 'poll')
   return check(app, async (send) => {
     await send()
-    return looks().length === 1
+    return polls().length === 1
   })
 }
 
