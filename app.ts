@@ -27,6 +27,7 @@ import securityHeaders, { bareHeaders } from './plugins/security-headers.js'
 import signInLimit from './plugins/sign-in-limit.js'
 import site from './plugins/site.js'
 import sse from './plugins/sse.js'
+import streamAccess from './plugins/stream-access.js'
 import unknownAddresses from './plugins/unknown-addresses.js'
 import unreadBodies from './plugins/unread-bodies.js'
 import validation from './plugins/validation.js'
@@ -122,6 +123,7 @@ export async function buildApp(
   await app.register(signInLimit)
   await app.register(instances)
   await app.register(sse)
+  await app.register(streamAccess)
   await app.register(itemWrite)
   await app.register(retention)
 

@@ -62,7 +62,7 @@ export interface ConnectionFeed {
    * Called when the log could not be read. The feed pumps the connection again after the next successful
    * read.
    */
-  failed(connection: Connection, error: unknown): void
+  onReadError(connection: Connection, error: unknown): void
 }
 
 /** The token that authorizes a stream. */
@@ -95,9 +95,9 @@ export class Connection {
   /** Whether a page is being read, or the position is being searched in the database. */
   #isLoading = false
   /** The reason of a pending `reset`. */
-  #resetDue: ResetReason | undefined
+  #pendingReset: ResetReason | undefined
   /** Whether a `server.state` is pending. */
-  #stateDue = true
+  #isStatePending = true
   /** The `retry:` field before the first frame; empty once it was sent. */
   #preamble: string
   #open = true
@@ -115,7 +115,7 @@ export class Connection {
   ) {
     this.#preamble = `retry: ${retryMs}\n`
     if ('reset' in start) {
-      this.#resetDue = start.reset
+      this.#pendingReset = start.reset
       this.#history = feed.history
       this.#position = this.#history.ring.headPosition
     } else {
@@ -149,7 +149,7 @@ export class Connection {
 
   /** Sends `server.state`, at once or when a full socket has drained. */
   stateChanged(): void {
-    this.#stateDue = true
+    this.#isStatePending = true
     this.pump()
   }
 
@@ -188,8 +188,8 @@ export class Connection {
   #moveTo(history: History): void {
     const { epoch, ring } = history
     this.#cursor = this.#position.id
-    if (this.#resetDue !== undefined) return
-    if (epoch !== this.#history.epoch) this.#resetDue = 'unknown'
+    if (this.#pendingReset !== undefined) return
+    if (epoch !== this.#history.epoch) this.#pendingReset = 'unknown'
     else if (this.#cursor > ring.head) void this.#find(history)
     else {
       this.#history = history
@@ -204,7 +204,7 @@ export class Connection {
   #compare(): void {
     const { ring } = this.#history
     if (this.#cursor < ring.floor || isSamePosition(ring.positionAt(this.#cursor), this.#position)) return
-    this.#resetDue = 'unknown'
+    this.#pendingReset = 'unknown'
   }
 
   /**
@@ -214,11 +214,11 @@ export class Connection {
   async #find(history: History): Promise<void> {
     this.#isLoading = true
     try {
-      this.#resetDue = await this.feed.findReset({ epoch: history.epoch, ...this.#position })
-      if (this.#resetDue === undefined) this.#history = history
+      this.#pendingReset = await this.feed.findReset({ epoch: history.epoch, ...this.#position })
+      if (this.#pendingReset === undefined) this.#history = history
       this.#isAhead = true
     } catch (error) {
-      this.feed.failed(this, error)
+      this.feed.onReadError(this, error)
       return
     } finally {
       this.#isLoading = false
@@ -231,26 +231,26 @@ export class Connection {
    * client that is disconnected after such an id would resume from it, and never receive the reset.
    */
   #writeNotices(): boolean {
-    if (this.#resetDue === undefined && !this.#stateDue) return true
+    if (this.#pendingReset === undefined && !this.#isStatePending) return true
     let text = this.#preamble
-    if (this.#resetDue !== undefined) {
+    if (this.#pendingReset !== undefined) {
       this.#history = this.feed.history
       const { epoch, ring } = this.#history
       this.#position = ring.headPosition
       this.#cursor = this.#position.id
       this.#isAhead = false
       const { oldest } = this.feed
-      const reason = this.#resetDue
+      const reason = this.#pendingReset
       text += this.#frame('reset', {
         reason,
         oldest: formatCursor(epoch, oldest.id < this.#cursor ? oldest : this.#position),
         head: this.#clientCursor,
       })
     }
-    if (this.#stateDue) text += this.#frame('server.state', this.feed.state)
+    if (this.#isStatePending) text += this.#frame('server.state', this.feed.state)
     this.#preamble = ''
-    this.#resetDue = undefined
-    this.#stateDue = false
+    this.#pendingReset = undefined
+    this.#isStatePending = false
     this.sink.write(Block.fromText(text))
     return !this.sink.isFull
   }
@@ -266,17 +266,17 @@ export class Connection {
     this.#isLoading = true
     try {
       const page = await pages.read(this.#cursor, ring.floor)
-      if (this.#cursor < page.floor) this.#resetDue ??= 'expired'
+      if (this.#cursor < page.floor) this.#pendingReset ??= 'expired'
       else if (!isSamePosition(page.positionAt(this.#cursor), this.#position)) {
         await this.feed.catchUp()
-        this.#resetDue ??= 'unknown'
+        this.#pendingReset ??= 'unknown'
       }
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))
       // Only once the page is written completely: a slow client may never need the next one.
       if (this.#isReading()) pages.readAhead(page.head, ring.floor)
     } catch (error) {
-      this.feed.failed(this, error)
+      this.feed.onReadError(this, error)
       return
     } finally {
       this.#isLoading = false
@@ -285,6 +285,6 @@ export class Connection {
   }
 
   #isReading(): boolean {
-    return this.#open && !this.sink.isFull && this.#resetDue === undefined
+    return this.#open && !this.sink.isFull && this.#pendingReset === undefined
   }
 }

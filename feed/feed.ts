@@ -37,9 +37,9 @@ const HEARTBEAT_SLOTS = 32
  * Number of connections that one turn of the sweep visits before other work in the event loop has its turn:
  * about 1 ms.
  */
-const SWEEP = 100
+const SWEEP_SIZE = 100
 /** Maximum number of segments that one request for a page searches for events that match its filter. */
-const STRETCHES = 64
+const MAX_SEGMENTS = 64
 /**
  * Maximum number of attempts to locate a cursor that another instance has sent and this one doesn't know. The
  * log is read between them.
@@ -61,7 +61,7 @@ export interface FeedOptions {
   /** Finds an event in the database. */
   find: (id: number) => Promise<Found>
   /** Makes the tail read the log. Resolves with whether the log could be read. */
-  look: () => Promise<boolean>
+  poll: () => Promise<boolean>
   /** Called with each error of reading the log. */
   onError: (error: unknown) => void
 }
@@ -119,8 +119,8 @@ export class Feed implements TailListener, ConnectionFeed {
   readonly #failed = new Set<Connection>()
   /** The next turn of the sweep; undefined when no round is in progress. */
   #sweep: NodeJS.Immediate | undefined
-  /** The position of the sweep in the connections. */
-  #place = this.#connections.keys()
+  /** Iterates over the connections; has the position of the sweep. */
+  #iterator = this.#connections.keys()
   /** How many connections the current round has still to visit. */
   #unvisited = 0
   /** Emits `grown` when the log has grown, was replaced, or the feed has ended. */
@@ -179,14 +179,14 @@ export class Feed implements TailListener, ConnectionFeed {
 
   // TailListener
 
-  restarted(epoch: string, head: Position): void {
+  onRestart(epoch: string, head: Position): void {
     this.#history = this.#begin(epoch, head)
     // Each connection locates its position in the new log.
     this.#pumpAll()
     this.#grown.emit('grown')
   }
 
-  settled(events: LoggedEvent[]): void {
+  onSettled(events: LoggedEvent[]): void {
     const { epoch, ring } = this.#history
     ring.append(encodeEntries(epoch, events))
     this.#pumpAll()
@@ -206,7 +206,7 @@ export class Feed implements TailListener, ConnectionFeed {
   #pumpSome(): void {
     // Scheduled first: an exception in one connection must not end the round.
     this.#sweep = setImmediate(() => this.#pumpSome())
-    for (let turn = 0; turn < SWEEP && this.#unvisited > 0; turn++) {
+    for (let turn = 0; turn < SWEEP_SIZE && this.#unvisited > 0; turn++) {
       this.#unvisited--
       this.#nextConnection()?.pump()
     }
@@ -216,24 +216,24 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   #nextConnection(): Connection | undefined {
-    const next = this.#place.next()
+    const next = this.#iterator.next()
     if (!next.done) return next.value
-    this.#place = this.#connections.keys()
-    return this.#place.next().value
+    this.#iterator = this.#connections.keys()
+    return this.#iterator.next().value
   }
 
   /**
    * Called after each successful read of the log: pumps the connections whose page could not be read.
    * @param oldest the position up to which retention has deleted events
    */
-  answered(oldest: Position): void {
+  onRead(oldest: Position): void {
     this.#oldest = oldest
     const again = [...this.#failed]
     this.#failed.clear()
     for (const connection of again) connection.pump()
   }
 
-  failed(connection: Connection, error: unknown): void {
+  onReadError(connection: Connection, error: unknown): void {
     this.#failed.add(connection)
     this.#options.onError(error)
   }
@@ -251,7 +251,7 @@ export class Feed implements TailListener, ConnectionFeed {
     let next = position
     let cursor = position.id
     const { epoch, ring, pages } = this.#history
-    for (let stretch = 0; stretch < STRETCHES && cursor < ring.head; stretch++) {
+    for (let searched = 0; searched < MAX_SEGMENTS && cursor < ring.head; searched++) {
       const segment = cursor < ring.floor ? await pages.read(cursor, ring.floor) : ring
       if (cursor < segment.floor) return { reset: 'expired' }
       if (!isSamePosition(segment.positionAt(cursor), next)) {
@@ -279,14 +279,14 @@ export class Feed implements TailListener, ConnectionFeed {
     const next = ring.headPosition
     const found = new CollectedEvents(count)
     let segment: Segment = ring
-    for (let stretch = 0; ; stretch++) {
+    for (let searched = 0; ; searched++) {
       for (const entry of [...segment.after(segment.floor)].reverse()) {
         if (found.isFull) break
         if (filter.matches(entry)) found.add(entry)
       }
       // Ids just below the segment's floor may be missing, so continue from the last event there.
       const floor = segment.positionAt(segment.floor).id
-      if (found.isFull || stretch === STRETCHES || floor <= this.#oldest.id) break
+      if (found.isFull || searched === MAX_SEGMENTS || floor <= this.#oldest.id) break
       segment = await pages.readBefore(floor)
     }
     found.events.reverse()
@@ -339,16 +339,16 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   async catchUp(): Promise<void> {
-    if (!(await this.#options.look())) throw new NoAnswer('this instance could not read the log')
+    if (!(await this.#options.poll())) throw new NoAnswer('this instance could not read the log')
   }
 
   async findReset(cursor: Cursor): Promise<ResetReason | undefined> {
-    const reset = await this.#judge(cursor)
+    const reset = await this.#compareWithDatabase(cursor)
     if (reset !== undefined) await this.catchUp()
     return reset
   }
 
-  async #judge(cursor: Cursor): Promise<ResetReason | undefined> {
+  async #compareWithDatabase(cursor: Cursor): Promise<ResetReason | undefined> {
     const until = performance.now() + REPLAY_TIMEOUT_MS
     for (;;) {
       const { epoch, prunedTo, check, newest, isStandby } = await this.#options.find(cursor.id)

@@ -1,7 +1,7 @@
 import type { Position } from '../schemas/events.js'
 import type { Filter } from './filter.js'
 import { Block, type Entry, WRITE_BYTES } from './frame.js'
-import type { Cut, Slices } from './slices.js'
+import type { CachedFrames, CachedSlice, Slices } from './slices.js'
 
 /** The pending events of a connection, up to the size of one write. */
 export interface Slice {
@@ -77,13 +77,14 @@ export class Segment {
   slice(cursor: number, filter: Filter): Slice {
     if (this.#latest?.cursor === cursor && this.#latest.filter === filter) return this.#latest.slice
     const key = `${this.#state} ${cursor} ${filter.key}`
-    let cut = this.slices.get(key)
-    if (!cut) {
-      cut = this.#cut(cursor, filter)
-      this.slices.set(key, cut)
+    let cached = this.slices.get(key)
+    if (!cached) {
+      cached = this.#compute(cursor, filter)
+      this.slices.set(key, cached)
     }
-    const block = typeof cut.due === 'number' ? this.#blockOf(cut.due) : cut.due
-    const slice = { block, cursor: cut.cursor, position: cut.position }
+    const { frames } = cached
+    const block = frames && ('copy' in frames ? frames.copy : this.#blockOf(frames.blockOf))
+    const slice = { block, cursor: cached.cursor, position: cached.position }
     this.#latest = { cursor, filter, slice }
     return slice
   }
@@ -92,26 +93,26 @@ export class Segment {
    * Computes a slice. It ends on a block boundary where possible, so that a connection that started in the
    * middle of a block gets whole blocks from then on, which are not copied.
    */
-  #cut(cursor: number, filter: Filter): Cut {
-    const stretches: Stretch[] = []
-    let last: Stretch | undefined
+  #compute(cursor: number, filter: Filter): CachedSlice {
+    const ranges: ByteRange[] = []
+    let last: ByteRange | undefined
     let length = 0
     let seam: { count: number; index: number } | undefined
     for (let index = this.#indexAfter(cursor); index < this.entries.length; index++) {
       const entry = this.entries[index]
       if (!entry || !filter.matches(entry)) continue
       const { id, block, start, end } = entry
-      if (last && last.block !== block) seam = { count: stretches.length, index }
+      if (last && last.block !== block) seam = { count: ranges.length, index }
       length += end - start
       if (last && length > WRITE_BYTES) {
         const position = this.#positionBefore(seam?.index ?? index)
-        return { due: dueOf(stretches.slice(0, seam?.count)), cursor: position.id, position }
+        return { frames: framesOf(ranges.slice(0, seam?.count)), cursor: position.id, position }
       }
       if (last?.block === block && last.end === start) last.end = end
-      else stretches.push((last = { id, block, start, end }))
+      else ranges.push((last = { id, block, start, end }))
     }
     return {
-      due: dueOf(stretches),
+      frames: framesOf(ranges),
       cursor: this.headId,
       position: this.#positionBefore(this.entries.length),
     }
@@ -142,15 +143,15 @@ export class Segment {
 }
 
 /** Adjacent frames of a block, starting with that of the event `id`. */
-type Stretch = Pick<Entry, 'id' | 'block' | 'start' | 'end'>
+type ByteRange = Pick<Entry, 'id' | 'block' | 'start' | 'end'>
 
 /**
- * Returns the id of the first event if the frames are one whole block, otherwise a block with a copy of them.
+ * Returns the frames of the ranges: without a copy if they are one whole block, undefined if there are none.
  */
-function dueOf(stretches: readonly Stretch[]): Cut['due'] {
-  const [first, ...others] = stretches
+function framesOf(ranges: readonly ByteRange[]): CachedFrames | undefined {
+  const [first, ...others] = ranges
   if (!first) return undefined
   const { id, block, start, end } = first
-  if (others.length === 0 && start === block.start && end === block.end) return id
-  return Block.concat(stretches.map(({ block, start, end }) => block.chunked.subarray(start, end)))
+  if (others.length === 0 && start === block.start && end === block.end) return { blockOf: id }
+  return { copy: Block.concat(ranges.map(({ block, start, end }) => block.chunked.subarray(start, end))) }
 }

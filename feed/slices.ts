@@ -7,14 +7,16 @@ const CACHE_BYTES = 16 * 1024 * 1024
 /** Approximate size of a slice that holds no copy, in bytes. */
 const OVERHEAD_BYTES = 128
 
-/** A cached slice of a segment. */
-export interface Cut {
-  /**
-   * A copy of the events; undefined when the filter hides every event up to `cursor`; or the id of an event
-   * whose whole block is the slice. Storing the id costs next to nothing, and keeps no block in memory that
-   * the segment has dropped.
-   */
-  due: Block | undefined | number
+/**
+ * The frames of a cached slice: a copy, or the whole block that the event `blockOf` is in. Storing the id
+ * keeps no block in memory that the segment has dropped.
+ */
+export type CachedFrames = { copy: Block } | { blockOf: number }
+
+/** A slice of a segment as it is cached. */
+export interface CachedSlice {
+  /** Undefined when the filter hides every event up to `cursor`. */
+  frames: CachedFrames | undefined
   /** Every id up to this one is handled by the slice. */
   cursor: number
   /** The last event at or before `cursor`. */
@@ -26,10 +28,10 @@ export interface Cut {
  * because ten thousand clients can reconnect with ten thousand different cursors and filters.
  */
 export class Slices {
-  readonly #cache = new LRUCache<string, Cut>({
+  readonly #cache = new LRUCache<string, CachedSlice>({
     maxSize: CACHE_BYTES,
-    sizeCalculation: ({ due }, key) =>
-      (typeof due === 'object' ? due.chunked.length : 0) + key.length + OVERHEAD_BYTES,
+    sizeCalculation: ({ frames }, key) =>
+      (frames && 'copy' in frames ? frames.copy.chunked.length : 0) + key.length + OVERHEAD_BYTES,
   })
   #states = 0
 
@@ -38,11 +40,11 @@ export class Slices {
     return ++this.#states
   }
 
-  get(key: string): Cut | undefined {
+  get(key: string): CachedSlice | undefined {
     return this.#cache.get(key)
   }
 
-  set(key: string, cut: Cut): void {
-    this.#cache.set(key, cut)
+  set(key: string, slice: CachedSlice): void {
+    this.#cache.set(key, slice)
   }
 }

@@ -26,12 +26,12 @@ export interface TailListener {
    * Called when the tail begins at `head`: at the start, after the log was replaced, and when retention has
    * deleted events that the tail had not read yet. The next event comes after `head`.
    */
-  restarted(epoch: string, head: Position): void
+  onRestart(epoch: string, head: Position): void
   /**
    * Called with the next events, in order of id. No other event with an id up to the last of them will ever
    * appear.
    */
-  settled(events: LoggedEvent[]): void
+  onSettled(events: LoggedEvent[]): void
 }
 
 /** Missing ids below a visible event. */
@@ -112,7 +112,7 @@ export class Tail {
     this.#head = head
     this.#finalUpTo = head.id
     this.#hole = undefined
-    this.#listener.restarted(epoch, head)
+    this.#listener.onRestart(epoch, head)
   }
 
   /**
@@ -120,7 +120,7 @@ export class Tail {
    * repeated calls are cheap.
    * @returns whether the log could be read; resolves after the read
    */
-  async look(): Promise<boolean> {
+  async poll(): Promise<boolean> {
     this.#wanted = true
     return (this.#running ??= this.#run())
   }
@@ -139,7 +139,7 @@ export class Tail {
         this.#wanted = false
         if (await this.#advance()) this.#wanted = true
       }
-      if (this.#hole && !this.#stopped) this.#lookSoon()
+      if (this.#hole && !this.#stopped) this.#pollSoon()
       return true
     } catch (error) {
       this.#onError(error)
@@ -149,8 +149,8 @@ export class Tail {
     }
   }
 
-  #lookSoon(): void {
-    this.#timer = setTimeout(() => void this.look(), this.#holeDelay)
+  #pollSoon(): void {
+    this.#timer = setTimeout(() => void this.poll(), this.#holeDelay)
     this.#holeDelay = Math.min(this.#holeDelay * 2, HOLE_DELAY_MS.most)
   }
 
@@ -165,7 +165,7 @@ export class Tail {
     const last = events[end - 1]
     if (last) {
       this.#head = { id: last.id, check: last.check }
-      this.#listener.settled(events.slice(0, end))
+      this.#listener.onSettled(events.slice(0, end))
     }
     if (end === events.length) {
       this.#hole = undefined

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fp from 'fastify-plugin'
 import { singleFlight } from '../lib/single-flight.js'
 import type { Sql } from '../store/driver/connect.js'
-import { notifyLooks } from '../store/events.js'
+import { notifyInstances } from '../store/events.js'
 import { type Others, reportWatchers } from '../store/instances.js'
 
 /** How often an instance reports its number of open streams and checks that it is still listening, in ms. */
@@ -15,7 +15,7 @@ export interface Participant {
   /** Returns the number of open streams on this instance. */
   watchers(): number
   /** Called when another instance may have committed events. */
-  look(): void
+  poll(): void
 }
 
 /** The instances on this database, and the notifications between them. */
@@ -52,7 +52,7 @@ export default fp(
       try {
         while (notifyAgain) {
           notifyAgain = false
-          await notifyLooks(app.feedDb, id)
+          await notifyInstances(app.feedDb, id)
         }
       } catch (err) {
         app.log.debug({ err }, 'failed to notify other instances; they will read the log at their next poll')
@@ -76,10 +76,10 @@ export default fp(
           (sender) => {
             // This instance has read the log already for its own commits. The trigger sends no id, for writes
             // in SQL.
-            if (sender !== id) participant.look()
+            if (sender !== id) participant.poll()
           },
           // Notifications that were sent while the connection was down are not repeated.
-          () => participant.look(),
+          () => participant.poll(),
         )
       } catch (err) {
         if (listeningBy === by) listeningBy = undefined

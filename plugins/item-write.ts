@@ -28,7 +28,7 @@ export default fp(
       onRequest: app.requireRole('editor'),
       preHandler: app.requireWritable,
       onResponse: async (_request, { statusCode }) => {
-        if (statusCode < 400 || statusCode >= 500) app.sse.look()
+        if (statusCode < 400 || statusCode >= 500) app.sse.poll()
       },
     })
   },

@@ -5,14 +5,10 @@ import { within } from '../lib/deadline.js'
 import { Feed } from '../feed/feed.js'
 import { POLL_MS } from '../feed/poll.js'
 import { Tail } from '../feed/tail.js'
-import type { Role } from '../schemas/auth.js'
 import { ForkedLog, findEvents, readEvents, readWriters } from '../store/events.js'
-import { findPrincipals } from '../store/tokens.js'
 
 /** Timeout of a query to the log, in ms. */
 const READ_DEADLINE_MS = 5000
-/** How often the tokens of the open streams are checked, in ms. */
-const ACCESS_CHECK_MS = 2000
 
 /**
  * Sends the event log to clients. They receive only what is in the log, so all a writer can do is trigger a
@@ -21,7 +17,7 @@ const ACCESS_CHECK_MS = 2000
 export interface Broadcaster {
   readonly feed: Feed
   /** Triggers a read of the log after a commit, on this instance and on the others. */
-  look(): void
+  poll(): void
   /** The number of open streams. */
   readonly clients: number
   /** The cursor of the last settled event that this instance has read. */
@@ -42,7 +38,7 @@ export default fp(
     const { config, instances, mode } = app
     const onError = (err: unknown) => app.log.warn({ err }, 'failed to read the event log')
 
-    const asked = <T>(question: Promise<T>) => within(READ_DEADLINE_MS, question)
+    const withDeadline = <T>(query: Promise<T>) => within(READ_DEADLINE_MS, query)
 
     /**
      * Reads the log. If the database server was promoted or recovered, the pulse adopts the log before it is
@@ -50,11 +46,11 @@ export default fp(
      */
     async function readLog<T>(read: () => Promise<T>): Promise<T> {
       try {
-        return await asked(read())
+        return await withDeadline(read())
       } catch (err) {
         if (!(err instanceof ForkedLog)) throw err
         await app.pulse()
-        return asked(read())
+        return withDeadline(read())
       }
     }
 
@@ -71,7 +67,7 @@ export default fp(
         heartbeatMs: config.HEARTBEAT_MS,
         read: (after, upTo, limit) => readLog(() => readEvents(app.feedDb, after, upTo, limit)),
         find,
-        look: () => tail.look(),
+        poll: () => tail.poll(),
         onError,
       },
       { mode: mode.current },
@@ -80,45 +76,26 @@ export default fp(
       {
         read: async (after, limit) => {
           const page = await readLog(() => readEvents(app.feedDb, after, Number.MAX_SAFE_INTEGER, limit))
-          feed.answered(page.prunedTo)
+          feed.onRead(page.prunedTo)
           return page
         },
-        writers: () => asked(readWriters(app.feedDb)),
+        writers: () => withDeadline(readWriters(app.feedDb)),
       },
       feed,
       onError,
     )
 
-    async function checkAccess(): Promise<void> {
-      // The tokens of the streams that are open now: a stream that opens during the query is not judged by
-      // its result. While the database is unreachable, only streams with expired tokens are ended.
-      const asked = mode.databaseLost ? new Set<string>() : feed.tokenIds
-      const roles = await readRoles(asked)
-      feed.endAccess(({ tokenId, role }) => asked.has(tokenId) && roles.get(tokenId) !== role)
-    }
-    async function readRoles(tokenIds: Set<string>): Promise<Map<string, Role>> {
-      const principals = tokenIds.size > 0 ? await findPrincipals(app.feedDb, [...tokenIds]) : []
-      return new Map(principals.map(({ token_id, role }) => [token_id, role]))
-    }
-
     mode.onChange((current) => feed.announce({ mode: current }))
 
-    const timers = [
-      setInterval(() => void tail.look(), POLL_MS),
-      setInterval(() => {
-        checkAccess().catch((err: unknown) =>
-          app.log.warn({ err }, 'failed to check the access of open streams'),
-        )
-      }, ACCESS_CHECK_MS),
-    ]
+    const polling = setInterval(() => void tail.poll(), POLL_MS)
 
     await tail.start()
-    await instances.join({ watchers: () => feed.clients, look: () => void tail.look() })
+    await instances.join({ watchers: () => feed.clients, poll: () => void tail.poll() })
 
     app.decorate('sse', {
       feed,
-      look() {
-        void tail.look()
+      poll() {
+        void tail.poll()
         instances.announce()
       },
       get clients() {
@@ -139,7 +116,7 @@ export default fp(
       feed.end()
     })
     app.addHook('onClose', async () => {
-      for (const timer of timers) clearInterval(timer)
+      clearInterval(polling)
       await tail.stop()
     })
   },

@@ -13,10 +13,10 @@ export class Slots {
     const taken = this.#taken.get(key) ?? 0
     if (taken >= this.most) return undefined
     this.#taken.set(key, taken + 1)
-    return () => this.#giveBack(key)
+    return () => this.#release(key)
   }
 
-  #giveBack(key: string): void {
+  #release(key: string): void {
     const left = (this.#taken.get(key) ?? 0) - 1
     if (left > 0) this.#taken.set(key, left)
     else this.#taken.delete(key)

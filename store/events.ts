@@ -242,7 +242,7 @@ export async function readWriters(sql: Sql): Promise<string[]> {
  * not wait for the disk.
  * @param instance the id of the sender, which receives the notification as well
  */
-export async function notifyLooks(sql: Sql, instance: string): Promise<void> {
+export async function notifyInstances(sql: Sql, instance: string): Promise<void> {
   await sql`select set_config('synchronous_commit', 'off', true), pg_notify('silo_events', ${instance})`
 }
 

@@ -37,7 +37,7 @@ function startFeed(t: Test, options: Partial<FeedOptions> = {}): Feed {
       heartbeatMs: 3_600_000,
       read: () => Promise.reject(new Error('nothing is behind the ring')),
       find: () => Promise.reject(new Error('nothing is looked for')),
-      look: () => Promise.resolve(true),
+      poll: () => Promise.resolve(true),
       onError: (error) => {
         throw error
       },
@@ -46,7 +46,7 @@ function startFeed(t: Test, options: Partial<FeedOptions> = {}): Feed {
     {},
   )
   t.teardown(() => feed.end())
-  feed.restarted(EPOCH, { id: 0, check: '00000000' })
+  feed.onRestart(EPOCH, { id: 0, check: '00000000' })
   return feed
 }
 
@@ -62,7 +62,7 @@ function join(feed: Feed, clients: number) {
 }
 
 const settle = (feed: Feed, id: number): void =>
-  feed.settled([
+  feed.onSettled([
     { id, check: checkOf(id, '{}'), type: 'item.deleted', part_number: 'A', data: Buffer.from('{}') },
   ])
 
@@ -147,7 +147,7 @@ t.test(
     // A restore has undone the event that this instance has at id 3, and the instance has not noticed.
     settle(feed, 1)
     settle(feed, 2)
-    feed.settled([
+    feed.onSettled([
       { id: 3, check: '0badbad0', type: 'item.deleted', part_number: 'A', data: Buffer.from('{"undone":1}') },
     ])
     await t.rejects(feed.locate(`${EPOCH}-3-${check}`), { code: 'NO_ANSWER' })
@@ -159,8 +159,8 @@ t.test('a client that is reset continues at the head of the log that has reset i
   const prunedTo = { id: 0, check: '00000000' }
   const feed: Feed = startFeed(t, {
     find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check: undefined, newest: 2, isStandby: false }),
-    look: async () => {
-      feed.restarted(EPOCH, restored)
+    poll: async () => {
+      feed.onRestart(EPOCH, restored)
       return true
     },
   })
@@ -174,7 +174,7 @@ t.test('an instance that fails to read the log resets no client', async (t) => {
   const prunedTo = { id: 0, check: '00000000' }
   const feed = startFeed(t, {
     find: () => Promise.resolve({ epoch: EPOCH, prunedTo, check: undefined, newest: 2, isStandby: false }),
-    look: () => Promise.resolve(false),
+    poll: () => Promise.resolve(false),
   })
   for (const id of [1, 2, 3]) settle(feed, id)
   await t.rejects(feed.locate(`${EPOCH}-4-0badbad0`), { code: 'NO_ANSWER' })

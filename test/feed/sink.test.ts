@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type Server, createServer } from 'node:http'
+import { type Server, type ServerResponse, createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { Block } from '../../feed/frame.js'
@@ -24,14 +24,14 @@ async function open(t: Test, stallMs: number) {
   client.on('error', () => undefined)
   client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
   client.pause()
-  const response = await new Promise<Parameters<typeof ResponseSink.open>[0]>((resolve) =>
+  const response = await new Promise<ServerResponse>((resolve) =>
     server.once('request', (_request, response) => resolve(response)),
   )
   const { socket } = response
   if (!socket) throw new Error('no socket')
-  const sink = await ResponseSink.open(response, {}, { endGraceMs: 1000, stallMs })
+  const sink = new ResponseSink(socket, true, { endGraceMs: 1000, stallMs })
   const state: { stalled: boolean | undefined; drains: number } = { stalled: undefined, drains: 0 }
-  sink.watch(response, { drained: () => state.drains++, closed: (stalled) => (state.stalled = stalled) })
+  sink.watch(response, { onDrain: () => state.drains++, onClose: (stalled) => (state.stalled = stalled) })
   /** Writes until the kernel accepts no more. */
   const fill = async () => {
     while (socket.writableLength === 0) {

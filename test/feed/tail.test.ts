@@ -23,15 +23,15 @@ async function follow(t: Test, url: string, rule: Partial<EventLog> = {}) {
   }
   const tail = new Tail(
     log,
-    { restarted: () => undefined, settled: (events) => seen.push(...events) },
+    { onRestart: () => undefined, onSettled: (events) => seen.push(...events) },
     (error) => {
       throw error
     },
   )
   await tail.start()
-  const looking = setInterval(() => tail.look(), 1)
+  const polling = setInterval(() => tail.poll(), 1)
   t.teardown(async () => {
-    clearInterval(looking)
+    clearInterval(polling)
     await tail.stop()
     await sql.end()
   })

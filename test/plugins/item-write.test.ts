@@ -38,10 +38,10 @@ async function check(
  * status.
  */
 async function silentRoutes(t: Test, app: FastifyInstance, status: number): Promise<string[]> {
-  const looks = t.capture(app.sse, 'look')
+  const polls = t.capture(app.sse, 'poll')
   return check(app, async (send) => {
     await send({ headers: { [STATUS]: String(status) } })
-    return looks().length === 1
+    return polls().length === 1
   })
 }
 

@@ -721,9 +721,9 @@ t.test(
     const two = await serve(t, { databaseUrl })
     const watchers = [await one.watch(), await two.watch()]
     await create(one.app.db, 'by-one')
-    one.app.sse.look()
+    one.app.sse.poll()
     await create(two.app.db, 'by-two')
-    two.app.sse.look()
+    two.app.sse.poll()
     for (const watcher of watchers) {
       await watcher.untilEvents(2)
       t.strictSame(seenNumbers(watcher), ['by-one', 'by-two'])
@@ -815,7 +815,7 @@ for (const [how, fail] of [
       )
       t.equal(watcher.endedCleanly, undefined)
       await create(other.db, 'later')
-      other.sse.look()
+      other.sse.poll()
       await watcher.untilEvents(3)
     },
   )

@@ -111,7 +111,7 @@ t.test('pages are limited in bytes, and no entry of a list is missing because of
       select 'E-' || n, repeat(U&'\\0001', 2000) from generate_series(1, 300) n
     `
     const [newestEvent] = await app.db<{ id: string }[]>`select max(id)::text as id from events`
-    app.sse.look()
+    app.sse.poll()
     await eventually('the log is read', () => app.sse.head.split('-')[1] === newestEvent?.id)
     const json = { headers: { accept: 'application/json' } }
     interface Page {

@@ -1,5 +1,5 @@
 /** Delays responses: a bounded number of them at a time, and none after `releaseAll`. */
-export class HeldResponses {
+export class DelayedResponses {
   readonly #releases = new Set<() => void>()
   #isReleased = false
 
@@ -9,9 +9,9 @@ export class HeldResponses {
   /**
    * Resolves after `ms`, or at `releaseAll`. Resolves at once where `max` responses are delayed already, and
    * after `releaseAll`.
-   * @param onGone receives the function that ends the wait early, to be called when the client disconnects
+   * @param onClosed receives the function that ends the wait early, to be called when the client disconnects
    */
-  async hold(ms: number, onGone: (release: () => void) => void): Promise<void> {
+  async delay(ms: number, onClosed: (release: () => void) => void): Promise<void> {
     if (this.#isReleased || this.#releases.size >= this.max) return
     await new Promise<void>((resolve) => {
       const release = () => {
@@ -21,7 +21,7 @@ export class HeldResponses {
       }
       const timer = setTimeout(release, ms)
       this.#releases.add(release)
-      onGone(release)
+      onClosed(release)
     })
   }
 
