@@ -58,7 +58,7 @@ await testInBrowser(t, (browser) => {
       await page.evaluate(`
         banner.hidden = false
         banner.dataset.mode = '${mode}'
-        banner.textContent = 'The server has not been reached since 10:04. What you see may be old.'
+        banner.textContent = 'No connection since 10:04. What you see may be old.'
       `)
     }
     await checkAll(t, page, 'with a banner')
@@ -70,7 +70,7 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('dialog', { name: 'New item' }).waitFor()
     await checkAll(t, page, 'a new item')
     await page.keyboard.press('Escape')
-    await page.getByRole('button', { name: 'Import …' }).click()
+    await page.getByRole('button', { name: 'Import…' }).click()
     await page.getByRole('dialog', { name: 'Import items' }).waitFor()
     await checkAll(t, page, 'the import')
 
@@ -84,7 +84,7 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('dialog').waitFor()
     await checkAll(t, page, 'the sign-in on top')
     await page.goto(`${address}/login?error=invalid_credentials`)
-    await page.getByText('is wrong').waitFor()
+    await page.getByText('Incorrect username').waitFor()
     await checkAll(t, page, 'the sign-in with an error')
   })
 })
