@@ -47,7 +47,8 @@ function pendingOf(migrations: Migration[], applied: number[]): Migration[] {
   const current = applied.at(-1) ?? 0
   if (current > newest) {
     throw new StartError(
-      `the schema of the database has version ${current}, and this program supports up to ${newest}: run a newer Silo`,
+      `the schema of the database has version ${current}, and this program supports up to ${newest}: ` +
+        'run a newer Silo',
     )
   }
   return migrations.filter(({ version }) => !applied.includes(version))
@@ -58,7 +59,8 @@ function refusal(err: unknown, schema: string): unknown {
   const INSUFFICIENT_PRIVILEGE = '42501'
   if (!(err instanceof postgres.PostgresError && err.code === INSUFFICIENT_PRIVILEGE)) return err
   return new StartError(
-    `the role of DATABASE_URL may not migrate the schema ${schema} (${err.message}): make it the owner of the tables`,
+    `the role of DATABASE_URL may not migrate the schema ${schema} (${err.message}): ` +
+      'make it the owner of the tables',
   )
 }
 
@@ -77,7 +79,8 @@ export async function migrate(sql: Sql): Promise<string> {
     if (pending.length === 0) return schema
     if (!writable) {
       throw new StartError(
-        `the database accepts no writes, and its schema needs migrations (${pending.map(({ name }) => name).join(', ')}): make it writable first`,
+        'the database accepts no writes, and its schema needs migrations ' +
+          `(${pending.map(({ name }) => name).join(', ')}): make it writable first`,
       )
     }
   }

@@ -16,14 +16,26 @@ const RIGHT_USES: readonly { path: string; phrase: string }[] = [
   { path: 'docs/security.md', phrase: 'gave to the user nobody' },
 ]
 
-/** Returns the paths of the sources and documents, relative to the root. */
-async function listTexts(folder = ''): Promise<string[]> {
+const TEXTS = /\.(?:ts|js|sql|css|md)$/
+const CODE = /\.(?:ts|js|sql|css|html|py|sh|yml|c|lua)$/
+
+/** Files with lines that are longer than the print width. */
+const LONG_LINES: readonly string[] = [
+  'plugins/item-write.ts',
+  'tools/fuzz/feed-watch.ts',
+  'tools/fuzz/judge.ts',
+  'tools/fuzz/run.ts',
+  'tools/fuzz/suspects.ts',
+]
+
+/** Returns the paths of the files whose names match, relative to the root. */
+async function listFiles(names: RegExp, folder = ''): Promise<string[]> {
   const paths: string[] = []
   for (const entry of await readdir(join(ROOT, folder), { withFileTypes: true })) {
     if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) continue
     const path = join(folder, entry.name)
-    if (entry.isDirectory()) paths.push(...(await listTexts(path)))
-    else if (/\.(?:ts|js|sql|css|md)$/.test(path)) paths.push(path)
+    if (entry.isDirectory()) paths.push(...(await listFiles(names, path)))
+    else if (names.test(path)) paths.push(path)
   }
   return paths
 }
@@ -61,7 +73,7 @@ t.test('the words of the glossary are found in comments and documents, and nowhe
 })
 
 t.test('comments and documents use the words of the glossary', async (t) => {
-  const paths = await listTexts()
+  const paths = await listFiles(TEXTS)
   t.ok(paths.length > 400, `${paths.length} files are read`)
   const findings: string[] = []
   let unused = [...RIGHT_USES]
@@ -71,6 +83,23 @@ t.test('comments and documents use the words of the glossary', async (t) => {
       unused = unused.filter((use) => use !== right)
       if (!right) findings.push(`${path}:${line}: ${word}: ${text}`)
     }
+  }
+  t.strictSame(findings, [])
+  t.strictSame(unused, [], 'every exception is used')
+})
+
+t.test('no line of code is longer than the print width, except in migrations', async (t) => {
+  const { printWidth } = JSON.parse(await readFile(join(ROOT, '.prettierrc.json'), 'utf8')) as {
+    printWidth: number
+  }
+  const findings: string[] = []
+  let unused = [...LONG_LINES]
+  for (const path of await listFiles(CODE)) {
+    if (path.startsWith('migrations/')) continue
+    const lines = (await readFile(join(ROOT, path), 'utf8')).split('\n')
+    const long = lines.flatMap((line, i) => (line.length > printWidth ? [`${path}:${i + 1}`] : []))
+    if (LONG_LINES.includes(path) && long.length > 0) unused = unused.filter((other) => other !== path)
+    else findings.push(...long)
   }
   t.strictSame(findings, [])
   t.strictSame(unused, [], 'every exception is used')

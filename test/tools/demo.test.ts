@@ -56,7 +56,7 @@ async function signIn(origin: string, username: string, password: string) {
 }
 
 t.test(
-  'the demo works with the users that it prints, stops with its database, and resumes its log at the next start',
+  'the demo works with the users that it prints, stops with its database and resumes its log',
   async (t) => {
     const dataDir = await createDataDir(t)
     const demo = Demo.start(t, dataDir)

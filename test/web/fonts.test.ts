@@ -23,9 +23,10 @@ const LONG = 'a_word_without_any_place_to_break_it_'.repeat(10)
 const findWide = (page: Page): Promise<string[]> =>
   page.evaluate<string[]>(`(() => {
     if (document.documentElement.scrollWidth <= innerWidth) return []
-    const wide = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5)
+    const excess = (e) => e.getBoundingClientRect().right - innerWidth
+    const wide = [...document.querySelectorAll('body *')].filter((e) => excess(e) > 0.5)
     return wide.filter((e) => !wide.some((other) => other !== e && e.contains(other)))
-      .map((e) => e.tagName + '#' + e.id + '.' + e.className + ' ' + Math.ceil(e.getBoundingClientRect().right - innerWidth))
+      .map((e) => e.tagName + '#' + e.id + '.' + e.className + ' ' + Math.ceil(excess(e)))
       .concat('page ' + (document.documentElement.scrollWidth - innerWidth))
   })()`)
 

@@ -19,8 +19,8 @@ const TYPING_MS = 250
 const REVOKE_MS = 60_000
 
 /**
- * Whether an event of each type can change the list. `revision.created` needs no read of its own, because each
- * comes with an `item.updated`.
+ * Whether an event of each type can change the list. `revision.created` needs no read of its own, because
+ * each comes with an `item.updated`.
  */
 const CHANGES_LIST: Record<EventType, boolean> = {
   'item.created': true,
