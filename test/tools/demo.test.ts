@@ -62,7 +62,7 @@ t.test(
     const demo = Demo.start(t, dataDir)
     const origin = await demo.origin()
     t.match(origin, /^http:\/\/127\.0\.0\.1:/, 'it listens at the loopback address only')
-    t.match(demo.stdout, 'This is a demo')
+    t.match(demo.stdout, 'Demo: ')
 
     const named = [...demo.stdout.matchAll(/^ {2}(\w+) +(demo-\w+) +(.*)$/gm)]
     t.strictSame(
