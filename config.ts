@@ -47,7 +47,9 @@ export const Environment = Type.Object({
   SILO_ADMIN_PASSWORD: Type.Optional(
     Type.String({
       ...PASSWORD_LENGTH,
-      mustBe: `the password of the first admin: ${PASSWORD_LENGTH.minLength} to ${PASSWORD_LENGTH.maxLength} characters`,
+      mustBe:
+        `the password of the first admin: ${PASSWORD_LENGTH.minLength} to ${PASSWORD_LENGTH.maxLength} ` +
+        'characters',
     }),
   ),
   JWT_SECRET: Type.Optional(

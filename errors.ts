@@ -28,7 +28,9 @@ export const ERRORS = {
   invalid_credentials: {
     status: 401,
     message: 'The username or the password is wrong.',
-    cure: 'Let the user enter both again. The response is the same for a user who does not exist or is disabled.',
+    cure:
+      'Let the user enter both again. The response is the same for a user who does not exist or is ' +
+      'disabled.',
   },
   forbidden: {
     status: 403,
@@ -133,7 +135,8 @@ export const ERRORS = {
   internal: {
     status: 500,
     message:
-      'The request failed because of a fault of the service. Its log has the cause under the id in the request-id header.',
+      'The request failed because of a fault of the service. Its log has the cause under the id in the ' +
+      'request-id header.',
     cure: 'Report it with the `request-id` header of the response.',
   },
   server_read_only: {
@@ -144,7 +147,9 @@ export const ERRORS = {
   database_unavailable: {
     status: 503,
     message: 'The database is unavailable. Retry later.',
-    cure: 'Retry after the seconds of `Retry-After`. Send a write again only if it may happen twice, or read first.',
+    cure:
+      'Retry after the seconds of `Retry-After`. Send a write again only if it may happen twice, or read ' +
+      'first.',
   },
   overloaded: {
     status: 503,

@@ -2,8 +2,8 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 /**
- * The layers of the service, in order. A folder or a file imports from earlier layers and from itself, never from its neighbours or
- * from later layers (docs/architecture.md).
+ * The layers of the service, in order. A folder or a file imports from earlier layers and from itself, never
+ * from its neighbours or from later layers (docs/architecture.md).
  */
 const LAYERS = [
   ['lib'],

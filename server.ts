@@ -14,7 +14,8 @@ import { waitForDatabase } from './store/wait.js'
 const reserveOf = ({ SHUTDOWN_TIMEOUT_MS }: Config): number => Math.min(3000, SHUTDOWN_TIMEOUT_MS / 2)
 
 const NO_PUBLIC_URL =
-  'listening on a non-loopback address without PUBLIC_URL: requests by host name are refused, and cookies are Secure only if a trusted proxy reports https'
+  'listening on a non-loopback address without PUBLIC_URL: requests by host name are refused, ' +
+  'and cookies are Secure only if a trusted proxy reports https'
 
 /** Maximum number of connections that wait to be accepted, within the limit of the operating system. */
 const BACKLOG = 16_384
@@ -58,7 +59,8 @@ function welcome(address: string, { username, password }: { username: string; pa
 
 This password is shown once. Sign in, then watch every change as it happens:
 
-  TOKEN=$(curl -s ${address}/api/auth/login -H 'Content-Type: application/json' -d '${JSON.stringify({ username, password })}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
+  TOKEN=$(curl -s ${address}/api/auth/login -H 'Content-Type: application/json' \\
+    -d '${JSON.stringify({ username, password })}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
   curl -N -H "Authorization: Bearer $TOKEN" ${address}/api/events
 
 `

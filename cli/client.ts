@@ -120,6 +120,6 @@ export class Client {
   }
 
   #stranger(): Failure {
-    return new Failure(`The response of ${this.url} is not one of a Silo. Check the address.`)
+    return new Failure(`${this.url} did not respond like a Silo service. Check the address.`)
   }
 }

@@ -21,7 +21,7 @@ const program = new Command('silo')
   .addHelpText(
     'after',
     `
-Without --url, a command uses SILO_URL, or the Silo of the last sign-in. SILO_TOKEN is used instead of the saved
+Without --url, a command uses SILO_URL, or the Silo of the last sign-in. SILO_TOKEN replaces the saved
 sign-in; SILO_CREDENTIALS is the path of the file with the sign-ins; NO_COLOR turns colours off.
 
 Exit codes: 1 refused or not found, 2 invalid usage, 3 not signed in or not allowed, 4 server unreachable.`,

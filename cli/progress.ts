@@ -20,7 +20,7 @@ export class Progress {
     const full = Math.floor(part * WIDTH)
     const bar = '█'.repeat(full) + '░'.repeat(WIDTH - full)
     const sentence =
-      part < 1 ? `${megabytes(bytes)} of ${megabytes(this.size)} sent` : 'sent; waiting for the server …'
+      part < 1 ? `${megabytes(bytes)} of ${megabytes(this.size)} sent` : 'sent; waiting for the server…'
     this.#show(`${bar} ${String(Math.floor(part * 100)).padStart(3)} %  ${sentence}`)
   }
 

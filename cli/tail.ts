@@ -54,7 +54,7 @@ function lineOf(event: FeedEvent, paint: Paint): string {
 const NOTICES: Record<string, string> = {
   normal: 'items can be changed again',
   'read-only': 'read-only: items can’t be changed',
-  degraded: 'the database is unreachable; changes arrive when it is back',
+  degraded: 'the database is unreachable; changes will arrive when it is back',
   draining: 'the server is shutting down',
 }
 
@@ -88,7 +88,7 @@ class View {
         return tell(`${this.#paint('red', '○ connection lost')}: ${plain(state.reason)}`)
       case 'reconnecting': {
         const { attempt, inMs } = state
-        return tell(this.#paint('yellow', `◌ reconnecting (${attempt}) in ${Math.ceil(inMs / 1000)} s …`))
+        return tell(this.#paint('yellow', `◌ reconnecting (${attempt}) in ${Math.ceil(inMs / 1000)} s…`))
       }
     }
   }
@@ -100,7 +100,7 @@ class View {
   }
 
   #showReset({ data }: FeedEvent): void {
-    const why = data.reason === 'expired' ? 'it is too old' : 'it is not of this log'
+    const why = data.reason === 'expired' ? 'it is too old' : 'it belongs to another epoch of the log'
     tell(
       this.#paint(
         'red',

@@ -25,7 +25,8 @@ export async function createToken(name: string, options: TokenOptions): Promise<
     : await (await openSession(options)).ask(CreatedToken, 'POST', '/api/auth/tokens', { body })
   tell(
     plain(
-      `Token with the role ${created.role}, valid until ${created.expires_at.slice(0, 10)}. It is shown only once:`,
+      `Token with the role ${created.role}, valid until ${created.expires_at.slice(0, 10)}. ` +
+        'It is shown only once:',
     ),
   )
   print(plain(created.token))

@@ -212,7 +212,8 @@ class Cluster {
     const theirs = (await readFile(join(this.data, 'PG_VERSION'), 'utf8')).trim()
     if (ours === theirs) return
     throw new StartError(
-      `${this.data} was created by PostgreSQL ${theirs}, and this Silo has PostgreSQL ${ours ?? 'unknown'}: ` +
+      `${this.data} was created by PostgreSQL ${theirs}, and this Silo has PostgreSQL ` +
+        `${ours ?? 'unknown'}: ` +
         'dump it with the Silo that created it and load the dump here, or set SILO_DATA_DIR to a new folder',
     )
   }
@@ -276,7 +277,8 @@ class Cluster {
   async urlOf({ port, socketFolder }: Server, password: string): Promise<string> {
     if (socketFolder !== '' && !(await isPrivate(socketFolder, this.account))) {
       throw new StartError(
-        `${socketFolder} contains the socket of the database and is accessible to other users: stop PostgreSQL, and start again`,
+        `${socketFolder} contains the socket of the database and is accessible to other users: ` +
+          'stop PostgreSQL, and start again',
       )
     }
     const host = socketFolder === '' ? '127.0.0.1' : encodeURIComponent(socketFolder)
@@ -306,7 +308,8 @@ async function prepareFolder(folder: string): Promise<Owners | undefined> {
   const foreign = entries.find((entry) => !entry.startsWith(UNFINISHED))
   if (isNew && foreign !== undefined) {
     throw new StartError(
-      `${folder} is not empty and contains no Silo database (found "${foreign}"): set SILO_DATA_DIR to a new folder`,
+      `${folder} is not empty and contains no Silo database (found "${foreign}"): ` +
+        'set SILO_DATA_DIR to a new folder',
     )
   }
   const owners = await findOwners(folder, join(folder, CLUSTER, 'data'))
@@ -404,8 +407,8 @@ async function takeServer(
           'for several on one database, set DATABASE_URL'
       } catch (err) {
         obstacle =
-          `process ${server.pid} should be PostgreSQL on ${server.socketFolder || `port ${server.port}`} but is not ` +
-          `(${describeFailure(err)}): if another program runs there, delete ${cluster.pidFile}`
+          `process ${server.pid} should be PostgreSQL on ${server.socketFolder || `port ${server.port}`} ` +
+          `but is not (${describeFailure(err)}): if another program runs there, delete ${cluster.pidFile}`
       }
     }
     if (Date.now() - began > (server.ready ? LOCK_TIMEOUT_MS : SERVER_TIMEOUT_MS)) {
@@ -467,7 +470,8 @@ class Supervisor {
     this.#restarts = [...this.#restarts, now].filter((at) => now - at < RESTARTS_WITHIN_MS)
     if (this.#restarts.length >= MAX_RESTARTS) {
       throw new StartError(
-        `the embedded PostgreSQL ended ${MAX_RESTARTS} times within ${RESTARTS_WITHIN_MS / 1000} s; see the end of ${this.logFile}`,
+        `the embedded PostgreSQL ended ${MAX_RESTARTS} times within ${RESTARTS_WITHIN_MS / 1000} s; ` +
+          `see the end of ${this.logFile}`,
       )
     }
     this.log('the embedded PostgreSQL ended unexpectedly and was restarted')

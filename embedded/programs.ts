@@ -76,8 +76,8 @@ export async function findAccount(): Promise<Account | undefined> {
     if (account) return account
   }
   throw new StartError(
-    'PostgreSQL refuses to run as root, and there is no user "nobody" or "postgres": ' +
-      'start as another user, or set DATABASE_URL',
+    'PostgreSQL refuses to run as root, and there is no user "nobody" or "postgres": start as another ' +
+      'user, or set DATABASE_URL',
   )
 }
 
@@ -228,8 +228,9 @@ export async function findRunner(
     if (await reaches.catch(() => undefined).then((printed) => printed !== undefined)) return run
   }
   throw new StartError(
-    `under root, PostgreSQL runs as user ${account.uid}, which cannot access ${folder} or ${dirname(program)}: ` +
-      'move this program and SILO_DATA_DIR to folders that every user can access, start as another user, or set DATABASE_URL',
+    `under root, PostgreSQL runs as user ${account.uid}, which cannot access ${folder} or ` +
+      `${dirname(program)}: move this program and SILO_DATA_DIR to folders that every user can access, ` +
+      'start as another user, or set DATABASE_URL',
   )
 }
 

@@ -69,7 +69,8 @@ def connect(url, token, last_id):
     headers = {"Accept": "text/event-stream", "Authorization": "Bearer " + token}
     if last_id:
         headers["Last-Event-ID"] = last_id
-    return urllib.request.urlopen(urllib.request.Request(url + "/api/events", headers=headers), timeout=SILENCE_S)
+    request = urllib.request.Request(url + "/api/events", headers=headers)
+    return urllib.request.urlopen(request, timeout=SILENCE_S)
 
 
 def follow(url, token, last_id=None):
@@ -134,9 +135,15 @@ def save(bookmark, last_id):
 
 def main():
     url = os.environ["SILO_URL"].rstrip("/")
-    token = os.environ.get("SILO_TOKEN") or sign_in(url, os.environ["SILO_USERNAME"], os.environ["SILO_PASSWORD"])
+    token = os.environ.get("SILO_TOKEN")
+    if not token:
+        token = sign_in(url, os.environ["SILO_USERNAME"], os.environ["SILO_PASSWORD"])
     bookmark = sys.argv[1] if len(sys.argv) > 1 else None
-    guard = SaveGuard(lambda may_save: print("saving is", "on" if may_save else "off", file=sys.stderr, flush=True))
+
+    def report(may_save):
+        print("saving is", "on" if may_save else "off", file=sys.stderr, flush=True)
+
+    guard = SaveGuard(report)
     try:
         for event_id, event_type, data in follow(url, token, load(bookmark)):
             guard.event(event_type, data)

@@ -12,7 +12,8 @@ while :; do
   # The token is passed on the standard input, because every user of the machine can read arguments.
   printf 'header = "Authorization: Bearer %s"\n' "$SILO_TOKEN" |
     curl --config - --no-buffer --silent --show-error --fail --speed-limit 1 --speed-time 90 \
-      --header 'Accept: text/event-stream' ${last_id:+--header "Last-Event-ID: $last_id"} "$SILO_URL/api/events" |
+      --header 'Accept: text/event-stream' ${last_id:+--header "Last-Event-ID: $last_id"} \
+      "$SILO_URL/api/events" |
     while IFS= read -r line; do
       printf '%s\n' "$line"
       case $line in

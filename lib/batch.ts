@@ -22,8 +22,8 @@ const LOOKUPS = { most: 10_000, paceMs: 100 }
 /**
  * Coalesces concurrent calls into batches. A call that is made while a batch is running joins the next one,
  * so a result is never older than the call that requested it.
- * @param query returns the results in the order of the keys, with an Error for a key that alone has failed; if
- * it rejects, all calls of the batch reject
+ * @param query returns the results in the order of the keys, with an Error for a key that alone has failed;
+ * if it rejects, all calls of the batch reject
  */
 export function batched<Key, Result>(
   query: (keys: readonly Key[]) => Promise<readonly (Result | Error)[]>,

@@ -188,9 +188,10 @@ function splitQuery(text: string): Map<string, string> {
     if (!(decoded in PARAMETERS)) {
       const instead = INSTEAD[decoded]
       const known = /^\w{1,40}$/.test(decoded)
+      const accepted = Object.keys(PARAMETERS).join(', ')
       return refuse(
         known
-          ? `the parameter ${decoded} is not supported: ${instead ?? `accepted are ${Object.keys(PARAMETERS).join(', ')}`}`
+          ? `the parameter ${decoded} is not supported: ${instead ?? `accepted are ${accepted}`}`
           : 'the name of a parameter contains an invalid character',
       )
     }

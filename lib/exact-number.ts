@@ -50,7 +50,8 @@ export function isHeldByDouble(text: string): boolean {
 
 /** The error message for a number that a double can't represent. */
 export const INEXACT =
-  'is a number that a double cannot represent: send it as text, or use at most 15 significant digits or an integer up to 2^53'
+  'is a number that a double cannot represent: send it as text, ' +
+  'or use at most 15 significant digits or an integer up to 2^53'
 
 /** Max length of a number that an item may already have. PostgreSQL writes numbers without an exponent. */
 const MAX_STORED_LENGTH = 1000

@@ -7,8 +7,8 @@ export interface SingleFlight<Result> {
 }
 
 /**
- * Wraps `fn` so that a call during a run of it joins that run and gets its result or its error. The result may
- * therefore be older than the call: where a caller needs what has happened before its call, `batched`
+ * Wraps `fn` so that a call during a run of it joins that run and gets its result or its error. The result
+ * may therefore be older than the call: where a caller needs what has happened before its call, `batched`
  * (batch.ts) begins another run.
  */
 export function singleFlight<Result>(fn: () => Promise<Result>): SingleFlight<Result> {

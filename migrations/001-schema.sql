@@ -121,7 +121,8 @@ begin
       select coalesce(jsonb_object_agg(normalize(key, NFC), json_in_nfc(inner_value)), '{}')
         into result
         from jsonb_each(value) as members (key, inner_value);
-      if (select count(*) from jsonb_object_keys(result)) < (select count(*) from jsonb_object_keys(value)) then
+      if (select count(*) from jsonb_object_keys(result))
+         < (select count(*) from jsonb_object_keys(value)) then
         raise exception 'two names of % differ only in their Unicode form', left(value::text, 200)
           using errcode = 'integrity_constraint_violation';
       end if;
@@ -267,7 +268,8 @@ begin
   if new.parent_id is not null then
     select * into parent from tokens where id = new.parent_id for share;
     if parent.user_id is distinct from new.user_id then
-      raise exception 'the parent of a token is a token of the same user' using errcode = 'integrity_constraint_violation';
+      raise exception 'the parent of a token is a token of the same user'
+        using errcode = 'integrity_constraint_violation';
     end if;
     new.expires_at := least(new.expires_at, parent.expires_at);
     new.revoked_at := coalesce(new.revoked_at, parent.revoked_at);
@@ -333,7 +335,9 @@ begin
      set revoked_at = clock_timestamp()
    where user_id = new.id
      and revoked_at is null
-     and (kind = 'session' or not new.active or current_setting('silo.keep_tokens', true) is distinct from 'on');
+     and (kind = 'session'
+          or not new.active
+          or current_setting('silo.keep_tokens', true) is distinct from 'on');
   return null;
 end
 $$;
@@ -432,10 +436,12 @@ as $$
 declare
   created boolean := tg_op = 'INSERT';
 begin
-  if char_length(new.description) > 2000 and (created or new.description is distinct from old.description) then
+  if char_length(new.description) > 2000
+     and (created or new.description is distinct from old.description) then
     perform refuse_length('description', 2000);
   end if;
-  if char_length(new.long_description) > 65536 and (created or new.long_description is distinct from old.long_description) then
+  if char_length(new.long_description) > 65536
+     and (created or new.long_description is distinct from old.long_description) then
     perform refuse_length('long_description', 65536);
   end if;
   if char_length(new.comment) > 4000 and (created or new.comment is distinct from old.comment) then
@@ -542,16 +548,22 @@ declare
   archived boolean := old.archived_at is null and new.archived_at is not null;
   revised  boolean := new.revision <> old.revision
                    or (old.archived_at is not null and new.archived_at is null)
-                   or (old.item_type, old.description, old.long_description, old.sourcing_type, old.properties)
+                   or (old.item_type, old.description, old.long_description,
+                       old.sourcing_type, old.properties)
                       is distinct from
-                      (new.item_type, new.description, new.long_description, new.sourcing_type, new.properties);
+                      (new.item_type, new.description, new.long_description,
+                       new.sourcing_type, new.properties);
   clock    timestamptz(3) := clock_timestamp();
   latest   timestamptz(3) := greatest(old.updated_at, old.archived_at);
   -- The row is locked, so no other transaction changes it between this time and the commit.
-  moment   timestamptz(3) := case when latest <= clock + interval '1 second' then greatest(clock, latest) else clock end;
+  moment   timestamptz(3) := case when latest <= clock + interval '1 second'
+                                  then greatest(clock, latest)
+                                  else clock
+                             end;
 begin
   if new.id <> old.id or new.part_number <> old.part_number then
-    raise exception 'the id and the part number of an item never change' using errcode = 'integrity_constraint_violation';
+    raise exception 'the id and the part number of an item never change'
+      using errcode = 'integrity_constraint_violation';
   end if;
   if old.archived_at is not null and new.archived_at is not null then
     raise exception 'item % is archived', old.part_number using errcode = 'integrity_constraint_violation';
@@ -635,7 +647,8 @@ create constraint trigger items_check_right after insert or update on items
 
 -- Items are archived, never deleted.
 create trigger items_are_kept before delete on items
-  for each row execute function refuse('items are archived, not deleted: update items set archived_at = now() where ...');
+  for each row execute function
+    refuse('items are archived, not deleted: update items set archived_at = now() where ...');
 create trigger items_are_kept_whole before truncate on items
   for each statement execute function refuse('items are archived, not deleted');
 
@@ -661,7 +674,8 @@ create table past_revisions (
 
 -- All revisions, current and past.
 create view revisions as
-select id as item_id, revision as revision_number, part_number, item_type, description, long_description, sourcing_type,
+select id as item_id, revision as revision_number, part_number, item_type, description, long_description,
+       sourcing_type,
        properties, comment, updated_at as created_at, updated_by as created_by
   from items
  union all
@@ -856,7 +870,9 @@ begin
   if tg_op = 'INSERT' then
     insert into events (type, part_number, data, at)
     values ('item.created', new.part_number,
-            event_data(new.part_number, ',"description":' || to_json(new.description) || ',"item_type":' || to_json(new.item_type),
+            event_data(new.part_number,
+                       ',"description":' || to_json(new.description)
+                         || ',"item_type":' || to_json(new.item_type),
                        new.updated_by, new.updated_at),
             new.updated_at);
     return null;
@@ -864,10 +880,12 @@ begin
   if new.revision <> old.revision then
     with past as (
       insert into past_revisions (
-        item_id, revision_number, part_number, item_type, description, long_description, sourcing_type, properties,
+        item_id, revision_number, part_number, item_type, description, long_description, sourcing_type,
+        properties,
         comment, created_at, created_by
       ) values (
-        old.id, old.revision, old.part_number, old.item_type, old.description, old.long_description, old.sourcing_type,
+        old.id, old.revision, old.part_number, old.item_type, old.description, old.long_description,
+        old.sourcing_type,
         old.properties, old.comment, old.updated_at, old.updated_by
       )
     )
@@ -883,8 +901,8 @@ begin
   end if;
   if new.archived_at is not null then
     insert into events (type, part_number, data, at)
-    values ('item.deleted', new.part_number, event_data(new.part_number, '', new.archived_by, new.archived_at),
-            new.archived_at);
+    values ('item.deleted', new.part_number,
+            event_data(new.part_number, '', new.archived_by, new.archived_at), new.archived_at);
   end if;
   return null;
 end

@@ -60,7 +60,8 @@ export default fp(
         quietUntil = performance.now() + WARN_EVERY_MS
         request.log.warn(
           { peer: request.ip, headers: sent },
-          'ignored forwarded headers from an address that TRUST_PROXY does not list: if a proxy has this address, add it to TRUST_PROXY',
+          'ignored forwarded headers from an address that TRUST_PROXY does not list: ' +
+            'if a proxy has this address, add it to TRUST_PROXY',
         )
       }
       done()

@@ -16,7 +16,7 @@ export interface ItemWrite {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The options of every route that writes items: `app.post(path, { ...app.itemWrite, schema }, handler)`. */
+    /** Options of every route that writes items: `app.post(path, { ...app.itemWrite, schema }, handler)`. */
     readonly itemWrite: ItemWrite
   }
 }

@@ -16,17 +16,18 @@ declare module 'fastify' {
 }
 
 const DESCRIPTION = `
-Items, their revisions, and a live feed of every change. The specification is \`docs/SPECIFICATION.md\`; complete clients are
-in \`docs/clients.md\`. The events of the feed are described in [/api/asyncapi.json](/api/asyncapi.json).
+Items, their revisions, and a live feed of every change. The specification is \`docs/SPECIFICATION.md\`;
+complete clients are in \`docs/clients.md\`. The events of the feed are described in
+[/api/asyncapi.json](/api/asyncapi.json).
 
-**To try it out here**, [sign in](/login?next=%2Fdocs): the requests of this page then carry your session. Or press *Authorize* and
-paste an API token.
+**To try it out here**, [sign in](/login?next=%2Fdocs): the requests of this page then carry your
+session. Or press *Authorize* and paste an API token.
 
-**To send requests from a program**, create an API token and send it as \`Authorization: Bearer …\`. A session's token, from
-\`POST /api/auth/login\`, works in the same way.
+**To send requests from a program**, create an API token and send it as \`Authorization: Bearer …\`.
+A session's token, from \`POST /api/auth/login\`, works in the same way.
 
-Every error has the same form: \`error\` is its code, which is part of the contract, \`message\` is for people, and
-\`details\` names the invalid fields.
+Every error has the same form: \`error\` is its code, which is part of the contract, \`message\` is for
+people, and \`details\` names the invalid fields.
 `
 
 const TAGS = [

@@ -28,7 +28,8 @@ export default fp(
         if (edge.ahead) {
           app.log.warn(
             edge.ahead,
-            'deleting an event with a time in the future: the clock of the database was ahead when it was written',
+            'deleting an event with a time in the future: the clock of the database was ahead when it ' +
+              'was written',
           )
         }
         const began = performance.now()

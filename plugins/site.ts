@@ -70,7 +70,9 @@ export default fp(
         if (!named) throw invalidHost('must be a host name or an address, with an optional port')
         if (site.answers(named)) continue
         throw new ApiError('misdirected_request', {
-          message: `The host "${named.name}" is not a name of this service: use its address, or add the name to PUBLIC_URL.`,
+          message:
+            `The host "${named.name}" is not a name of this service: use its address, ` +
+            'or add the name to PUBLIC_URL.',
           details: [
             { field: 'host', message: 'must be an address, a loopback name or a host of PUBLIC_URL' },
           ],

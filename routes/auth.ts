@@ -26,7 +26,7 @@ import { findCredentials } from '../store/users.js'
 import { usernameForm } from '../lib/username.js'
 import { ownPath } from './own-path.js'
 
-/** The errors that the sign-in page has a text for (web/parts/sign-in.ts). Every other error is sent as JSON. */
+/** The errors that the sign-in page has a text for (web/parts/sign-in.ts). Others are sent as JSON. */
 const TOLD_BY_FORM = new Set<ErrorCode>([
   'invalid_credentials',
   'invalid_request',
@@ -37,7 +37,7 @@ const TOLD_BY_FORM = new Set<ErrorCode>([
 ])
 const WithNext = Type.Object({ next: Type.String() })
 
-/** The size of a page of a hundred tokens, which is as many as a user has, with names of 200 characters, in bytes. */
+/** Size of a page of a hundred tokens, the maximum of a user, with names of 200 characters, in bytes. */
 const TOKENS_BYTES = 128 * 1024
 
 const toAccount = (principal: Principal): Account => ({
@@ -232,7 +232,8 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       if (keep && principal.kind !== 'session') {
         throw new ApiError('forbidden', {
           message:
-            'Only a session that signed in with a password can create a token that outlives it: leave keep out.',
+            'Only a session that signed in with a password can create a token that outlives it: ' +
+            'leave keep out.',
         })
       }
       const { token, hash } = newApiToken()

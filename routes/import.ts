@@ -33,7 +33,9 @@ const MAX_IMPORTS_PER_USER = 2
 /** Timeout of an import, its upload included, in ms. */
 const IMPORT_TIMEOUT_MS = 600_000
 
-const TOO_MUCH = `The rows of an import may have at most ${MAX_JSON_LENGTH / 1024 / 1024} MiB as JSON, with their property names. Split the file.`
+const TOO_MUCH =
+  `The rows of an import may have at most ${MAX_JSON_LENGTH / 1024 / 1024} MiB as JSON, ` +
+  'with their property names. Split the file.'
 
 const READERS: Record<string, (text: AsyncIterable<string>) => AsyncIterable<Row>> = {
   'text/csv': readCsv,

@@ -157,7 +157,8 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description:
-              'A page of items. As CSV: all matching items, by part number, in the format that the import accepts.',
+              'A page of items. As CSV: all matching items, by part number, in the format that the import ' +
+              'accepts.',
             content: { 'application/json': { schema: ItemPage }, 'text/csv': { schema: Type.String() } },
           },
         },

@@ -32,8 +32,8 @@ function readPlace(cursor: string | undefined): number | undefined {
 }
 
 /**
- * Returns the newest revision of an item, made of the item that a change has just returned. The response schema
- * omits the other fields of the item.
+ * Returns the newest revision of an item, made of the item that a change has just returned. The response
+ * schema omits the other fields of the item.
  */
 const newest = (item: Item, comment: string): Revision => ({
   ...item,

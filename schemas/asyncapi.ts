@@ -37,8 +37,9 @@ export function describeFeed(origin: string, cookie: string) {
       title: 'Silo: the feed',
       version: '1',
       description:
-        'Every change of every item, live over Server-Sent Events: complete, ordered, unique, resumable, bookmarked, honest. ' +
-        'Store the `id` of the last event that was processed, and send it as `Last-Event-ID` when you reconnect.',
+        'Every change of every item, live over Server-Sent Events: complete, ordered, unique, resumable, ' +
+        'bookmarked, honest. Store the `id` of the last event that was processed, and send it as ' +
+        '`Last-Event-ID` when you reconnect.',
     },
     defaultContentType: 'application/json',
     servers: {

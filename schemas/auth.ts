@@ -118,14 +118,16 @@ export const NewToken = Type.Object(
       maximum: 3650,
       default: 90,
       description:
-        'The lifetime in days. Without `keep`, the token expires no later than the session or token that creates it; see `expires_at`.',
+        'The lifetime in days. Without `keep`, the token expires no later than the session or token that ' +
+        'creates it; see `expires_at`.',
     }),
     role: Type.Optional(Role),
     keep: Type.Boolean({
       default: false,
       description:
-        'Whether the token outlives the session that creates it. Otherwise it ends with the session or token that created it: ' +
-        'at sign-out, expiry or revocation. Only a session that signed in with a password may set it.',
+        'Whether the token outlives the session that creates it. Otherwise it ends with the session or ' +
+        'token that created it: at sign-out, expiry or revocation. Only a session that signed in with a ' +
+        'password may set it.',
     }),
   },
   { ...closed, examples: [{ name: 'Bridge to the ERP', expires_in_days: 90, role: 'viewer' }] },

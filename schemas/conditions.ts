@@ -12,8 +12,9 @@ export const IfMatch = Type.Object({
     Type.String({
       format: TAG_LIST_FORMAT,
       description:
-        'The `ETag`s of the revisions that the change may apply to; 412 if the item has another revision by now. An `ETag` ' +
-        'that an intermediary has changed is accepted: weak, or with the suffix of a content coding.',
+        'The `ETag`s of the revisions that the change may apply to; 412 if the item has another revision ' +
+        'by now. An `ETag` that an intermediary has changed is accepted: weak, or with the suffix of a ' +
+        'content coding.',
     }),
   ),
 })

@@ -20,7 +20,8 @@ export const PageSize = Type.Integer({
   maximum: 500,
   default: 50,
   description:
-    'The maximum number of entries of a page. A page whose texts exceed 1 MiB ends earlier; `next_cursor` continues after it.',
+    'The maximum number of entries of a page. A page whose texts exceed 1 MiB ends earlier; `next_cursor` ' +
+    'continues after it.',
 })
 
 /** Encodes a position in a list as a cursor. */

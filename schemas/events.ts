@@ -52,8 +52,9 @@ export interface LogPage extends LogState {
 /** A position in the event log, as a string: see feed/cursor.ts. */
 export const Cursor = Type.String({
   description:
-    'A position in the event log, `<epoch>-<id>-<check>`: the log, the event, and a checksum that distinguishes the event from another ' +
-    'one with the same id. Opaque to clients: store it and send it unchanged.',
+    'A position in the event log, `<epoch>-<id>-<check>`: the log, the event, and a checksum that ' +
+    'distinguishes the event from another one with the same id. Opaque to clients: store it and send it ' +
+    'unchanged.',
   examples: ['64bd730d-118-8f3a90c2'],
 })
 
@@ -128,15 +129,16 @@ export const EVENT_DATA = {
     {
       reason: Type.Union([Type.Literal('expired'), Type.Literal('unknown')], {
         description:
-          '`expired`: the events after the cursor are no longer stored; `unknown`: the cursor is not one of this log.',
+          '`expired`: the events after the cursor are no longer stored; `unknown`: the cursor is not one ' +
+          'of this log.',
       }),
       oldest: CloneType(Cursor, { description: 'The position before the oldest event that is stored.' }),
       head: CloneType(Cursor, { description: 'The position from which the stream continues.' }),
     },
     {
       description:
-        'The stream can’t continue from the cursor that the client sent: it is too old (`expired`) or not of this log (`unknown`). ' +
-        'Read the items again; the stream continues from `head`.',
+        'The stream can’t continue from the cursor that the client sent: it is too old (`expired`) or not ' +
+        'of this log (`unknown`). Read the items again; the stream continues from `head`.',
       examples: [{ reason: 'expired', oldest: '64bd730d-100-51c0be7e', head: '64bd730d-118-8f3a90c2' }],
     },
   ),
@@ -158,8 +160,9 @@ export const EventQuery = Type.Object({
   since: Type.Optional(
     Type.String({
       description:
-        'The id of the last event that the client has processed, or `earliest` for all stored events. Without it a stream begins now, ' +
-        'and a page with the oldest event. The header `Last-Event-ID` and `lastEventId` take precedence.',
+        'The id of the last event that the client has processed, or `earliest` for all stored events. ' +
+        'Without it a stream begins now, and a page with the oldest event. The header `Last-Event-ID` and ' +
+        '`lastEventId` take precedence.',
       examples: ['earliest'],
     }),
   ),
@@ -177,7 +180,7 @@ export const EventQuery = Type.Object({
   ),
   part_number: Type.Optional(
     Type.Array(Type.String(), {
-      description: `Only events of these items, comma-separated, at most ${MAX_PATTERNS}; \`A01-*\` matches a prefix.`,
+      description: `Only events of these items, comma-separated, max ${MAX_PATTERNS}; \`A01-*\` is a prefix.`,
     }),
   ),
   limit: Type.Integer({

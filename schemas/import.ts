@@ -26,8 +26,9 @@ export const ImportQuery = Type.Object(
       enum: ['error', 'skip', 'update'],
       default: 'error',
       description:
-        'What to do with a row whose item exists with other values. `update` changes the fields that the row has, and ' +
-        'merges `properties` into the existing ones. A row that equals its item always counts as `unchanged`.',
+        'What to do with a row whose item exists with other values. `update` changes the fields that the ' +
+        'row has, and merges `properties` into the existing ones. A row that equals its item always counts ' +
+        'as `unchanged`.',
     }),
   },
   { additionalProperties: false },
@@ -44,7 +45,8 @@ export type ImportRow = Static<typeof ImportRow>
 export const RowError = Type.Object({
   row: Type.Integer({
     description:
-      'The number of the row. 1 is the first row after the header, or the first line of JSON; empty lines do not count.',
+      'The number of the row. 1 is the first row after the header, or the first line of JSON; empty lines ' +
+      'do not count.',
   }),
   field: Type.String({ description: 'The name or the path of the field; `row` for the row as a whole.' }),
   message: Type.String({ description: 'Why the value is refused.' }),

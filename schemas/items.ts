@@ -11,7 +11,8 @@ export const PART_NUMBER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 export const PartNumber = Type.String({
   pattern: PART_NUMBER,
   description:
-    '1 to 64 letters, digits, ".", "_" or "-", the first a letter or digit. Case is preserved, but not distinguished.',
+    '1 to 64 letters, digits, ".", "_" or "-", the first a letter or digit. Case is preserved, but not ' +
+    'distinguished.',
   examples: ['A01-0001'],
 })
 const Category = Type.String({
@@ -182,7 +183,9 @@ export const ItemFilter = Type.Object(
       Type.String({
         maxLength: 200,
         format: 'text',
-        description: `At most ${MAX_SEARCH_WORDS} words. Each must occur in the part number or the description, which includes parts of words.`,
+        description:
+          `At most ${MAX_SEARCH_WORDS} words. Each must occur in the part number or the description, which ` +
+          'includes parts of words.',
       }),
     ),
     item_type: Type.Optional(
@@ -211,8 +214,8 @@ const Formulas = Type.Unsafe<'escaped' | 'plain'>({
   enum: ['escaped', 'plain'],
   default: 'escaped',
   description:
-    'For CSV only. "escaped" prefixes an apostrophe to each text that a spreadsheet would evaluate as a formula; an import ' +
-    'removes it. "plain" writes texts unchanged, for programs other than spreadsheets.',
+    'For CSV only. "escaped" prefixes an apostrophe to each text that a spreadsheet would evaluate as a ' +
+    'formula; an import removes it. "plain" writes texts unchanged, for programs other than spreadsheets.',
 })
 export type Formulas = Static<typeof Formulas>
 

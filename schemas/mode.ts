@@ -11,7 +11,8 @@ export const Mode = Type.Unsafe<(typeof MODES)[number]>({
   type: 'string',
   enum: [...MODES],
   description:
-    'The mode of the instance. `read-only`: items can’t be written; `degraded`: the database is unreachable; `draining`: the instance is shutting down.',
+    'The mode of the instance. `read-only`: items can’t be written; `degraded`: the database is ' +
+    'unreachable; `draining`: the instance is shutting down.',
 })
 export type Mode = Static<typeof Mode>
 

@@ -61,5 +61,7 @@ export const Properties = Type.Unsafe<{ [name: string]: Json }>({
   type: 'object',
   additionalProperties: true,
   storable: true,
-  description: `Any JSON object of at most ${BOUNDS.properties / 1024} KiB, counted without exponents in numbers, and at most ${MAX_DEPTH} levels deep.`,
+  description:
+    `Any JSON object of at most ${BOUNDS.properties / 1024} KiB, counted without exponents in numbers, and ` +
+    `at most ${MAX_DEPTH} levels deep.`,
 })

@@ -14,7 +14,7 @@ export const securitySchemes = (cookie: string) =>
       in: 'cookie',
       name: cookie,
       description:
-        'The session of a browser. A write must come from a page of this origin. The name ends with the port that the browser ' +
-        'uses, and begins with `__Host-` over TLS.',
+        'The session of a browser. A write must come from a page of this origin. The name ends with the ' +
+        'port that the browser uses, and begins with `__Host-` over TLS.',
     },
   }) as const

@@ -26,7 +26,8 @@ export const ReadyQuery = Type.Object({
       type: 'string',
       enum: ['ok'],
       description:
-        'With `ok`, an instance whose database is unreachable counts as ready. For a load balancer that would otherwise have no instance left and close the streams.',
+        'With `ok`, an instance whose database is unreachable counts as ready. For a load balancer that ' +
+        'would otherwise have no instance left and close the streams.',
     }),
   ),
 })
@@ -43,7 +44,8 @@ export const Readiness = Type.Object({
     type: 'string',
     enum: ['ok', 'read-only', 'lost', 'stalled'],
     description:
-      '`read-only`: it is a standby, its operator has made it read-only, or its disk is full; `lost`: it is unreachable; `stalled`: it is reachable, but no request has completed for some seconds.',
+      '`read-only`: it is a standby, its operator has made it read-only, or its disk is full; `lost`: it ' +
+      'is unreachable; `stalled`: it is reachable, but no request has completed for some seconds.',
   }),
   sse_clients: Type.Integer({ description: 'The number of open streams on this instance.' }),
   event_log: Type.Object(
@@ -51,7 +53,8 @@ export const Readiness = Type.Object({
       head: CloneType(Cursor, { description: 'The newest position that this instance has read.' }),
       lag_ms: Type.Integer({
         description:
-          'How long an event that is visible in the log has been waiting for an earlier one that is not visible yet, in ms.',
+          'How long an event that is visible in the log has been waiting for an earlier one that is not ' +
+          'visible yet, in ms.',
       }),
     },
     { description: 'The event log, as this instance has read it.' },

@@ -14,7 +14,8 @@ export const PASSWORD_LENGTH = { minLength: 8, maxLength: 1024 } as const
 const Username = Type.String({
   pattern: USERNAME,
   description:
-    'The name to sign in with: 1 to 64 letters, digits, ".", "_", "@" or "-". Case is preserved, but not distinguished.',
+    'The name to sign in with: 1 to 64 letters, digits, ".", "_", "@" or "-". Case is preserved, but not ' +
+    'distinguished.',
 })
 const Password = Type.String({ ...PASSWORD_LENGTH, format: 'text', description: 'The password.' })
 const DisplayName = Type.String({
@@ -66,7 +67,8 @@ export const UserChanges = Type.Object(
     keep_tokens: Type.Optional(
       Type.Boolean({
         description:
-          'With a new password: whether the API tokens that were created with `keep` remain valid. Otherwise they end like the sessions.',
+          'With a new password: whether the API tokens that were created with `keep` remain valid. ' +
+          'Otherwise they end like the sessions.',
       }),
     ),
   },

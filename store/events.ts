@@ -28,7 +28,9 @@ class NoLog extends Error {
 
 /** Condition: the log is complete. The trigger that writes it is restored last. */
 const isWhole = (sql: Sql) => sql`
-  exists (select from pg_trigger where tgrelid = 'items'::regclass and tgname = 'items_log' and tgenabled <> 'D')
+  exists (
+    select from pg_trigger where tgrelid = 'items'::regclass and tgname = 'items_log' and tgenabled <> 'D'
+  )
 `
 
 /**
@@ -88,7 +90,8 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
            anchor.head, anchor.data, page.heads, page.data, cut.id < cut.last
       from event_log log
       left join lateral (
-           select '[' || id || ',"' || type || '",' || to_json(part_number) || ',0,' || (pg_column_size(data) > ${MAX_CHECKED_BYTES}) || ']' as head,
+           select '[' || id || ',"' || type || '",' || to_json(part_number) || ',0,'
+                      || (pg_column_size(data) > ${MAX_CHECKED_BYTES}) || ']' as head,
                   case when pg_column_size(data) > ${MAX_CHECKED_BYTES} then '' else data::text end as data
              from events
             where id <= ${after}
@@ -98,8 +101,10 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
            ) anchor on true
      cross join cut
      cross join (
-           select coalesce(string_agg('[' || id || ',"' || type || '",' || to_json(part_number) || ',' || octet_length(data)
-                                      || case when stored > ${MAX_CHECKED_BYTES} then ',true]' else ',false]' end,
+           select coalesce(string_agg('[' || id || ',"' || type || '",' || to_json(part_number) || ','
+                                      || octet_length(data)
+                                      || case when stored > ${MAX_CHECKED_BYTES} then ',true]'
+                                              else ',false]' end,
                                       ',' order by id), '') as heads,
                   coalesce(string_agg(data, '' order by id), '') as data
              from (
@@ -159,16 +164,18 @@ export interface FoundEvents extends LogState {
  */
 export async function findEvents(sql: Sql, ids: readonly number[]): Promise<FoundEvents> {
   const [row] = await sql`
-    select left(log.seed::text, 8), log.timeline <> wal_timeline(), log.pruned_to, log.pruned_check, pg_is_in_recovery(),
-           coalesce((select max(id) from events), 0), found.heads, found.data
+    select left(log.seed::text, 8), log.timeline <> wal_timeline(), log.pruned_to, log.pruned_check,
+           pg_is_in_recovery(), coalesce((select max(id) from events), 0), found.heads, found.data
       from event_log log
      cross join (
-           select coalesce(string_agg('[' || id || ',"' || type || '",' || to_json(part_number) || ',' || octet_length(data) || ',' || is_large || ']',
+           select coalesce(string_agg('[' || id || ',"' || type || '",' || to_json(part_number) || ','
+                                      || octet_length(data) || ',' || is_large || ']',
                                       ',' order by id), '') as heads,
                   coalesce(string_agg(data, '' order by id), '') as data
              from (
                   select id, type, part_number, pg_column_size(data) > ${MAX_CHECKED_BYTES} as is_large,
-                         case when pg_column_size(data) > ${MAX_CHECKED_BYTES} then '' else data::text end as data
+                         case when pg_column_size(data) > ${MAX_CHECKED_BYTES} then '' else data::text
+                         end as data
                     from events
                    where id = any(${ids.map(String)}::text[]::bigint[])
                   ) e

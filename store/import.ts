@@ -30,8 +30,8 @@ export function encodeRow(row: number, given: ImportRow): string {
 }
 
 /**
- * The fields as a row wants them: the value of the row, else that of the item, else the initial one. Properties
- * are merged into those of the item. '' clears a field that can be null.
+ * The fields as a row wants them: the value of the row, else that of the item, else the initial one.
+ * Properties are merged into those of the item. '' clears a field that can be null.
  */
 const mergedFields = eachField(({ name, type, isNullable, initial }) => {
   if (type === 'jsonb')
@@ -57,7 +57,9 @@ const REFUSALS = {
   inexact: { field: 'properties', message: INEXACT },
   too_large: {
     field: 'properties',
-    message: `are larger than ${BOUNDS.properties / 1024} KiB together with the existing properties of the item`,
+    message:
+      `are larger than ${BOUNDS.properties / 1024} KiB ` +
+      'together with the existing properties of the item',
   },
 }
 
@@ -125,7 +127,9 @@ async function judgeAndWrite(
         left join found using (number)
     ),
     accepted as materialized (
-      select where not ${dry} and not exists (select from judged where verdict = any(${Object.keys(REFUSALS)}))
+      select
+       where not ${dry}
+         and not exists (select from judged where verdict = any(${Object.keys(REFUSALS)}))
     ),
     created as (
       insert into items (part_number, ${fieldColumns(sql)})

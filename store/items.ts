@@ -211,7 +211,9 @@ async function write(
   const [result] = await sql<(Item & { outcome: Outcome })[]>`
     with ${context(sql, author)},
     target as materialized (
-      select items.*, ${revisions ?? null}::text[] is null or revision::text = any(${revisions ?? null}::text[]) as matches,
+      select items.*,
+             ${revisions ?? null}::text[] is null
+               or revision::text = any(${revisions ?? null}::text[]) as matches,
              ${areHeld} as holds
         from context, items
        where ${hasNumber(sql, partNumber)}

@@ -55,8 +55,8 @@ async function readFacts(sql: Sql): Promise<Facts> {
            d.datname as database,
            current_user::text as role,
            current_setting('transaction_read_only') = 'off' as writable,
-           coalesce(current_schema(), (select nspname from pg_namespace where nspname = 'public'))::text as current_schema,
-           coalesce(has_schema_privilege(coalesce(current_schema(), (select nspname from pg_namespace where nspname = 'public')), 'create'), false) as may_create,
+           home.name::text as current_schema,
+           coalesce(has_schema_privilege(home.name, 'create'), false) as may_create,
            has_database_privilege(d.oid, 'create') as may_extend,
            (
              select n.nspname::text
@@ -71,9 +71,11 @@ async function readFacts(sql: Sql): Promise<Facts> {
            ), true) as may_use_trigrams,
            exists (select from pg_available_extensions where name = 'pg_trgm') as has_trigram,
            (
-             select coalesce(json_agg(json_build_object('schema', n.nspname, 'in_path', place is not null) order by place nulls last, n.nspname), '[]')
+             select coalesce(json_agg(json_build_object('schema', n.nspname, 'in_path', place is not null)
+                                      order by place nulls last, n.nspname), '[]')
                from pg_namespace n
-               left join unnest(current_schemas(false)) with ordinality as path (name, place) on path.name = n.nspname
+               left join unnest(current_schemas(false)) with ordinality as path (name, place)
+                 on path.name = n.nspname
                join pg_class log on log.relnamespace = n.oid and log.relname = 'event_log'
               where exists (select from pg_class where relnamespace = n.oid and relname = 'schema_migrations')
                 and exists (select from pg_class where relnamespace = n.oid and relname = 'server_settings')
@@ -86,6 +88,12 @@ async function readFacts(sql: Sql): Promise<Facts> {
                 and relname = any(${RELATIONS}::text[])
            ) as obstacle
       from pg_database d
+     cross join (
+           select coalesce(
+                    current_schema(),
+                    (select nspname from pg_namespace where nspname = 'public')
+                  ) as name
+           ) home
      where d.datname = current_database()
   `
   if (!facts) throw new Error('pg_database has no row of this database')
@@ -105,7 +113,8 @@ export async function demandOwnConnections(first: Sql, second: Sql): Promise<voi
   }
   if (pids[0] !== pids[1]) return
   throw new StartError(
-    'DATABASE_URL leads to a pooler in transaction mode, which does not support notifications: use session mode, or connect to PostgreSQL directly',
+    'DATABASE_URL leads to a pooler in transaction mode, which does not support notifications: ' +
+      'use session mode, or connect to PostgreSQL directly',
   )
 }
 
@@ -135,7 +144,8 @@ export async function inspectDatabase(sql: Sql): Promise<Preflight> {
   const [home, second] = homes
   if (home && second && !home.in_path) {
     throw new StartError(
-      `the database ${database} has the service's tables in several schemas (${homes.map(({ schema }) => schema).join(', ')}), ` +
+      `the database ${database} has the service's tables in several schemas ` +
+        `(${homes.map(({ schema }) => schema).join(', ')}), ` +
         'and none is in the search path: select one with options=-c%20search_path%3D… in DATABASE_URL',
     )
   }
@@ -149,13 +159,15 @@ export async function inspectDatabase(sql: Sql): Promise<Preflight> {
   }
   if (facts.obstacle !== null) {
     throw new StartError(
-      `the schema ${current_schema} of the database ${database} has a table "${facts.obstacle}" of another application: ` +
+      `the schema ${current_schema} of the database ${database} has a table "${facts.obstacle}" of ` +
+        'another application: ' +
         'give the service a database of its own',
     )
   }
   if (!writable) {
     throw new StartError(
-      `the database ${database} is empty and accepts no writes, so no tables can be created: make it writable, or connect to its primary`,
+      `the database ${database} is empty and accepts no writes, so no tables can be created: ` +
+        'make it writable, or connect to its primary',
     )
   }
   if (!facts.may_create) {
@@ -185,7 +197,8 @@ function checkTrigrams({
   if (trigram_schema !== null) return
   if (!has_trigram) {
     throw new StartError(
-      'the server does not have the extension pg_trgm: install the package that contains it, often postgresql-contrib',
+      'the server does not have the extension pg_trgm: install the package that contains it, ' +
+        'often postgresql-contrib',
     )
   }
   if (!may_extend) {

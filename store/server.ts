@@ -18,7 +18,8 @@ export interface StoredState {
 /** Reads the stored mode and the state of the server. */
 export async function readState(sql: Sql): Promise<StoredState> {
   const [row] = await sql<StoredState[]>`
-    select mode, current_setting('transaction_read_only') = 'off' as writable, pg_is_in_recovery() as in_recovery,
+    select mode, current_setting('transaction_read_only') = 'off' as writable,
+           pg_is_in_recovery() as in_recovery,
            coalesce((select timeline <> wal_timeline() from event_log), false) as forked
       from server_settings
   `

@@ -109,7 +109,8 @@ export async function createSession(sql: Sql, verified: StoredCredentials): Prom
         from person
       returning id, expires_at
     )
-    select s.id as token_id, p.id as user_id, p.username, p.display_name, p.role, s.expires_at, 'session' as kind
+    select s.id as token_id, p.id as user_id, p.username, p.display_name, p.role, s.expires_at,
+           'session' as kind
       from session s
      cross join person p
   `

@@ -82,7 +82,11 @@ const adminAuthor = (sql: Sql, by: Credential) => sql`
     sql,
     by,
     'admin',
-    sql`select id, 'admin' as role from admins where id = (select user_id from tokens where id = ${by.token_id})`,
+    sql`
+      select id, 'admin' as role
+        from admins
+       where id = (select user_id from tokens where id = ${by.token_id})
+    `,
   )}
 `
 

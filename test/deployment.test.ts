@@ -122,7 +122,7 @@ t.test('.ci/run is executable and runs the tests', async (t) => {
 })
 
 t.test(
-  'every container of docker-compose.yml has minimal privileges, and ports are published on this machine only',
+  'every container of docker-compose.yml has minimal privileges, and ports are published locally only',
   async (t) => {
     for (const [name, service] of Object.entries(services)) {
       t.strictSame(service.cap_drop, ['ALL'], name)

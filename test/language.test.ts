@@ -16,14 +16,17 @@ const RIGHT_USES: readonly { path: string; phrase: string }[] = [
   { path: 'docs/security.md', phrase: 'gave to the user nobody' },
 ]
 
-/** Returns the paths of the sources and documents, relative to the root. */
-async function listTexts(folder = ''): Promise<string[]> {
+const TEXTS = /\.(?:ts|js|sql|css|md)$/
+const CODE = /\.(?:ts|js|sql|css|html|py|sh|yml|c|lua)$/
+
+/** Returns the paths of the files whose names match, relative to the root. */
+async function listFiles(names: RegExp, folder = ''): Promise<string[]> {
   const paths: string[] = []
   for (const entry of await readdir(join(ROOT, folder), { withFileTypes: true })) {
     if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) continue
     const path = join(folder, entry.name)
-    if (entry.isDirectory()) paths.push(...(await listTexts(path)))
-    else if (/\.(?:ts|js|sql|css|md)$/.test(path)) paths.push(path)
+    if (entry.isDirectory()) paths.push(...(await listFiles(names, path)))
+    else if (names.test(path)) paths.push(path)
   }
   return paths
 }
@@ -61,7 +64,7 @@ t.test('the words of the glossary are found in comments and documents, and nowhe
 })
 
 t.test('comments and documents use the words of the glossary', async (t) => {
-  const paths = await listTexts()
+  const paths = await listFiles(TEXTS)
   t.ok(paths.length > 400, `${paths.length} files are read`)
   const findings: string[] = []
   let unused = [...RIGHT_USES]
@@ -74,4 +77,16 @@ t.test('comments and documents use the words of the glossary', async (t) => {
   }
   t.strictSame(findings, [])
   t.strictSame(unused, [], 'every exception is used')
+})
+
+t.test('no line of code is longer than the print width', async (t) => {
+  const { printWidth } = JSON.parse(await readFile(join(ROOT, '.prettierrc.json'), 'utf8')) as {
+    printWidth: number
+  }
+  const findings: string[] = []
+  for (const path of await listFiles(CODE)) {
+    const lines = (await readFile(join(ROOT, path), 'utf8')).split('\n')
+    findings.push(...lines.flatMap((line, i) => (line.length > printWidth ? [`${path}:${i + 1}`] : [])))
+  }
+  t.strictSame(findings, [])
 })

@@ -141,7 +141,8 @@ t.test('two clients behind one nginx are limited separately', ON_LINUX, async (t
 t.test('only an import may have a large body', NGINX, async (t) => {
   const { nginx, token } = await startBoth(t)
   const row = `,part,${'x'.repeat(900)}\n`
-  const csv = `part_number,item_type,description\n${Array.from({ length: 2000 }, (_, i) => `L-${i}${row}`).join('')}`
+  const rows = Array.from({ length: 2000 }, (_, i) => `L-${i}${row}`).join('')
+  const csv = `part_number,item_type,description\n${rows}`
   t.ok(csv.length > 1024 * 1024)
   const imported = await post(`${nginx.origin}/api/items/import?dry_run=true`, token, csv, 'text/csv')
   t.match(await imported.json(), { created: 2000, errors: [] })

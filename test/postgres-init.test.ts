@@ -11,7 +11,7 @@ const SCRIPT = fileURLToPath(new URL('postgres-init.sql', import.meta.resolve('#
 const PASSWORD = 'letters-and-digits'
 
 t.test(
-  'postgres-init.sql creates an owner with which the service starts, and the superuser cannot log in over the network',
+  'postgres-init.sql creates an owner for the service and bars the superuser from the network',
   needs('pg_ctl', 'psql'),
   async (t) => {
     // As the PostgreSQL image initializes a volume: trust on the socket, passwords over TCP.
@@ -53,7 +53,9 @@ t.test(
     t.teardown(() => sql.end())
     t.strictSame(
       [
-        ...(await sql`select rolname, rolsuper, rolcreaterole, rolcreatedb from pg_roles where rolname = current_user`),
+        ...(await sql`
+          select rolname, rolsuper, rolcreaterole, rolcreatedb from pg_roles where rolname = current_user
+        `),
       ],
       [{ rolname: 'silo', rolsuper: false, rolcreaterole: false, rolcreatedb: false }],
     )

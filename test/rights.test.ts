@@ -109,7 +109,11 @@ async function everything(sql: Sql): Promise<unknown> {
            (select json_agg(p) from past_revisions p) as revisions,
            (select count(*) from events) as events,
            (select json_agg(u order by u.id) from users u) as users,
-           (select json_agg(json_build_object('id', t.id, 'role', t.role, 'revoked_at', t.revoked_at) order by t.id) from tokens t) as tokens,
+           (
+             select json_agg(json_build_object('id', t.id, 'role', t.role, 'revoked_at', t.revoked_at)
+                             order by t.id)
+               from tokens t
+           ) as tokens,
            (select mode from server_settings) as mode
   `
   return row
@@ -295,10 +299,11 @@ t.test('a write that waited for a lock is refused if its right has ended meanwhi
   const { sql, app, databaseUrl } = await start(t)
   const holder = connect(databaseUrl, 1)
   t.teardown(() => holder.end())
+  const hold = `update items set description = 'held' where part_number = 'A'`
   const waiting: Record<string, string> = {
-    'PUT /api/items/{part_number}': `update items set description = 'held' where part_number = 'A'`,
-    'DELETE /api/items/{part_number}': `update items set description = 'held' where part_number = 'A'`,
-    'POST /api/items/{part_number}/revisions': `update items set description = 'held' where part_number = 'A'`,
+    'PUT /api/items/{part_number}': hold,
+    'DELETE /api/items/{part_number}': hold,
+    'POST /api/items/{part_number}/revisions': hold,
     'POST /api/items': `insert into items (part_number) values ('NEW')`,
     'POST /api/items/import': `insert into items (part_number) values ('NEW')`,
   }

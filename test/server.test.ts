@@ -20,7 +20,7 @@ async function readWelcome(service: ServiceProcess) {
   const address = await service.url()
   const curl = await eventually(
     'the curl lines',
-    () => /^ {2}TOKEN=.*\n {2}curl .*$/m.exec(service.stdout)?.[0],
+    () => /^ {2}TOKEN=.*\n.*\n {2}curl .*$/m.exec(service.stdout)?.[0],
   )
   const username = /^ {2}user {6}(\S+)$/m.exec(service.stdout)?.[1] ?? ''
   const password = /^ {2}password {2}(\S+)$/m.exec(service.stdout)?.[1] ?? ''

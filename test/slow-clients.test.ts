@@ -38,7 +38,8 @@ t.test('a client that sends nothing, or its request byte by byte, gets a 408 and
     say(
       t,
       origin,
-      `POST /api/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`,
+      `POST /api/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n` +
+        'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{',
       ' ',
     ),
   ])
@@ -80,7 +81,8 @@ t.test('a request that is too large, or is not HTTP, gets the common error respo
   const origin = await listen(app)
   const token = await createToken(app.db, 'editor')
   const post = (length: number) =>
-    `POST /api/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
+    `POST /api/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
   const expected = [
     [
       'GET /health HTTP/1.1\r\nHost: localhost\r\nX-Large: ' + 'a'.repeat(20_000) + '\r\n\r\n',
@@ -116,7 +118,8 @@ t.test(
       t.teardown(() => socket.destroy())
       await once(socket, 'connect')
       socket.write(
-        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n`,
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n` +
+          `Content-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n`,
       )
       socket.end(`${body}GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
       const statuses = (await text(socket)).match(/HTTP\/1.1 \d+/g)

@@ -159,7 +159,8 @@ class Reader {
     this.#length += length
     if (this.#length > this.limits.maxLength) {
       throw new CsvLimitError(
-        `has a row (line ${this.#recordLine}) that is longer than any item: check for a quote that is not closed`,
+        `has a row (line ${this.#recordLine}) that is longer than any item: ` +
+          'check for a quote that is not closed',
       )
     }
   }

@@ -234,7 +234,8 @@ await testInBrowser(t, (browser) => {
     globalThis.told = [];
     const tell = (name) => (what) => void told.push(name + ' ' + JSON.stringify(what.part_number ?? what));
     const show = (items) => tell('show')(items.map((item) => item.part_number));
-    const add = tell('add'), refresh = tell('refresh'), remove = tell('remove'), allowSaving = tell('allowSaving');
+    const add = tell('add'), refresh = tell('refresh'), remove = tell('remove');
+    const allowSaving = tell('allowSaving');
     (async () => { ${script} })();
     told
   `)

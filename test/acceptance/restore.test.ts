@@ -275,7 +275,7 @@ t.test('a restore of a dump that has every event resets no open stream', POSTGRE
 })
 
 t.test(
-  'after a dump is loaded into another database, clients that received lost events are reset and the others miss nothing',
+  'after a dump is loaded into another database, only the clients that received lost events are reset',
   POSTGRES,
   async (t) => {
     const { server, databaseUrl, sql, client, reached, token } = await setUp(t)
@@ -293,7 +293,7 @@ t.test(
 )
 
 t.test(
-  'a database that is dropped and loaded again under a running instance resets its open streams, which continue',
+  'a database that is dropped and loaded again under a running instance resets its open streams',
   POSTGRES,
   async (t) => {
     const server = await PostgresServer.start(t)
@@ -325,7 +325,7 @@ t.test(
 )
 
 t.test(
-  'after a standby is promoted under running instances, only the clients that received events it lacks are reset',
+  'after a standby is promoted, only the clients that received events that it lacks are reset',
   POSTGRES,
   async (t) => {
     const { server, sql, client, other, reached } = await setUp(t)
@@ -371,7 +371,7 @@ t.test('a promoted standby that has every event resets no client', POSTGRES, asy
 })
 
 t.test(
-  'a promoted standby that lacks a commit but has a later id resets every client, because no cursor shows what was lost',
+  'a promoted standby that lacks a commit but has a later id resets every client',
   POSTGRES,
   async (t) => {
     const { server, databaseUrl, sql, client, reached, token } = await setUp(t)

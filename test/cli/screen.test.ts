@@ -84,7 +84,8 @@ t.test('no text of a server reaches the terminal unescaped, in plain or in JSON 
       else {
         response.writeHead(200, { 'content-type': 'text/event-stream' })
         response.end(
-          `retry: 1\n\n${frames.join('')}id: x-1\nevent: item.created\ndata: {${HOSTILE.replaceAll('\r', '')}\n\n`,
+          `retry: 1\n\n${frames.join('')}id: x-1\nevent: item.created\n` +
+            `data: {${HOSTILE.replaceAll('\r', '')}\n\n`,
         )
       }
     })

@@ -199,7 +199,8 @@ t.test('tail prints past and new events, filtered, as text or as JSON', async (t
   t.strictSame(
     everything.lines.map((line) => line.replace(/^[\d:]{8} {2}/, '').replace(/ {2,}/g, ' | ')),
     [
-      'item.created | A01-0001 | part | Winding unit with \ufffd[31mred\ufffd[0m and \ufffdturned text | · mara',
+      'item.created | A01-0001 | part | Winding unit with \ufffd[31mred\ufffd[0m and \ufffdturned text ' +
+        '| · mara',
       'item.updated | A01-0001 | revision 2 | · mara',
       'revision.created | A01-0001 | revision 2 | Shorter | · mara',
       'item.created | C-1 | part | not asked for | · mara',
@@ -233,7 +234,7 @@ t.test('tail reconnects by itself after the service was killed, and misses no ev
   await eventually('the first', () => command.lines.length === 1)
   await first.service.kill('SIGKILL')
   await eventually('the loss', () =>
-    /○ connection lost: .+\n◌ reconnecting \(1\) in \d s …\n/.test(command.stderr),
+    /○ connection lost: .+\n◌ reconnecting \(1\) in \d s…\n/.test(command.stderr),
   )
   await site.sql`insert into items (part_number) values ('meanwhile')`
   const second = await site.start({ PORT: new URL(first.origin).port })
@@ -259,7 +260,7 @@ t.test('only a terminal gets colours and a bar; NO_COLOR disables colours', need
   await writeFile(file, 'Part Number\nA-1\n')
   const onTerminal = await shell.startOnTerminal('import', file).ended()
   t.match(onTerminal.stdout, /░{30} {3}0 % {2}0\.0 MB of 0\.0 MB sent/)
-  t.match(onTerminal.stdout, /█{30} 100 % {2}sent; waiting for the server …/)
+  t.match(onTerminal.stdout, /█{30} 100 % {2}sent; waiting for the server…/)
   t.match(onTerminal.stdout, '1 created')
   t.match((await shell.startOnTerminal('get', 'A-1').ended()).stdout, '\x1b[1mA-1')
   t.notMatch((await shell.run(['get', 'A-1'])).stdout, '\x1b')

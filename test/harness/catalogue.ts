@@ -10,7 +10,8 @@ function makeUp(): string {
   const header = 'Part Number,Part Name,Comment,Optional,Source 1,Source 1 URL'
   const rows = Array.from({ length: 86 }, (_, n) => {
     const name = n < 2 ? `y-gantry-${n}` : `"leg, ""left"" ${n}"`
-    return `FDM-${String(n + 1).padStart(4, '0')},${name},${n === 2 ? 'Print using gantry settings' : ''},,Opulo,`
+    const comment = n === 2 ? 'Print using gantry settings' : ''
+    return `FDM-${String(n + 1).padStart(4, '0')},${name},${comment},,Opulo,`
   })
   return [header, ...rows, ''].join('\n')
 }

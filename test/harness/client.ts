@@ -22,7 +22,8 @@ export async function clientAs(app: FastifyInstance, role: Role, username?: stri
  */
 export async function readEvents(sql: Sql): Promise<unknown[][]> {
   const events = await sql<{ type: string; part_number: string; actor: string; data: unknown }[]>`
-    select type, part_number, data->>'actor' as actor, data::jsonb - array['part_number', 'actor', 'at'] as data
+    select type, part_number, data->>'actor' as actor,
+           data::jsonb - array['part_number', 'actor', 'at'] as data
       from events
      order by id
   `

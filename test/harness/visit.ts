@@ -41,7 +41,7 @@ export async function fillLoginForm(page: Page, username = 'vera', password = PA
 }
 
 /** Waits until the page shows that it is live. */
-export const live = (page: Page): Promise<void> => page.locator('#state', { hasText: /^live$/ }).waitFor()
+export const live = (page: Page): Promise<void> => page.locator('#state', { hasText: /^Live$/ }).waitFor()
 
 /**
  * Starts an application and opens its page at `path`, signed in as `vera`. Signs in by a request, which is

@@ -48,7 +48,7 @@ function commentsOf(source: string): string {
   return comments
 }
 
-/** What people read in a file: its comments, or all of a document but its code. Undefined for files of other kinds. */
+/** What people read in a file: its comments, or a document without its code. Undefined for other files. */
 function proseOf(path: string, source: string): string | undefined {
   const withoutCode = (text: string) => text.replace(/```[^]*?```|`[^`\n]*`/g, blank)
   switch (extname(path)) {

@@ -59,7 +59,8 @@ t.test('each accepted parameter has its effect', async (t) => {
     ['sslmode=require&sslrootcert=/ca.pem', { tls: { mode: 'verify-ca', rootCertFile: '/ca.pem' } }],
     ['sslrootcert=system', { tls: { mode: 'verify-full', rootCertFile: undefined } }],
     [
-      'sslmode=verify-full&sslcert=a&sslkey=b&sslpassword=c&sslcrl=d&ssl_min_protocol_version=TLSv1.3&sslsni=0',
+      'sslmode=verify-full&sslcert=a&sslkey=b&sslpassword=c&sslcrl=d' +
+        '&ssl_min_protocol_version=TLSv1.3&sslsni=0',
       {
         tls: {
           mode: 'verify-full',

@@ -11,7 +11,8 @@ t.test('work that does not finish before its deadline is rejected', async (t) =>
 t.test('time in which this process was blocked does not count against the deadline', async (t) => {
   const worker = new Worker(
     `const { parentPort } = require('node:worker_threads')
-     const server = require('node:net').createServer((socket) => socket.on('data', (data) => setTimeout(() => socket.write(data), 20)))
+     const server = require('node:net').createServer((socket) =>
+       socket.on('data', (data) => setTimeout(() => socket.write(data), 20)))
      server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))`,
     { eval: true },
   )

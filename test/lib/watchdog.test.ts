@@ -60,7 +60,8 @@ t.test('a process that is busy in short pieces, or was suspended, is not ended',
 t.test('a process with a debugger is not ended, and the watchdog keeps no idle process alive', async (t) => {
   const debugged = start(
     t,
-    `setTimeout(() => { const until = Date.now() + 2000; while (Date.now() < until); console.log('done'); process.exit(0) }, 300)`,
+    'setTimeout(() => { const until = Date.now() + 2000; while (Date.now() < until); ' +
+      `console.log('done'); process.exit(0) }, 300)`,
     ['--inspect=127.0.0.1:0'],
   )
   const [code] = (await once(debugged.child, 'close')) as [number | null]

@@ -57,7 +57,8 @@ t.test('only a JWT with the right algorithm, signature, expiry and session is ac
     'an empty key': forge(hs256, { jti, exp }, ''),
     'no signature': `${header}.${payload}.`,
     'a payload that was changed': `${header}.${encode({ jti, exp: exp + 1 })}.${signature}`,
-    'a signature that was changed': `${header}.${payload}.${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`,
+    'a signature that was changed':
+      `${header}.${payload}.` + (signature.startsWith('A') ? 'B' : 'A') + signature.slice(1),
     'an expiry in the past': forge(hs256, { jti, exp: exp - 7200 }, secret),
     'no expiry': forge(hs256, { jti }, secret),
     'no session': forge(hs256, { exp }, secret),
@@ -315,7 +316,9 @@ t.test('a use that cannot be recorded fails no request and is logged', async (t)
   const app = await buildApp(config, { write: (line: string) => lines.push(line) })
   t.teardown(() => app.close())
   const token = await createToken(app.db, 'viewer')
-  await app.db`create rule no_notes as on update to tokens do instead select pg_catalog.current_setting('silo.none')`
+  await app.db`
+    create rule no_notes as on update to tokens do instead select pg_catalog.current_setting('silo.none')
+  `
   t.equal((await app.inject({ url: '/api/auth/me', headers: bearer(token) })).statusCode, 200)
   await eventually('the line', () => lines.length > 0, { timeoutMs: 5000 })
   t.match(lines, [/failed to record the last use of a token/])

@@ -31,7 +31,9 @@ t.test(
     await holder.unsafe('begin; select from event_log for update')
     const waiting = async () =>
       (
-        await writer`select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+        await writer`
+          select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
+        `
       ).length
     await eventually('the adoption to wait', async () => (await waiting()) > 0)
     app.renewDatabase()

@@ -100,7 +100,9 @@ t.test('two hundred large sign-ins that read nothing neither use up memory nor d
   const service = startService(t, { DATABASE_URL, JWT_SECRET: 'a secret for tests, long enough to be one' })
   const origin = await service.url()
   const before = service.memory
-  const head = `POST /api/auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${HUGE.length}\r\n\r\n`
+  const head =
+    'POST /api/auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\n' +
+    `Content-Type: application/json\r\nContent-Length: ${HUGE.length}\r\n\r\n`
   for (let i = 0; i < 200; i++) {
     const socket = connect(Number(new URL(origin).port), '127.0.0.1').on('error', () => undefined)
     t.teardown(() => socket.destroy())

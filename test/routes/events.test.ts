@@ -47,7 +47,9 @@ t.test('a committed change reaches a subscriber with exactly the documented keys
   const watcher = await watch()
   await watcher.untilSeen('server.state')
 
-  await app.db`insert into items (part_number, description, item_type) values ('A01-0002', 'ASSY', 'assembly')`
+  await app.db`
+    insert into items (part_number, description, item_type) values ('A01-0002', 'ASSY', 'assembly')
+  `
   await app.db`
     with context as materialized (
       select set_config('silo.comment', 'Updated weight', true), set_config('silo.actor', 'mara', true)
@@ -316,7 +318,8 @@ t.test('a client that does not read delays no other, and gets everything once it
   const quick = await watch()
   const count = 30_000
   await app.db`
-    insert into items (part_number, description) select 'S-' || n, repeat('x', 200) from generate_series(1, ${count}) n
+    insert into items (part_number, description)
+    select 'S-' || n, repeat('x', 200) from generate_series(1, ${count}) n
   `
   await quick.untilEvents(count, 30_000)
 
@@ -364,7 +367,8 @@ t.test('closing does not wait for a client that does not read', async (t) => {
   slow.pause()
   await eventually('the slow reader is connected', () => app.sse.clients === 1)
   await app.db`
-    insert into items (part_number, description) select 'S-' || n, repeat('x', 1000) from generate_series(1, 15000) n
+    insert into items (part_number, description)
+    select 'S-' || n, repeat('x', 1000) from generate_series(1, 15000) n
   `
   await headReached(app, 15_000)
   const began = performance.now()

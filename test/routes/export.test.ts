@@ -35,7 +35,8 @@ t.test(
     t.equal(
       res.body,
       [
-        'part_number,item_type,description,long_description,sourcing_type,Color,Size,properties,formulas_escaped',
+        'part_number,item_type,description,long_description,sourcing_type,' +
+          'Color,Size,properties,formulas_escaped',
         'A-1,tool,,,purchased,,M,,',
         'B-1,part,"two, ""three""",,,red,,"{""n"":7}",',
         'C-1,part,,,,,,"{"" pad"":""x"",""Size"":{""w"":1},""type"":""y"",""Color"":"""",""Empty"":""""}",',
@@ -44,7 +45,8 @@ t.test(
     )
     t.equal(
       (await send('GET', '/api/items?item_type=tool', CSV)).body,
-      'part_number,item_type,description,long_description,sourcing_type,Size,properties,formulas_escaped\nA-1,tool,,,purchased,M,,\n',
+      'part_number,item_type,description,long_description,sourcing_type,Size,properties,formulas_escaped\n' +
+        'A-1,tool,,,purchased,M,,\n',
     )
     t.equal(
       (await send('GET', '/api/items?search=nothing', CSV)).body,

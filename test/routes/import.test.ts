@@ -133,7 +133,8 @@ t.test('newline-delimited JSON has the fields under their names in the API', asy
   t.equal((await send('GET', '/api/items/A')).json<Part>().sourcing_type, null)
 
   const res = await importJson(
-    '{"part_number":"C"}\nnull\n[]\n{"part_number"\n{"part_number":"D","x":1}\n{"part_number":"E","__proto__":1}',
+    '{"part_number":"C"}\nnull\n[]\n{"part_number"\n' +
+      '{"part_number":"D","x":1}\n{"part_number":"E","__proto__":1}',
   )
   t.equal(res.statusCode, 422)
   t.strictSame(
@@ -332,8 +333,8 @@ t.test('an import has at most 200,000 rows', async (t) => {
 
 t.test('50,000 rows are imported in one request, and a second import finds them unchanged', async (t) => {
   const { app, importCsv } = await start(t)
-  const csv = (name: string) =>
-    `Part Number,Name,Source\n${Array.from({ length: 50_000 }, (_, n) => `P-${n},${name} ${n},Opulo\n`).join('')}`
+  const rows = (name: string) => Array.from({ length: 50_000 }, (_, n) => `P-${n},${name} ${n},Opulo\n`)
+  const csv = (name: string) => `Part Number,Name,Source\n${rows(name).join('')}`
   t.strictSame((await importCsv(csv('leg'))).json(), counts(50_000, 0, 0, 0))
   t.strictSame((await importCsv(csv('leg'))).json(), counts(0, 0, 0, 50_000))
   const [log] = await app.db<{ n: number }[]>`select count(*)::integer as n from events`

@@ -440,7 +440,8 @@ t.test('a list is paged by key, so that changes between pages repeat and skip no
   await send('PUT', '/api/items/A-1', { payload: { description: 'changed last' } })
   // Several items may have the same millisecond: the id then decides.
   await app.db.unsafe(
-    'alter table items disable trigger user; update items set created_at = now(); alter table items enable trigger user',
+    'alter table items disable trigger user; update items set created_at = now(); ' +
+      'alter table items enable trigger user',
   )
 
   const walk = async (sort: string) => {

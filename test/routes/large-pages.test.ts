@@ -27,7 +27,8 @@ async function fill(app: FastifyInstance): Promise<string[]> {
   await app.db`
     insert into items (part_number, long_description, properties)
     select part_number, long_description, properties::jsonb
-      from json_to_recordset(${JSON.stringify(rows)}::text::json) as rows (part_number text, long_description text, properties text)
+      from json_to_recordset(${JSON.stringify(rows)}::text::json)
+        as rows (part_number text, long_description text, properties text)
   `
   return rows.map(({ part_number }) => part_number)
 }

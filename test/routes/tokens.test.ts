@@ -185,13 +185,20 @@ t.test(
     )
 
     const [row] = await app.db<{ id: string }[]>`
-    select t.id from tokens t join users u on u.id = t.user_id where username = 'mara' and kind = 'api' limit 1
+    select t.id
+      from tokens t
+      join users u on u.id = t.user_id
+     where username = 'mara' and kind = 'api'
+     limit 1
   `
     await expire(app, row?.id ?? '')
     await make(session)
     t.equal((await create()).statusCode, 409)
     const [count] = await app.db<{ count: number }[]>`
-    select count(*)::integer from tokens t join users u on u.id = t.user_id where username = 'mara' and kind = 'api'
+    select count(*)::integer
+      from tokens t
+      join users u on u.id = t.user_id
+     where username = 'mara' and kind = 'api'
   `
     t.equal(count?.count, 100, 'ended tokens are deleted')
   },

@@ -52,7 +52,10 @@ const BOUNDED: Bounded[] = [
     make: propertiesOf,
     ...ofItem('properties'),
     insert: async ({ db }, value, n) =>
-      db`insert into items (part_number, properties) values (${`S-properties-${n}`}, ${JSON.stringify(value)}::text::jsonb)`,
+      db`
+        insert into items (part_number, properties)
+        values (${`S-properties-${n}`}, ${JSON.stringify(value)}::text::jsonb)
+      `,
   },
   {
     field: 'comment',
@@ -70,7 +73,10 @@ const BOUNDED: Bounded[] = [
     bound: BOUNDS.display_name,
     make: text,
     insert: async ({ db }, value, n) =>
-      db`insert into users (username, display_name, role, password_hash) values (${`s-${n}`}, ${value}, 'viewer', '')`,
+      db`
+        insert into users (username, display_name, role, password_hash)
+        values (${`s-${n}`}, ${value}, 'viewer', '')
+      `,
     send: {
       path: '/api/users',
       body: (value, n) => ({

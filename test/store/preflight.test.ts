@@ -39,7 +39,9 @@ t.test('missing privileges are named, with the statement that grants them', asyn
   await administer(`alter database ${name} owner to postgres`)
   await t.rejects(migrateAsOwner(t, database), {
     name: 'StartError',
-    message: `the role ${name} may not create tables in the schema public of the database ${name}: make it the owner ("alter database "${name}" owner to "${name}"")`,
+    message:
+      `the role ${name} may not create tables in the schema public of the database ${name}: ` +
+      `make it the owner ("alter database "${name}" owner to "${name}"")`,
   })
   await run(t, database, `grant create on schema public to ${name}`)
   await t.rejects(migrateAsOwner(t, database), {
@@ -57,7 +59,8 @@ t.test("another application's tables are left alone", async (t) => {
     await t.rejects(migrateAsOwner(t, database), {
       name: 'StartError',
       message: new RegExp(
-        `has a table "${table.split(' ')[0] ?? ''}" of another application: give the service a database of its own`,
+        `has a table "${table.split(' ')[0] ?? ''}" of another application: ` +
+          'give the service a database of its own',
       ),
     })
   }

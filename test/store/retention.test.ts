@@ -15,7 +15,8 @@ async function setUp(t: Test, hoursAgo: readonly number[]): Promise<Sql> {
   t.teardown(() => sql.end())
   await sql`
     insert into events (type, part_number, data, at)
-    select 'item.deleted', 'A-' || n, ('{"part_number":"A-' || n || '"}')::json, now() - hours * interval '1 hour'
+    select 'item.deleted', 'A-' || n, ('{"part_number":"A-' || n || '"}')::json,
+           now() - hours * interval '1 hour'
       from json_array_elements_text(${JSON.stringify(hoursAgo)}::text::json) with ordinality as e (text, n),
            lateral (select text::float8 as hours) h
      order by n
@@ -93,7 +94,8 @@ t.test(
     insert into events (type, part_number, data, at)
     select 'item.deleted', 'A-' || n,
            ('{"x":"' || case when n % 2 = 0 then repeat('x', 100000 * case when n = 20 then 300 else 1 end)
-                             else (select string_agg(md5(n || '/' || i), '') from generate_series(1, 3000) i) end || '"}')::json, now()
+                             else (select string_agg(md5(n || '/' || i), '') from generate_series(1, 3000) i)
+                        end || '"}')::json, now()
       from generate_series(1, 40) n
   `
     const seen: number[] = []
@@ -134,7 +136,9 @@ t.test(
       )
       const [before] = await sql<{ at: Date }[]>`select updated_at as at from items`
       const [after] = await sql<{ at: Date; now: Date }[]>`
-      update items set description = gen_random_uuid()::text returning updated_at as at, clock_timestamp() as now
+      update items
+         set description = gen_random_uuid()::text
+      returning updated_at as at, clock_timestamp() as now
     `
       if (!before || !after) throw new Error('there is one item')
       return { before: before.at.getTime(), after: after.at.getTime(), now: after.now.getTime() }

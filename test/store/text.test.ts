@@ -85,7 +85,10 @@ for (const locale of LOCALES) {
 
 t.test('a search reads the trigram index', async (t) => {
   const sql = await open(t)
-  await sql`insert into items (part_number, description) select 'N-' || n, 'part ' || n from generate_series(1, 5000) n`
+  await sql`
+    insert into items (part_number, description)
+    select 'N-' || n, 'part ' || n from generate_series(1, 5000) n
+  `
   await sql`insert into items (part_number, description) values ('G', 'Gehäuse')`
   await sql`analyze items`
   const plan = await sql`explain select id from items where search_text like search_form('%GEHÄUSE%')`
@@ -100,7 +103,8 @@ t.test(
     await sql`
     with comment as materialized (select set_config('silo.comment', ${nfd}, true) as set)
     insert into items (part_number, description, long_description, properties)
-    select 'A', ${nfd}, ${nfd}, ${sql.json({ [nfd]: { list: [nfd, 1, null, true, {}, []], [`x\n${nfd}`]: 'ok' } })}
+    select 'A', ${nfd}, ${nfd},
+           ${sql.json({ [nfd]: { list: [nfd, 1, null, true, {}, []], [`x\n${nfd}`]: 'ok' } })}
       from comment
   `
     const stored = { [nfc]: { list: [nfc, 1, null, true, {}, []], [`x\n${nfc}`]: 'ok' } }
@@ -114,7 +118,10 @@ t.test(
     await t.rejects(sql`update items set properties = ${sql.json({ [nfc]: 1, [nfd]: 2 })}`, /Unicode form/)
     await sql`update items set description = ${`${nfd}!`}`
     t.match(await read(), [{ revision: 2, description: `${nfc}!` }])
-    await sql`insert into users (username, display_name, role, password_hash) values ('ines', ${nfd}, 'viewer', 'none')`
+    await sql`
+      insert into users (username, display_name, role, password_hash)
+      values ('ines', ${nfd}, 'viewer', 'none')
+    `
     t.strictSame([...(await sql`select display_name from users`)], [{ display_name: nfc }])
   },
 )

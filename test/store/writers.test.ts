@@ -114,7 +114,8 @@ t.test('past states of an item are retained, whoever archives, changes or restor
   await sql`
     update items
        set description = '2', archived_at = now()
-      from set_config('silo.actor', 'ines', true) actor, set_config('silo.comment', 'replaced by B', true) comment
+      from set_config('silo.actor', 'ines', true) actor,
+           set_config('silo.comment', 'replaced by B', true) comment
   `
   await sql`update items set archived_at = null from set_config('silo.actor', 'noor', true)`
   await archiveItem(sql, 'A', await authorOf(sql, 'vera', { comment: 'for good' }), ANY)

@@ -56,13 +56,13 @@ async function signIn(origin: string, username: string, password: string) {
 }
 
 t.test(
-  'the demo works with the users that it prints, stops with its database, and resumes its log at the next start',
+  'the demo works with the users that it prints, stops with its database and resumes its log',
   async (t) => {
     const dataDir = await createDataDir(t)
     const demo = Demo.start(t, dataDir)
     const origin = await demo.origin()
     t.match(origin, /^http:\/\/127\.0\.0\.1:/, 'it listens at the loopback address only')
-    t.match(demo.stdout, 'This is a demo')
+    t.match(demo.stdout, 'Demo: ')
 
     const named = [...demo.stdout.matchAll(/^ {2}(\w+) +(demo-\w+) +(.*)$/gm)]
     t.strictSame(

@@ -63,7 +63,8 @@ async function serve(
   server.on('clientError', (_, socket) => {
     const body = errorBody('invalid_request')
     socket.end(
-      `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      'HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n' +
+        `connection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
     )
   })
   t.teardown(() => {

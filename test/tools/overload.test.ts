@@ -12,10 +12,7 @@ const FACTS: [title: string, experiment: Experiment][] = [
     'while PostgreSQL is frozen, stopped or crashed streams stay open, and then receive all missed events',
     outage,
   ],
-  [
-    'clients that do not read cost little, delay no other client, and receive everything when they read again',
-    unread,
-  ],
+  ['clients that do not read cost little, delay no other client and can read everything later', unread],
   [
     'many clients that reconnect at once lose no event, and need no more queries than a few clients',
     comeback,

@@ -11,13 +11,13 @@ await testInBrowser(t, (browser) => {
     t.test(`axe finds no violation in the panel and the sign-in, ${colorScheme}`, async (t) => {
       const { app, address, page, send } = await visit(t, browser)
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-      await page.getByText('Nothing has happened here yet.').waitFor()
+      await page.getByText('No changes yet.').waitFor()
       t.strictSame(await faultsOf(page), [], 'empty')
       await createItem(send, 'A01-0001', 'Bracket, welded')
       await changeItem(send, 'A01-0001', { description: 'Bracket, bent', comment: 'Cheaper' })
       await send('DELETE', '/api/items/A01-0001')
       await line(page, 'Archived').waitFor()
-      await page.locator('#watchers', { hasText: 'watching' }).waitFor()
+      await page.locator('#watchers', { hasText: 'connected' }).waitFor()
       t.strictSame(await faultsOf(page), [], 'with changes')
       await page.getByText('Changed', { exact: true }).first().click()
       await page.getByRole('button', { name: 'Pause' }).click()
@@ -37,7 +37,7 @@ await testInBrowser(t, (browser) => {
       await page.getByRole('dialog').waitFor()
       t.strictSame(await faultsOf(page), [], 'with the sign-in dialog')
       await page.goto(`${address}/login?error=invalid_credentials`)
-      await page.getByText('is wrong').waitFor()
+      await page.getByText('Incorrect username').waitFor()
       t.strictSame(await faultsOf(page), [], 'the sign-in page')
     })
   }
@@ -77,7 +77,7 @@ await testInBrowser(t, (browser) => {
     t.strictSame(
       names.map((name) => name.trim()),
       [
-        'Skip to the content',
+        'Skip to content',
         'Silo',
         'Activity',
         'Items',

@@ -13,7 +13,7 @@ import { live, openPage, fillLoginForm, visit } from '../harness/visit.js'
 import { eventually } from '../../tools/harness/eventually.js'
 
 const state = (page: Page, text: RegExp) => page.locator('#state', { hasText: text }).waitFor()
-const reconnecting = (page: Page) => state(page, /^reconnecting \(\d+\) …$/)
+const reconnecting = (page: Page) => state(page, /^Reconnecting \(\d+\)…$/)
 
 async function openTab(beside: Page, url: string): Promise<Page> {
   const tab = await beside.context().newPage()
@@ -167,7 +167,7 @@ await testInBrowser(t, (browser) => {
       await createItem(send, 'A-1')
       await line(page, 'A-1').waitFor()
       proxy.refuse()
-      await page.getByText('The database can’t be reached.').waitFor()
+      await page.getByText('Can’t reach the database.').waitFor()
       await live(page)
       const sql = connect(databaseUrl, 1)
       t.teardown(() => sql.end())
@@ -193,8 +193,8 @@ await testInBrowser(t, (browser) => {
     const { page, send } = await visit(t, browser)
     await live(page)
     await page.context().setOffline(true)
-    await state(page, /^offline since \d\d:\d\d$/)
-    await page.getByText('The server has not been reached since').waitFor()
+    await state(page, /^Offline since \d\d:\d\d$/)
+    await page.getByText('No connection since').waitFor()
     await createItem(send, 'A-1')
     await page.context().setOffline(false)
     await live(page)

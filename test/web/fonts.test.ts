@@ -23,9 +23,10 @@ const LONG = 'a_word_without_any_place_to_break_it_'.repeat(10)
 const findWide = (page: Page): Promise<string[]> =>
   page.evaluate<string[]>(`(() => {
     if (document.documentElement.scrollWidth <= innerWidth) return []
-    const wide = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5)
+    const excess = (e) => e.getBoundingClientRect().right - innerWidth
+    const wide = [...document.querySelectorAll('body *')].filter((e) => excess(e) > 0.5)
     return wide.filter((e) => !wide.some((other) => other !== e && e.contains(other)))
-      .map((e) => e.tagName + '#' + e.id + '.' + e.className + ' ' + Math.ceil(e.getBoundingClientRect().right - innerWidth))
+      .map((e) => e.tagName + '#' + e.id + '.' + e.className + ' ' + Math.ceil(excess(e)))
       .concat('page ' + (document.documentElement.scrollWidth - innerWidth))
   })()`)
 
@@ -58,7 +59,7 @@ await testInBrowser(t, (browser) => {
       await page.evaluate(`
         banner.hidden = false
         banner.dataset.mode = '${mode}'
-        banner.textContent = 'The server has not been reached since 10:04. What you see may be old.'
+        banner.textContent = 'No connection since 10:04. What you see may be old.'
       `)
     }
     await checkAll(t, page, 'with a banner')
@@ -70,7 +71,7 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('dialog', { name: 'New item' }).waitFor()
     await checkAll(t, page, 'a new item')
     await page.keyboard.press('Escape')
-    await page.getByRole('button', { name: 'Import …' }).click()
+    await page.getByRole('button', { name: 'Import…' }).click()
     await page.getByRole('dialog', { name: 'Import items' }).waitFor()
     await checkAll(t, page, 'the import')
 
@@ -84,7 +85,7 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('dialog').waitFor()
     await checkAll(t, page, 'the sign-in on top')
     await page.goto(`${address}/login?error=invalid_credentials`)
-    await page.getByText('is wrong').waitFor()
+    await page.getByText('Incorrect username').waitFor()
     await checkAll(t, page, 'the sign-in with an error')
   })
 })

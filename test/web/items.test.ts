@@ -23,7 +23,7 @@ const untilListed = (page: Page, ...numbers: string[]) =>
 await testInBrowser(t, (browser) => {
   t.test('the list is updated live when an item is created, changed or archived elsewhere', async (t) => {
     const { page, send, complaints } = await visit(t, browser, '/items')
-    await page.getByText('There are no items yet.').waitFor()
+    await page.getByText('No items yet.').waitFor()
     await live(page)
     await create(send, 'B02-0001', { description: 'Bracket, welded' })
     await row(page, 'Bracket, welded').waitFor()
@@ -45,7 +45,7 @@ await testInBrowser(t, (browser) => {
     await create(send, 'A01-0002', { description: 'Bracket, bent', item_type: 'assembly' })
     await create(send, 'A01-0003', { description: 'Leg, left', item_type: 'assembly' })
     await untilListed(page, 'A01-0001', 'A01-0002', 'A01-0003')
-    await page.getByLabel('Words in').fill('bracket')
+    await page.getByLabel('Search part numbers').fill('bracket')
     await untilListed(page, 'A01-0001', 'A01-0002')
     await page.getByText('Assemblies').click()
     await untilListed(page, 'A01-0002')
@@ -56,10 +56,10 @@ await testInBrowser(t, (browser) => {
     await live(page)
     await create(send, 'A01-0004', { description: 'Bracket, milled', item_type: 'assembly' })
     await untilListed(page, 'A01-0004', 'A01-0002')
-    t.equal(await page.getByLabel('Words in').inputValue(), 'bracket')
+    t.equal(await page.getByLabel('Search part numbers').inputValue(), 'bracket')
     t.equal(await page.getByLabel('Assemblies').isChecked(), true)
-    await page.getByLabel('Words in').fill('nothing like it')
-    await page.getByText('No item matches.').waitFor()
+    await page.getByLabel('Search part numbers').fill('nothing like it')
+    await page.getByText('No items match your search.').waitFor()
     t.strictSame(complaints, [])
   })
 
@@ -70,7 +70,7 @@ await testInBrowser(t, (browser) => {
       select 'A01-' || lpad(n::text, 4, '0')
         from generate_series(1, 120) n
     `
-    await page.getByText('the first 50 items').waitFor()
+    await page.getByText('First 50 items').waitFor()
     await page.getByRole('link', { name: 'Next' }).click()
     await row(page, 'A01-0051').waitFor()
     await page.getByRole('link', { name: 'Next' }).click()
@@ -94,8 +94,8 @@ await testInBrowser(t, (browser) => {
     await dialog.getByRole('textbox', { name: 'Part number' }).fill('A01-0007')
     await dialog.getByLabel('Description').fill('Bracket')
     await dialog.getByLabel('Sourcing').selectOption('purchased')
-    await dialog.getByRole('button', { name: 'Add a property' }).click()
-    await dialog.getByLabel('Name of the property').fill('mass')
+    await dialog.getByRole('button', { name: 'Add property' }).click()
+    await dialog.getByLabel('Property name').fill('mass')
     await dialog.getByLabel('Kind').selectOption('Number')
     await dialog.getByLabel('Value', { exact: true }).fill('heavy')
     await dialog.getByRole('button', { name: 'Create' }).click()
@@ -119,7 +119,7 @@ await testInBrowser(t, (browser) => {
     })
 
     await page.getByRole('button', { name: 'New item' }).click()
-    await dialog.getByLabel('The next of a category').check()
+    await dialog.getByLabel('Next number in a category').check()
     await dialog.getByRole('textbox', { name: 'Category' }).fill('A01')
     await dialog.getByRole('button', { name: 'Create' }).click()
     await page.locator('#news', { hasText: 'Created A01-0008' }).waitFor()
@@ -137,7 +137,7 @@ await testInBrowser(t, (browser) => {
     await page.getByRole('button', { name: 'New item' }).click()
     const dialog = page.getByRole('dialog', { name: 'New item' })
     await dialog.getByLabel('Description').fill('Long thought about')
-    await dialog.getByLabel('The next of a category').check()
+    await dialog.getByLabel('Next number in a category').check()
     await dialog.getByRole('textbox', { name: 'Category' }).fill('A01')
     await page.reload()
     await dialog.waitFor()
@@ -175,20 +175,20 @@ await testInBrowser(t, (browser) => {
         .getByLabel('File', { exact: true })
         .setInputFiles({ name, mimeType: 'text/plain', buffer: Buffer.from(text) })
     const errors = () => page.locator('#row-errors tbody tr').allTextContents()
-    await page.getByRole('button', { name: 'Import …' }).click()
+    await page.getByRole('button', { name: 'Import…' }).click()
     const dialog = page.getByRole('dialog', { name: 'Import items' })
     const importNow = dialog.getByRole('button', { name: 'Import', exact: true })
-    const check = dialog.getByRole('button', { name: 'Check the file' })
+    const check = dialog.getByRole('button', { name: 'Check file' })
 
     await choose('parts.csv', `Part Number,Type\nA01-0002,part\nA01-0003,${HOSTILE.replaceAll('"', '')}\n`)
     await check.click()
-    await dialog.getByText('Nothing was imported: one error.').waitFor()
+    await dialog.getByText('Nothing was imported: 1 error.').waitFor()
     t.match(await errors(), [/^2item_typemust be one of part, assembly/])
     t.equal(await importNow.isDisabled(), true)
 
     await choose('parts.csv', 'Part Number,Part Name\nA01-0001,Bracket, bent\n')
     await check.click()
-    await dialog.getByText('Nothing was imported: one error.').waitFor()
+    await dialog.getByText('Nothing was imported: 1 error.').waitFor()
     t.match(await errors(), [/^1rowhas 3 cells/], 'the errors of the previous file are gone')
 
     await choose(
@@ -196,16 +196,16 @@ await testInBrowser(t, (browser) => {
       '{"part_number":"A01-0001","description":"Bent"}\n{"part_number":"A01-0002"}\n',
     )
     await check.click()
-    await dialog.getByText('Nothing was imported: one error.').waitFor()
+    await dialog.getByText('Nothing was imported: 1 error.').waitFor()
     t.match(await errors(), [/^1part_number/], 'an item that differs is an error by default')
 
-    await dialog.getByLabel('Change the item to what the row says').check()
+    await dialog.getByLabel('Update the item').check()
     await choose(
       'parts.ndjson',
       '{"part_number":"A01-0001","description":"Bent"}\n{"part_number":"A01-0002"}\n',
     )
     await check.click()
-    await dialog.getByText('The file is good: 1 created, 1 updated. Nothing has been written yet.').waitFor()
+    await dialog.getByText('No errors found: 1 created, 1 updated. Nothing has been imported yet.').waitFor()
     const [{ count } = { count: -1 }] = await app.db<{ count: number }[]>`
       select count(*)::int from revisions
     `
@@ -215,26 +215,26 @@ await testInBrowser(t, (browser) => {
     await untilListed(page, 'A01-0001', 'A01-0002')
     await row(page, 'Bent').waitFor()
 
-    await page.getByRole('button', { name: 'Import …' }).click()
+    await page.getByRole('button', { name: 'Import…' }).click()
     await choose('parts.xlsx', 'anything')
     await check.click()
-    await dialog.getByText('The name of the file must end in .csv, .ndjson or .jsonl.').waitFor()
+    await dialog.getByText('Choose a .csv, .ndjson or .jsonl file.').waitFor()
   })
 
   t.test('the catalogue is imported, found, and exported as it is listed', async (t) => {
     const { page, send, complaints } = await visit(t, browser, '/items')
-    await page.getByRole('button', { name: 'Import …' }).click()
+    await page.getByRole('button', { name: 'Import…' }).click()
     const dialog = page.getByRole('dialog', { name: 'Import items' })
     const buffer = Buffer.from(readCatalogue().csv)
     await dialog
       .getByLabel('File', { exact: true })
       .setInputFiles({ name: 'catalogue.csv', mimeType: 'text/csv', buffer })
-    await dialog.getByRole('button', { name: 'Check the file' }).click()
-    await dialog.getByText('The file is good').waitFor()
+    await dialog.getByRole('button', { name: 'Check file' }).click()
+    await dialog.getByText('No errors found').waitFor()
     await dialog.getByRole('button', { name: 'Import', exact: true }).click()
     await page.getByText('Imported: 86 created.').waitFor()
-    await page.getByText('the first 50 items').waitFor()
-    await page.getByLabel('Words in').fill('y-gantry')
+    await page.getByText('First 50 items').waitFor()
+    await page.getByLabel('Search part numbers').fill('y-gantry')
     await page.waitForURL(/search=y-gantry/)
     const wanted = await send('GET', '/api/items?search=y-gantry', { headers: { accept: 'text/csv' } })
     const [download] = await Promise.all([
@@ -253,13 +253,13 @@ await testInBrowser(t, (browser) => {
     await untilListed(page, 'A01-0001')
     await page.locator('#account', { hasText: 'vera' }).waitFor()
     t.equal(await page.getByRole('button', { name: 'New item' }).count(), 0)
-    t.equal(await page.getByRole('button', { name: 'Import …' }).count(), 0)
+    t.equal(await page.getByRole('button', { name: 'Import…' }).count(), 0)
     t.equal(await page.getByRole('button', { name: 'Export' }).count(), 1)
     await page.getByRole('link', { name: 'A01-0001' }).click()
     await page.getByRole('heading', { name: 'Revision 1' }).waitFor()
     await page.locator('#account', { hasText: 'vera' }).waitFor()
     t.equal(await page.getByRole('button', { name: 'Edit' }).count(), 0)
-    t.equal(await page.getByRole('button', { name: 'Archive …' }).count(), 0)
+    t.equal(await page.getByRole('button', { name: 'Archive…' }).count(), 0)
   })
 
   t.test('a read-only server disables the buttons, says why, and enables them again', async (t) => {
@@ -270,11 +270,11 @@ await testInBrowser(t, (browser) => {
     const save = page.getByRole('dialog').getByRole('button', { name: 'Save' })
     const admin = await clientAs(app, 'admin')
     await admin('PUT', '/api/server/mode', { payload: { mode: 'read-only' } })
-    await page.locator('#edit-form .why-not', { hasText: 'Read-only' }).waitFor()
+    await page.locator('#edit-form .why-not', { hasText: 'Silo is read-only' }).waitFor()
     t.equal(await save.isDisabled(), true)
     await page.keyboard.press('Escape')
     t.equal(await edit.isDisabled(), true)
-    t.match(await page.locator('#why-not').textContent(), 'Read-only')
+    t.match(await page.locator('#why-not').textContent(), 'Silo is read-only')
     await admin('PUT', '/api/server/mode', { payload: { mode: 'normal' } })
     await page.locator('fieldset:not(:disabled) > #edit').waitFor()
     t.equal(await page.locator('#why-not').textContent(), '')
@@ -288,7 +288,7 @@ await testInBrowser(t, (browser) => {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme })
       t.strictSame(await faultsOf(page), [], `the list, ${colorScheme}`)
-      for (const name of ['New item', 'Import …']) {
+      for (const name of ['New item', 'Import…']) {
         await page.getByRole('button', { name }).click()
         t.strictSame(await faultsOf(page), [], `${name}, ${colorScheme}`)
         await page.keyboard.press('Escape')
@@ -302,7 +302,7 @@ await testInBrowser(t, (browser) => {
     await create(send, 'A'.repeat(64), { description: 'W'.repeat(2000) })
     await untilListed(page, 'A'.repeat(64))
     t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360)
-    for (const name of ['New item', 'Import …']) {
+    for (const name of ['New item', 'Import…']) {
       await page.getByRole('button', { name }).click()
       t.equal(await page.evaluate(`document.querySelector('dialog[open]').scrollWidth`), 360, name)
       await page.keyboard.press('Escape')

@@ -107,7 +107,7 @@ t.test('pages have no inline script or style, and the policy allows none', async
 })
 
 t.test(
-  'unauthenticated users are redirected to sign in, and then to the requested page, unless its address is long',
+  'unauthenticated users are redirected to sign in, and then to the page, unless its address is long',
   async (t) => {
     const app = await startApp(t)
     const sentTo = async (url: string) => {

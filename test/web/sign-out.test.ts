@@ -55,7 +55,7 @@ await testInBrowser(t, (browser) => {
     await live(page)
     for (const error of ['constructor', 'toString', '__proto__', 'hasOwnProperty', '<b>x</b>', '']) {
       await page.goto(`${address}/login?error=${encodeURIComponent(error)}`)
-      t.equal(await page.getByRole('alert').innerText(), 'The sign-in did not work. Please try again.')
+      t.equal(await page.getByRole('alert').innerText(), 'Sign-in failed. Try again.')
     }
   })
 })

@@ -3,8 +3,8 @@ import { requestsQuestion } from './harness/requests.js'
 export default requestsQuestion({
   title: '`POST /api/items`',
   method:
-    'The service writes the item, its revision and its event, and looks at the log. The peer inserts one row into a table with the ' +
-    'same columns, checks and indexes.',
+    'The service writes the item, its revision and its event, and reads the log. The peer inserts one row ' +
+    'into a table with the same columns, checks and indexes.',
   asked: {
     method: 'POST',
     path: '/api/items',

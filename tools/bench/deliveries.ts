@@ -55,25 +55,27 @@ async function measure(
   return {
     deliveries: measured / seconds,
     'deliveries, one event a write': (connections * 1000) / quantile(sweeps, 0.5),
-    'processor time a delivery': ((after - before) * 1000) / measured,
+    'processor time per delivery': ((after - before) * 1000) / measured,
   }
 }
 
 const to = (connections: number): Question => ({
-  title: `Deliveries to ${connections.toLocaleString('en')} watchers`,
+  title: `Deliveries to ${connections.toLocaleString('en')} subscribers`,
   method:
-    'Events that reach a watcher, per second, all watchers together. The next event is published as soon as the first watcher has the ' +
-    'last one, so exactly one waits while another is being written; a server that goes through its watchers with whatever is ' +
-    'there by then writes more than one at a time. Into the service by an `insert` of a session that is not its own, with triggers, ' +
-    'log, notification, cursors and authorised watchers; into the others by `POST`. The clock runs from the end of the warm-up ' +
-    'to the last event at the last watcher. One event a write: then the next is published when the last watcher has the last ' +
-    'one, and what counts, after as long a warm-up, is the time from the first watcher to the last, the median of the events. ' +
-    'The processor time is the server’s own, in user and kernel mode: it says the same on a machine that does other things besides.',
+    'Events that subscribers receive per second, all subscribers together. The next event is published ' +
+    'when the first subscriber has received the last one, so exactly one is pending while another is being ' +
+    'written; a server that writes all pending events at once writes more than one. Published to Silo by ' +
+    'an `insert` over another database connection, with triggers, log, notification, cursors and ' +
+    'authorised subscribers; to the others by `POST`. Measured from the end of the warm-up until the last ' +
+    'subscriber has received the last event. One event a write: the next event is published when the last ' +
+    'subscriber has received the last one; measured, after a warm-up of the same length, is the time from ' +
+    'the first subscriber to the last, as the median of the events. The processor time is that of the ' +
+    'server, in user and kernel mode, so other load hardly changes it.',
   rounds: 5,
   metrics: [
     { name: 'deliveries', unit: '/s', better: 'higher' },
     { name: 'deliveries, one event a write', unit: '/s', better: 'higher' },
-    { name: 'processor time a delivery', unit: 'µs', better: 'lower' },
+    { name: 'processor time per delivery', unit: 'µs', better: 'lower' },
   ],
   targets: [
     ...['deliveries', 'deliveries, one event a write'].flatMap((metric) => [

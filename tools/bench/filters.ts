@@ -11,12 +11,13 @@ const FILTERS = 100
 const IMPORTS = 7
 
 const filters: Question = {
-  title: 'Deliveries through 100 different filters, 10 watchers each',
+  title: 'Deliveries through 100 different filters, 10 subscribers each',
   method:
-    'Seven imports of 10,000 rows, one after the other, 1,000 watchers. Each filter names what everybody sees and an item of its own that ' +
-    'never comes, so both sides deliver the same events and nothing is saved by hiding some. What is written is the same for all, and ' +
-    'shared; filters that see different parts would each be given a copy. The clock runs from the first event of an import at the first ' +
-    'watcher to its last at the last; what counts is the median of the imports.',
+    'Seven imports of 10,000 rows, one after the other, to 1,000 subscribers. Each filter matches all of ' +
+    'these items and one other item that is never created, so both sides deliver the same events. The same ' +
+    'bytes are written to all subscribers, and shared; filters that match different events would each need ' +
+    'a copy. Measured from the first event of an import at the first subscriber until the last event at ' +
+    'the last one; the figure is the median of the imports.',
   metrics: [{ name: 'deliveries', unit: '/s', better: 'higher' }],
   targets: [{ metric: 'deliveries', side: '100 filters', goal: { ratio: 0.7, to: { side: 'unfiltered' } } }],
   async sides(scope) {

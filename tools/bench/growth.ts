@@ -230,11 +230,12 @@ const label = ({ items, revisions, events }: Size): string =>
 const growth: Question = {
   title: 'Growth',
   method:
-    `Items / revisions / events in the database. "${PARTICULAR}" is in ten items, "${COMMON}" in a fifth of all; "${RARE}" in one of a thousand, ` +
-    'so here with the items the hits grow, which are sorted. One connection of wrk, p50 of what is asked again and again, the items in no order; ' +
-    `a client that comes back and has missed ${MISSED} events, until it has the last one; and from a \`POST\` to its event at a client ` +
-    'that watches. Everything through the service. The plans are those that the server itself wrote down (auto_explain) when ' +
-    'the service asked; one that reads a table whole fails the measurement.',
+    `Items / revisions / events in the database. "${PARTICULAR}" is in ten items, "${COMMON}" in a fifth ` +
+    `of them and "${RARE}" in one of a thousand, so its results, which are sorted, grow with the items. ` +
+    'Requests: p50 over one connection of wrk, with the items in random order. Reconnect: until a client ' +
+    `that missed ${MISSED} events has received the last one. Tail: from a \`POST\` until a subscriber has ` +
+    'received its event. The plans are those that PostgreSQL logged (auto_explain) for the statements of ' +
+    'the service; the benchmark fails if one of them scans a whole table.',
   metrics: [...OPERATIONS.map(({ name }) => name), 'reconnect', 'tail'].map((name) => ({
     name,
     unit: 'ms',

@@ -8,17 +8,18 @@ import { type StreamServer, startNodeStream, startSiloStream } from './harness/s
 import { Watchers } from './harness/watchers.js'
 
 const idle: Question = {
-  title: '10,000 idle watchers',
+  title: '10,000 idle subscribers',
   method:
-    'What 10,000 watchers add to the memory of the server (its proportional set size in /proc, with whatever its garbage collector has ' +
-    'left), and what share of one core the server uses for them in half a minute that begins half a minute after the last has come: for ' +
-    'the service that is a heartbeat to each, the looks at the log and the checks of access; the bare server sends no heartbeats.',
+    'Memory that 10,000 subscribers add to the server (proportional set size in /proc, including garbage), ' +
+    'and the share of one core that the server uses for them in half a minute, which begins half a minute ' +
+    'after the last has connected. For Silo this includes a heartbeat to each, reads of the log and checks ' +
+    'of access; the bare server sends no heartbeats.',
   metrics: [
-    { name: 'memory a watcher', unit: 'KiB', better: 'lower' },
+    { name: 'memory per subscriber', unit: 'KiB', better: 'lower' },
     { name: 'processor', unit: '% of a core', better: 'lower' },
   ],
   targets: [
-    { metric: 'memory a watcher', side: 'Silo', goal: { ratio: 1.15, to: { side: 'bare node:http' } } },
+    { metric: 'memory per subscriber', side: 'Silo', goal: { ratio: 1.15, to: { side: 'bare node:http' } } },
     { metric: 'processor', side: 'Silo', goal: { value: 3 } },
   ],
   async sides(scope) {
@@ -39,7 +40,7 @@ const idle: Question = {
         await delay(quietMs)
         const busy = (await processorTime(pids)) - busyBefore
         const memory = (await memoryOf(pids)) - before
-        return { 'memory a watcher': memory / connections / 1024, processor: (100 * busy) / quietMs }
+        return { 'memory per subscriber': memory / connections / 1024, processor: (100 * busy) / quietMs }
       },
     })
     return [

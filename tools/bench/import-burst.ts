@@ -16,11 +16,12 @@ const figuresOf = ({ first, last }: Delivery, published: number): Figures => {
 }
 
 const importBurst: Question = {
-  title: 'Deliveries of an import of 10,000 rows to 1,000 watchers',
+  title: 'Deliveries of an import of 10,000 rows to 1,000 subscribers',
   method:
-    'The import is one `POST /api/items/import`; all its events become visible with its commit. Nchan is given 2,000 events by eight ' +
-    'connections as fast as it takes them: its rate does not depend on their number. The clock runs from the first event at the ' +
-    'first watcher to the last event at the last; the second row counts from the request on, so with the import itself.',
+    'The import is one `POST /api/items/import`; all its events become visible with its commit. Nchan ' +
+    'receives 2,000 events over eight connections as fast as it accepts them: its rate does not depend on ' +
+    'their number. Measured from the first event at the first subscriber until the last event at the last ' +
+    'one; the second row is measured from the request, so it includes the import.',
   metrics: [
     { name: 'deliveries', unit: '/s', better: 'higher' },
     { name: 'deliveries, from the first byte published', unit: '/s', better: 'higher' },

@@ -18,7 +18,8 @@ const fileOf = (rows: number): string =>
     ...Array.from(
       { length: rows },
       (_row, n) =>
-        `I-${String(n).padStart(7, '0')},part,"Socket head cap screw M${3 + (n % 20)} x ${8 + (n % 90)}, zinc plated",ISO 4762,purchased`,
+        `I-${String(n).padStart(7, '0')},part,` +
+        `"Socket head cap screw M${3 + (n % 20)} x ${8 + (n % 90)}, zinc plated",ISO 4762,purchased`,
     ),
     '',
   ].join('\n')
@@ -26,9 +27,9 @@ const fileOf = (rows: number): string =>
 const question: Question = {
   title: 'Import of 50,000 rows',
   method:
-    'The service: one `POST /api/items/import` of a CSV file, from its first byte to the answer; every row is checked, and all are ' +
-    'written or none. The peer: `\\copy` of the same file by psql into the same tables, triggers on, in the same way announced as the ' +
-    "service's own, from psql's start to its end.",
+    'Silo: one `POST /api/items/import` of a CSV file, from its first byte to the response; every row is ' +
+    'checked, and all are written or none. The peer: `\\copy` of the same file by psql into the same ' +
+    'tables, with the same triggers and notification, from the start of psql until it exits.',
   metrics: [{ name: 'rows', unit: '/s', better: 'higher' }],
   targets: [{ metric: 'rows', side: 'Silo', goal: { ratio: 0.5, to: { side: 'copy' } } }],
   async sides(scope) {
@@ -59,7 +60,7 @@ const question: Question = {
           })
           const answer = await body.text()
           const seconds = (performance.now() - began) / 1000
-          if (statusCode !== 200) throw new Error(`the import was answered ${statusCode}: ${answer}`)
+          if (statusCode !== 200) throw new Error(`the import failed with ${statusCode}: ${answer}`)
           return { rows: rows / seconds }
         },
       },

@@ -25,12 +25,13 @@ async function openLog(scope: Scope, { url }: Database) {
 }
 
 const instances: Question = {
-  title: "One instance's change to another instance's watchers",
+  title: "One instance's change to another instance's subscribers",
   method:
-    '100 changes a second by `POST /api/items` to one instance, 100 watchers at another, on the same database. Bare: the change and its ' +
-    '`NOTIFY` are one statement, and a process that listens writes what the notification carries to its watchers: no log, no cursors, ' +
-    'what is notified while it is down is lost. Both clocks start at the time that PostgreSQL notes for the commit, before its flush, ' +
-    'and stop at the last watcher.',
+    '100 changes a second by `POST /api/items` to one instance, and 100 subscribers of another, on one ' +
+    'database. Bare: the change and its `NOTIFY` are one statement, and a listening process writes the ' +
+    'payload to its subscribers, without a log or cursors: notifications that are sent while it is down ' +
+    'are lost. Both are measured from the timestamp that PostgreSQL records for the commit, before its ' +
+    'flush, until the last subscriber has received the event.',
   rounds: 5,
   metrics: QUANTILES,
   targets: [{ metric: 'p99', side: 'Silo', goal: { ratio: 2, to: { side: 'bare LISTEN/NOTIFY' } } }],

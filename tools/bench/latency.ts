@@ -17,12 +17,13 @@ const PER_SECOND = 200
 const CONNECTIONS = 1000
 
 const latency: Question = {
-  title: 'Commit to last watcher, 200 changes a second, 1,000 watchers',
+  title: 'Commit to last subscriber, 200 changes a second, 1,000 subscribers',
   method:
-    'Changes come at a fixed rate, whether or not the server keeps up: 200,000 deliveries a second are near the limit of one process. ' +
-    'The service gets each as `POST /api/items`; the clock starts at the time that PostgreSQL notes for the commit, before its flush ' +
-    '(`track_commit_timestamp`). The bare server gets the same `POST`, and its clock starts when it has read it; that of Nchan ' +
-    'when the `POST` is sent. It stops when the last of the 1,000 watchers has the event.',
+    'Changes come at a fixed rate, whether or not the server keeps up: 200,000 deliveries a second are ' +
+    'near the limit of one process. Silo receives each as `POST /api/items`, measured from the timestamp ' +
+    'that PostgreSQL records for the commit, before its flush (`track_commit_timestamp`). The bare server ' +
+    'receives the same `POST`, measured from when it has read it; Nchan is measured from when the `POST` ' +
+    'is sent. The end is when the last of the 1,000 subscribers has received the event.',
   rounds: 5,
   metrics: QUANTILES,
   targets: [{ metric: 'p99', side: 'Silo', goal: { ratio: 2, to: { side: 'bare node:http' } } }],

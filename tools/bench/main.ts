@@ -50,10 +50,10 @@ const QUESTIONS: Record<string, Question | readonly Question[]> = {
 /** The folder of the reports, from the root of the project. */
 const RESULTS = 'tools/bench/results/'
 
-const USAGE = `npm run bench -- [benchmark …] [--rounds n] [--quick] [--profile folder] [--write]
+const USAGE = `usage: npm run bench -- [benchmark …] [--rounds n] [--quick] [--profile folder] [--write]
 
   --rounds   how often each side is measured, alternately; the default is 3 to 5 times
-  --quick    a smoke run with small numbers, whose figures mean nothing
+  --quick    a smoke run with small numbers, whose figures are meaningless
   --profile  the folder for CPU profiles of the measured Node processes
   --write    runs every benchmark and writes the report to ${RESULTS}
 
@@ -76,7 +76,7 @@ function readArguments() {
   const unknown = positionals.find((name) => !(name in QUESTIONS))
   if (unknown !== undefined) throw new Error(`unknown benchmark: ${unknown}`)
   if (values.write && (values.quick || positionals.length > 0)) {
-    throw new Error('--write runs every benchmark: name none, and leave --quick out')
+    throw new Error('--write runs every benchmark and accepts neither names nor --quick')
   }
   const asked = Object.entries(QUESTIONS).filter(
     ([name]) => positionals.length === 0 || positionals.includes(name),
@@ -122,9 +122,9 @@ async function main(): Promise<void> {
     `# Benchmarks of ${date}\n`,
     `${await describeMachine()}.`,
     `Load average before ${before}, after ${load()}; ${minutes} minutes.`,
-    'Every figure is the median of the rounds; each side is measured with fresh processes, in alternating order.',
+    'Every figure is the median of the rounds. The sides alternate, each in fresh processes.',
     '[performance.md](../../../docs/performance.md) explains the targets that are not reached.',
-    ...(quick ? ['\n**A smoke run with small numbers: its figures mean nothing.**'] : []),
+    ...(quick ? ['\n**A smoke run with small numbers: its figures are meaningless.**'] : []),
     '',
     answers.map(report).join('\n'),
   ].join('\n')

@@ -15,9 +15,10 @@ const nameOf = (writers: number): string => `${writers} ${writers === 1 ? 'write
 const mutations: Question = {
   title: 'Mutations in the database alone',
   method:
-    'pgbench, prepared statements, half of them creates and half changes of one of 10,000 items, each a transaction: the statements of ' +
-    'the service in `tools/bench/harness/create.sql` and `tools/bench/harness/change.sql`. With the triggers off, the same statements write ' +
-    'the items and nothing else: no revision, no event, no author, no check that a change is one.',
+    'pgbench with prepared statements, half of them creates and half changes of one of 10,000 items, each ' +
+    'in its own transaction: the statements of the service, in `tools/bench/harness/create.sql` and ' +
+    '`tools/bench/harness/change.sql`. With the triggers off, the same statements write only the items: no ' +
+    'revision, event or author, and no check that a change changes something.',
   metrics: WRITERS.map((writers) => ({ name: nameOf(writers), unit: '/s', better: 'higher' })),
   targets: [
     {

@@ -41,10 +41,11 @@ async function databaseTime({ superuserUrl }: Database): Promise<number> {
 const replay: Question = {
   title: 'Replay of 100,000 events, to one client and to 100 at once',
   method:
-    'From the beginning of the first connection to the last event at the last client, authorisation included. psql reads the same rows in ' +
-    'the same order and throws them away. After a first replay to one client, for the compilers of Node; the pages that it read are ' +
-    'more than the cache of pages holds. The ring: the newest 16,000 events, which the service has in memory, to one client. ' +
-    'The database’s processor time is that of the service’s sessions during the replay.',
+    'From the first connection until the last client has received the last event, including authorisation. ' +
+    'psql reads the same rows in the same order and discards them. Measured after a first replay to one ' +
+    'client, so that Node has compiled the code; the pages that it read do not fit into the cache of ' +
+    'pages. The ring: the newest 16,000 events, which the service has in memory, to one client. The ' +
+    'processor time of the database is that of the connections of the service during the replay.',
   metrics: [
     { name: 'events, one client', unit: '/s', better: 'higher' },
     { name: 'events, 100 clients', unit: '/s', better: 'higher' },

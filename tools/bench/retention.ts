@@ -61,9 +61,10 @@ async function refill(database: Database, before: number, events: number): Promi
 const retention: Question = {
   title: 'Pruning of old events',
   method:
-    `${PER_SECOND} creates a second for a while, evenly, whether or not the earlier ones are done. On one side the log keeps ` +
-    'everything, on the other the service prunes 1,000,000 old events meanwhile. Then the log is vacuumed twice, as autovacuum does it again and again, and as ' +
-    'many events as are gone are written again: the space is what the log takes then, as a part of what it took before the pruning.',
+    `${PER_SECOND} creates a second at a fixed rate, whether or not earlier ones are done. On one side the ` +
+    'log retains everything; on the other the service prunes 1,000,000 old events meanwhile. Then the log ' +
+    'is vacuumed twice, as autovacuum does repeatedly, and as many events as were pruned are written ' +
+    'again: the space is the size of the log then, relative to its size before the pruning.',
   metrics: [
     { name: 'p50', unit: 'ms', better: 'lower' },
     { name: 'p99', unit: 'ms', better: 'lower' },

@@ -86,7 +86,7 @@ async function measure(
   const { last: seen } = await watchers.done()
   const { p50 = NaN, p99 = NaN } = latencies(called, seen, PER_SECOND)
   return {
-    sessions: busyTo.sessions,
+    'database connections': busyTo.sessions,
     'transactions, idle': idle.transactions,
     'transactions, writing': busy.transactions,
     'processor, idle': idle.cpu,
@@ -99,11 +99,12 @@ async function measure(
 const scaling: Question = {
   title: 'What instances cost the one database',
   method:
-    `So many instances on one database, all on this machine: idle, and while one of them takes ${PER_SECOND} creates a second. The ` +
-    'processor time is that of their sessions in PostgreSQL, in percent of one core. p50 and p99 are from a request at the first ' +
-    'instance to the event at a watcher of the last.',
+    `Instances on one database, all on this machine: idle, and while one of them serves ${PER_SECOND} ` +
+    'creates a second. The processor time is that of their connections in PostgreSQL, in percent of one ' +
+    'core. p50 and p99 are measured from a request to the first instance until a subscriber of the last ' +
+    'instance has received the event.',
   metrics: [
-    { name: 'sessions', unit: '', better: 'lower' },
+    { name: 'database connections', unit: '', better: 'lower' },
     { name: 'transactions, idle', unit: '/s', better: 'lower' },
     { name: 'transactions, writing', unit: '/s', better: 'lower' },
     { name: 'processor, idle', unit: '%', better: 'lower' },

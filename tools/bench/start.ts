@@ -12,14 +12,15 @@ async function startOn(scope: Scope, folder: string): Promise<{ ms: number; serv
   const service = await Program.node(scope, 'dist/server.js', [], { PORT: '0', SILO_DATA_DIR: folder })
   const [, origin = ''] = await service.printed(LISTENING)
   const response = await fetch(`${origin}/health`)
-  if (!response.ok) throw new Error(`the service answered ${response.status}`)
+  if (!response.ok) throw new Error(`the service responded with ${response.status}`)
   return { ms: performance.now() - began, service }
 }
 
 const start: Question = {
-  title: 'Start to first answer, embedded PostgreSQL',
+  title: 'Start to first response, embedded PostgreSQL',
   method:
-    'From the start of the process to its answer to `GET /health`. The first start makes the database, the second one finds it.',
+    'From the start of the process to its response to `GET /health`. The first start creates the database; ' +
+    'the second start finds it.',
   metrics: [
     { name: 'second start', unit: 'ms', better: 'lower' },
     { name: 'first start', unit: 'ms', better: 'lower' },

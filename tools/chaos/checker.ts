@@ -39,14 +39,14 @@ export function judgeHistories(
   const kinds: Record<string, KindFigures> = {}
   for (const history of histories) {
     const { lost, problems: found } = history.judge(truth, leftEpochs)
-    const say = (problem: string) => problems.push(`${history.name}: ${problem}`)
+    const report = (problem: string) => problems.push(`${history.name}: ${problem}`)
     if (lost.length > 0) {
       const some = lost.slice(0, 5).map(({ id, type }) => `${id} ${type}`)
-      say(`lost ${lost.length} events: ${some.join(', ')}`)
+      report(`missed ${lost.length} events: ${some.join(', ')}`)
     }
-    if (history.repeated > 0) say(`saw ${history.repeated} events again`)
-    if (history.outOfOrder > 0) say(`saw ${history.outOfOrder} events out of order`)
-    for (const problem of [...found, ...history.problems]) say(problem)
+    if (history.repeated > 0) report(`received ${history.repeated} events twice`)
+    if (history.outOfOrder > 0) report(`received ${history.outOfOrder} events out of order`)
+    for (const problem of [...found, ...history.problems]) report(problem)
     const none = { clients: 0, deliveries: 0, resets: 0, lost: 0, repeated: 0, outOfOrder: 0 }
     const figures = (kinds[history.kind] ??= none)
     figures.clients++
@@ -97,7 +97,7 @@ export async function judge(
 
 function judgeIds(truth: readonly TruthEvent[]): string[] {
   const distinct = new Set(truth.map(({ id }) => id)).size
-  return distinct === truth.length ? [] : [`${truth.length - distinct} ids were used again`]
+  return distinct === truth.length ? [] : [`${truth.length - distinct} ids were reused`]
 }
 
 function judgeRevisions(truth: readonly TruthEvent[]): string[] {
@@ -108,9 +108,7 @@ function judgeRevisions(truth: readonly TruthEvent[]): string[] {
     last.set(part_number, Number(data.revision_number))
     return data.revision_number === expected
       ? []
-      : [
-          `event ${id}: revision ${String(data.revision_number)} of ${part_number} where ${expected} was expected`,
-        ]
+      : [`event ${id}: revision ${String(data.revision_number)} of ${part_number}, expected ${expected}`]
   })
 }
 
@@ -180,7 +178,7 @@ function judgeOrder(truth: readonly TruthEvent[], writes: readonly Write[]): str
       highest = Math.max(highest, ...(byEnd[next]?.ranks ?? []))
     }
     if (Math.min(...write.ranks) < highest)
-      problems.push(`${write.marks.join()} comes before what preceded it`)
+      problems.push(`${write.marks.join()} precedes an event that was committed before it`)
   }
   return problems
 }

@@ -204,7 +204,8 @@ export const OTHERS: Readonly<Record<string, Kind>> = {
  */
 export function availableKinds(): string[] {
   const hasPython = spawnSync('python3', ['--version']).status === 0
-  if (!hasPython && process.env.CI !== undefined) throw new Error('no python3; .ci/run must install it')
+  if (!hasPython && process.env.CI !== undefined)
+    throw new Error('python3 is not installed, but .ci/run must install it')
   return Object.keys(OTHERS).filter((kind) => hasPython || kind !== PYTHON)
 }
 
@@ -219,7 +220,8 @@ export function openOthers(
 ): OthersClient[] {
   return kinds.flatMap((kind) => {
     const { [kind]: Client } = OTHERS
-    if (!Client) throw new Error(`there is no client "${kind}": ${Object.keys(OTHERS).join(', ')}`)
+    if (!Client)
+      throw new Error(`unknown client "${kind}"; the clients are ${Object.keys(OTHERS).join(', ')}`)
     return routes.map((route, i) => new Client(kind, `${kind} ${i}`, route, access).start())
   })
 }

@@ -63,7 +63,7 @@ async function demandMode({ instances, problems }: Target, mode: string, ms: num
       const found = await instance.readMode()
       if (found === mode) return
       if (performance.now() > until)
-        return problems.push(`${instance.name} was to be ${mode} within ${ms} ms and is ${found}`)
+        return problems.push(`${instance.name} is ${found}, and not ${mode} within ${ms} ms`)
       await delay(50)
     }
   }

@@ -140,7 +140,7 @@ export class History {
         // An instance that was behind before a restore resets its clients to its own head. Events of the
         // backup beyond that head are then delivered again, which is harmless.
         if (before.includes(check) && segment.reset?.reason !== 'unknown')
-          findings.problems.push(`event ${id} came again after a reset`)
+          findings.problems.push(`event ${id} was received again after a reset`)
         seen.set(id, [...before, check])
       })
       previous = segment
@@ -178,7 +178,9 @@ export class History {
       .sort((a, b) => a.lost.length - b.lost.length)
     const [best] = fitting
     if (!best) {
-      findings.problems.push(`is at ${end.id} with the check ${end.check}, which no version of the log has`)
+      findings.problems.push(
+        `ended at ${end.id} with the check ${end.check}, which is in no version of the log`,
+      )
       return least
     }
     findings.lost.push(...best.lost)
@@ -210,9 +212,11 @@ export class History {
     const isUndone = versions.some((version) => version.has(begin) && !version.has(end))
     const isOtherEpoch = before.epoch !== begin.epoch
     if (isOtherEpoch && !leftEpochs.has(before.epoch))
-      problems.push(`the epoch changed from ${before.epoch} to ${begin.epoch} without need`)
+      problems.push(`the epoch changed from ${before.epoch} to ${begin.epoch} unnecessarily`)
     if (!isExpired && !isUndone && !isOtherEpoch) {
-      problems.push(`a reset (${reset.reason}) without need: at ${end.id}, the log begins at ${reset.oldest}`)
+      problems.push(
+        `a reset (${reset.reason}) unnecessarily: at ${end.id}, the log begins at ${reset.oldest}`,
+      )
     }
   }
 }

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { type Report, runChaos } from './run.js'
 
-const USAGE = `usage: npm run chaos -- [--seconds 60] [--seed N] [--quiet] [--faults 'backup restored,…'] [--clients eventsource,…]`
+const USAGE = `usage: npm run chaos -- [--seconds 60] [--seed N] [--quiet]
+         [--faults 'backup restored,…'] [--clients eventsource,…]`
 
 const WIDTH = 40
 
@@ -17,7 +18,7 @@ export function print(report: Report): void {
     'writes of unknown outcome': writes.unknown,
     events: report.events,
     deliveries: report.deliveries,
-    'resets, each of them needed': report.resets,
+    'resets, all necessary': report.resets,
     'promotions without a reset': report.wholePromotions,
     'longest silence of a plain subscriber': `${report.longestSilenceMs} ms`,
     lost: report.lost,
@@ -30,7 +31,7 @@ export function print(report: Report): void {
     console.log(`${name.padEnd(WIDTH)} ${times}, ${longestMs} ms`)
   }
   console.log(
-    `\n${'clients of a kind'.padEnd(WIDTH)} how many: deliveries, resets, lost, repeated, out of order`,
+    `\n${'clients of a kind'.padEnd(WIDTH)} number: deliveries, resets, lost, repeated, out of order`,
   )
   for (const [kind, { clients, deliveries, resets, lost, repeated, outOfOrder }] of Object.entries(kinds)) {
     const figures = [deliveries, resets, lost, repeated, outOfOrder].join(', ')
@@ -65,5 +66,5 @@ const report = await runChaos({
   ...(!values.quiet && { log: (line) => console.log(line) }),
 })
 print(report)
-// Left to itself, Node 20 sometimes computes for ever while it closes the handles of a process that has ended.
+// Without this, Node 20 sometimes loops for ever while it closes the handles of a process that has ended.
 process.exit(report.problems.length > 0 ? 1 : 0)

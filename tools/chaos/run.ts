@@ -166,7 +166,7 @@ async function stopAll(clients: readonly { name: string; stop(): Promise<void> }
 }
 
 /** How long the service may take to accept a write after the last fault, in ms. */
-const LAST_WORD_MS = 30_000
+const LAST_WRITE_MS = 30_000
 
 /** Runs chaos once. Starts everything that it needs and ends everything that it started. */
 export async function runChaos(options: Options): Promise<Report> {
@@ -261,9 +261,9 @@ export async function runChaos(options: Options): Promise<Report> {
     await sqlForWriter.end({ timeout: 1 })
     const late: string[] = []
     if (!broken.isStopped) {
-      log('the last word')
-      await sayLastWord(sql, instances, access.token)
-      log('waiting for the watchers')
+      log('making the last write')
+      await makeLastWrite(sql, instances, access.token)
+      log('waiting for the clients')
       for (const stream of streams) stream.hurry()
       late.push(...(await settle(sql, histories, settleMs)))
       if (late.length > 0) late.push(...(await Promise.all(instances.map(describe))))
@@ -281,8 +281,10 @@ export async function runChaos(options: Options): Promise<Report> {
         ...verdict.problems,
         ...(conditional?.problems ?? []),
         ...late,
-        ...crashed.map(({ name, log }) => `${name} ended by itself:\n${log}`),
-        ...cut.map(({ name, cutAtShutdown }) => `${name} was cut off at ${cutAtShutdown} shutdowns`),
+        ...crashed.map(({ name, log }) => `${name} crashed:\n${log}`),
+        ...cut.map(
+          ({ name, cutAtShutdown }) => `${name} was closed without an end at ${cutAtShutdown} shutdowns`,
+        ),
       ],
       seed: options.seed,
       seconds: options.seconds,
@@ -322,7 +324,7 @@ async function unlessMissing(
   } catch (err) {
     const isMissing = err instanceof Error && 'code' in err && err.code === 'ENOENT'
     if (!isMissing || process.env.CI !== undefined) throw err
-    log('nginx is not installed: nothing goes through it')
+    log('nginx is not installed: no client connects through it')
     return undefined
   }
 }
@@ -355,14 +357,14 @@ function selectFaults(
 ): Fault[] {
   const unknown = faults?.find((name) => !FAULTS.some((fault) => fault.name === name))
   if (unknown !== undefined)
-    throw new Error(`there is no fault "${unknown}": ${FAULTS.map(({ name }) => name).join(', ')}`)
+    throw new Error(`unknown fault "${unknown}"; the faults are ${FAULTS.map(({ name }) => name).join(', ')}`)
   const selected = FAULTS.filter(({ name }) => faults?.includes(name) ?? true)
   const has = { nginx: nginx !== undefined, 'all programs of PostgreSQL': postgres.hasAllPrograms }
   const possible = selected.filter(({ needs }) => needs === undefined || has[needs])
   for (const { name, needs } of selected.filter((fault) => !possible.includes(fault))) {
     if (process.env.CI !== undefined)
-      throw new Error(`no "${name}" without ${String(needs)}; .ci/run must install it`)
-    log(`no "${name}": it needs ${String(needs)}, which is not installed`)
+      throw new Error(`the fault "${name}" needs ${String(needs)}, which .ci/run must install`)
+    log(`skipping the fault "${name}": ${String(needs)} not installed`)
   }
   return possible
 }
@@ -396,14 +398,14 @@ async function breakThings(
  * Makes the last write while the other instances do not listen. Nothing is written after it, so their
  * subscribers receive it only if these instances read the log when they listen again.
  */
-async function sayLastWord(sql: Sql, [first]: readonly Instance[], token: string): Promise<void> {
-  const until = performance.now() + LAST_WORD_MS
+async function makeLastWrite(sql: Sql, [first]: readonly Instance[], token: string): Promise<void> {
+  const until = performance.now() + LAST_WRITE_MS
   for (;;) {
     await killBackends(sql, 'listening')
-    const failure = await writeLastWord(first?.origin ?? '', token)
+    const failure = await tryLastWrite(first?.origin ?? '', token)
     if (failure === undefined) return
     if (performance.now() > until)
-      throw new Error(`the last write was not taken: ${failure}\n${first ? await describe(first) : ''}`)
+      throw new Error(`the last write failed: ${failure}\n${first ? await describe(first) : ''}`)
     await delay(200)
   }
 }
@@ -413,12 +415,12 @@ async function sayLastWord(sql: Sql, [first]: readonly Instance[], token: string
  * subscribers only have to reach the newest event.
  * @returns why it failed; undefined if it did not
  */
-async function writeLastWord(origin: string, token: string): Promise<string | undefined> {
+async function tryLastWrite(origin: string, token: string): Promise<string | undefined> {
   try {
     const response = await fetch(`${origin}/api/items/${HOT_ITEMS[0] ?? ''}/revisions`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ comment: 'the last word' }),
+      body: JSON.stringify({ comment: 'the last write' }),
       signal: AbortSignal.timeout(10_000),
     })
     const body = await response.text()
@@ -442,5 +444,5 @@ async function settle(sql: Sql, histories: readonly History[], settleMs: number)
   const until = performance.now() + settleMs
   const behind = () => histories.filter(({ position }) => position.id !== head)
   while (behind().length > 0 && performance.now() < until) await delay(50)
-  return behind().map(({ name, position }) => `${name} stays at ${position.id}, the log is at ${head}`)
+  return behind().map(({ name, position }) => `${name} stopped at ${position.id}, but the log is at ${head}`)
 }

@@ -25,19 +25,20 @@ async function hire(admin: Person, account: Account): Promise<void> {
 async function stock(mara: Person): Promise<void> {
   const rows = SHOP.map((item) => JSON.stringify(item)).join('\n')
   const answer = await mara.send('POST', '/api/items/import?on_conflict=skip', rows, 'application/x-ndjson')
-  if (!answer.ok) throw new Error(`the shop was not imported: ${await answer.text()}`)
+  if (!answer.ok) throw new Error(`failed to import the items of the shop: ${await answer.text()}`)
 }
 
 const welcome = (origin: string): string => `
-This is a demo: a made-up machine shop at work, in ${DATA_DIR}.
+Demo: a fictional machine shop. Data folder: ${DATA_DIR}
 
   ${origin}
 
-  admin   demo-admin   may do everything
+  admin   demo-admin   admin
   mara    demo-mara    editor
   vera    demo-vera    viewer
 
-Sign in as one of them and watch. Ctrl-C ends it; delete ${DATA_DIR} to begin anew.
+Sign in as one of these users to see live changes.
+Press Ctrl-C to stop. Delete ${DATA_DIR} to start again from scratch.
 `
 
 async function open(origin: string, over: AbortSignal): Promise<void> {

@@ -20,7 +20,7 @@ export class Person {
   static async signIn(origin: string, { username, password }: Account): Promise<Person> {
     const stranger = new Person(username, origin, '')
     const answer = await stranger.send('POST', '/api/auth/login', { username, password })
-    if (!answer.ok) throw new Error(`${username} can't sign in: ${await answer.text()}`)
+    if (!answer.ok) throw new Error(`failed to sign in as ${username}: ${await answer.text()}`)
     const { token } = (await answer.json()) as { token: string }
     return new Person(username, origin, token)
   }

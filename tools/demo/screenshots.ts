@@ -51,7 +51,7 @@ async function waitForChanges(origin: string): Promise<string> {
     if (events.length === CHANGES && last) return last.data.part_number
     await delay(500)
   }
-  throw new Error('the demo does not move')
+  throw new Error('the demo makes no changes')
 }
 
 async function signIn(page: Page, origin: string): Promise<void> {

@@ -104,7 +104,8 @@ export class FeedWatch {
       const at = ours.findIndex((event, i) => event !== theirs[i])
       if (at >= 0 || theirs.length !== ours.length) {
         wrong.push(
-          `${name} read ${theirs.length} of ${ours.length} events; the first other one is ${theirs[at] ?? 'missing'}`,
+          `${name} read ${theirs.length} of ${ours.length} events; ` +
+            `the first other one is ${theirs[at] ?? 'missing'}`,
         )
       }
     }

@@ -20,9 +20,10 @@ const LEAKS: [what: string, pattern: RegExp][] = [
     /\n\s+at \S|\bat (?:async )?[\w.<>]+ \(|node:internal|node_modules|file:\/\/\/|\.[jt]s:\d+:\d+/,
   ],
   [
-    'SQL',
-    /PostgresError|syntax error at|invalid input syntax|invalid byte sequence|violates \w+|duplicate key value|relation "|column "|pg_catalog|\bfrom (?:items|users|tokens|events)\b|insert into (?:items|users|tokens|events)/i,
+    'an error of the database',
+    /PostgresError|syntax error at|invalid (?:input syntax|byte sequence)|violates \w+|duplicate key value/i,
   ],
+  ['SQL', /relation "|column "|pg_catalog|\b(?:from|insert into) (?:items|users|tokens|events)\b/i],
   ['the hash of a password', /\$scrypt\$/],
 ]
 

@@ -117,7 +117,8 @@ class Site {
   }
 
   async importItems(partNumbers: readonly string[]): Promise<void> {
-    const text = `Part Number,Name,Weight\n${partNumbers.map((number) => `${number},Winding unit,4 kg\n`).join('')}`
+    const rows = partNumbers.map((number) => `${number},Winding unit,4 kg\n`)
+    const text = `Part Number,Name,Weight\n${rows.join('')}`
     await this.ask(
       { method: 'POST', target: '/api/items/import', body: { text, encoding: 'utf8' } },
       'text/csv',
@@ -219,7 +220,8 @@ async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
   const at = truth.findIndex((event, i) => seen[i] === undefined || event !== said(seen[i]))
   if (at < 0 && seen.length === truth.length) return []
   return [
-    `the log has ${truth.length} events, the feed delivered ${seen.length}; the first other one: ${truth[at] ?? 'none'}`,
+    `the log has ${truth.length} events, the feed delivered ${seen.length}; ` +
+      `the first other one: ${truth[at] ?? 'none'}`,
   ]
 }
 

@@ -1,6 +1,6 @@
 /**
- * The least that a server of event streams in Node does when clients reconnect: no authorisation, no database,
- * no filter. It responds to each request with the same frames, and keeps the stream open.
+ * The least that a server of event streams in Node does when clients reconnect: no authorisation, no
+ * database, no filter. It responds to each request with the same frames, and keeps the stream open.
  *
  * Arguments: the number of frames, and the id of the last one. Prints its port.
  */

@@ -25,7 +25,10 @@ const OTHER_FILES = 100
 const MISSED = 20
 
 const write = (sql: Sql, name: string, count: number) =>
-  sql`insert into items (part_number) select ${name}::text || '-' || n from generate_series(1, ${count}::integer) n`
+  sql`
+    insert into items (part_number)
+    select ${name}::text || '-' || n from generate_series(1, ${count}::integer) n
+  `
 
 const readHead = async (sql: Sql): Promise<number> => {
   const [row] = await sql<{ id: number }[]>`select max(id) as id from events`
@@ -99,10 +102,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   findings.bound(unconnected === 0, `${unconnected} of ${count} could not connect at first`)
   for (let i = 0; i < SPREAD / 20; i++) await write(admin, `before-${i}`, 20)
   const staying = await all(crowd, ({ isOpen }) => !isOpen, 60_000)
-  findings.bound(
-    staying === 0,
-    `${staying} of ${count} did not receive the events after which they disconnect`,
-  )
+  findings.bound(staying === 0, `${staying} of ${count} did not receive all events before the restart`)
   findings.progress('killing the service, and reconnecting all clients')
   await first.kill()
   await write(admin, 'missed', MISSED)
@@ -140,7 +140,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   const wrong = await findWrong(admin, crowd)
   const closed = crowd.filter(({ isOpen }) => !isOpen)
   const asked = calls.reduce((sum, { calls }) => sum + calls, 0)
-  findings.figure(`${count} reconnect: all of them served after, ms`, served.most)
+  findings.figure(`${count} reconnect: last one served after, ms`, served.most)
   findings.figure(`${count} reconnect: half of them served after, ms`, served.median)
   findings.figure(`${count} reconnect to a bare server: all of them served after, ms`, bare.most)
   findings.figure(`${count} reconnect to a bare server: half of them served after, ms`, bare.median)
@@ -154,13 +154,15 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
   // With few clients, on a machine with other work, the time means nothing.
   findings.bound(
     scope.settings.quick || served.most <= MAX_TIMES_BARE * bare.most,
-    `the last of ${count} was served after ${Math.round(served.most)} ms, with a bare server after ${Math.round(bare.most)} ms`,
+    `the last of ${count} was served after ${Math.round(served.most)} ms, ` +
+      `with a bare server after ${Math.round(bare.most)} ms`,
   )
   findings.bound(behind === 0, `${behind} of ${count} did not receive the last event`)
   findings.bound(wrong === undefined, wrong ?? '')
+  const list = calls.map(({ query, calls }) => `${calls} × ${query}`).join('\n')
   findings.bound(
     asked <= askedAtMost,
-    `${asked} statements, more than ${Math.round(askedAtMost)}, for ${count}:\n${calls.map(({ query, calls }) => `${calls} × ${query}`).join('\n')}`,
+    `${asked} statements, more than ${Math.round(askedAtMost)}, for ${count}:\n${list}`,
   )
   findings.bound(second.program.running, 'the service ended')
   return asked

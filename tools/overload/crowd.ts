@@ -52,7 +52,8 @@ export class Member {
     this.isOpen = true
     const cursor = this.cursor === undefined ? '' : `Last-Event-ID: ${this.cursor}\r\n`
     socket.write(
-      `GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${this.token}\r\nAccept: text/event-stream\r\n${cursor}\r\n`,
+      `GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${this.token}\r\n` +
+        `Accept: text/event-stream\r\n${cursor}\r\n`,
     )
     socket.on('data', (bytes) => this.#read(bytes))
     if (!reads) socket.pause()
@@ -104,7 +105,7 @@ export class Member {
     const id = Number(cursor.split('-')[1])
     if (type.startsWith('item.') || type.startsWith('revision.')) {
       if (this.position !== undefined) {
-        if (id <= this.position) this.problems.push(`${id} came after ${this.position}`)
+        if (id <= this.position) this.problems.push(`event ${id} after ${this.position}`)
         for (let missing = this.position + 1; missing < id; missing++) this.skipped.add(missing)
       }
       this.position = id
@@ -128,7 +129,7 @@ export async function findWrong(sql: Sql, crowd: readonly Member[]): Promise<str
     return `${wrong.length} received something twice or out of order: ${wrong[0]?.problems[0] ?? ''}`
   const skipped = [...new Set(crowd.flatMap(({ skipped }) => [...skipped]))].map(String)
   const [lost] = await sql`select id from events where id::text = any(${skipped}::text[]) limit 1`
-  return lost && `event ${String(lost.id)} was lost`
+  return lost && `event ${String(lost.id)} was not received`
 }
 
 /** Waits until every one of `things` is `done`, for `limitMs` at most. Returns how many are not. */

@@ -59,7 +59,7 @@ const limits: Experiment = async (scope, findings) => {
   )
   findings.bound(
     page.status === 503 && page.headers.has('retry-after'),
-    `a page got the status ${page.status}`,
+    `a page had the status ${page.status}`,
   )
 
   await sql`insert into items (part_number) values ('A-1')`
@@ -88,7 +88,7 @@ const limits: Experiment = async (scope, findings) => {
   await sql`commit`
   const ends = await Promise.all(requests)
   const answered = ends.filter(({ isAnswered }) => isAnswered).length
-  findings.figure(`${REQUESTS} requests while the table is locked: refused at once`, refused)
+  findings.figure(`${REQUESTS} requests while the table is locked: refused immediately`, refused)
   findings.figure('  slowest refusal, ms', Math.max(...refusedAfter))
   findings.figure('  slowest response of /health, ms', slowest)
   findings.figure('  served once the table is unlocked', answered)

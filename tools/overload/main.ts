@@ -19,7 +19,7 @@ function readArguments() {
   const options = { quick: { type: 'boolean', default: false } } as const
   const { values, positionals } = parseArgs({ allowPositionals: true, options })
   const unknown = positionals.find((name) => !(name in EXPERIMENTS))
-  if (unknown !== undefined) throw new Error(`no experiment is named ${unknown}`)
+  if (unknown !== undefined) throw new Error(`unknown experiment: ${unknown}`)
   return { quick: values.quick, names: positionals.length > 0 ? positionals : Object.keys(EXPERIMENTS) }
 }
 

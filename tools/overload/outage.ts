@@ -86,7 +86,11 @@ const outage: Experiment = async (scope, findings) => {
 async function writeOnce(sql: Sql, name: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await sql`insert into items (part_number) select ${name.slice(0, 6)}::text || '-' || n from generate_series(1, 20) n on conflict do nothing`
+      await sql`
+        insert into items (part_number)
+        select ${name.slice(0, 6)}::text || '-' || n from generate_series(1, 20) n
+        on conflict do nothing
+      `
       return
     } catch (err) {
       if (attempt === 50) throw err

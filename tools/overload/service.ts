@@ -79,7 +79,8 @@ export class Service {
 const base64url = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 function signSession(id: string): string {
-  const signed = `${base64url({ alg: 'HS256', typ: 'JWT' })}.${base64url({ jti: id, exp: Math.floor(Date.now() / 1000) + 3600 })}`
+  const payload = { jti: id, exp: Math.floor(Date.now() / 1000) + 3600 }
+  const signed = `${base64url({ alg: 'HS256', typ: 'JWT' })}.${base64url(payload)}`
   return `${signed}.${createHmac('sha256', JWT_SECRET).update(signed).digest('base64url')}`
 }
 

@@ -146,14 +146,14 @@ function showEmpty(): void {
   setText(
     find('empty'),
     kinds.length > 0 || part
-      ? 'Nothing that this filter lets through has happened yet.'
-      : 'Nothing has happened here yet. Changes appear as they are made.',
+      ? 'No changes match this filter yet.'
+      : 'No changes yet. New changes appear here as they are made.',
   )
 }
 
 function showPause(): void {
   const news = waiting && waiting.count > 0 ? ` · ${waiting.count} new` : ''
-  setText(pause, waiting ? `Go on${news}` : 'Pause')
+  setText(pause, waiting ? `Resume${news}` : 'Pause')
   pause.setAttribute('aria-pressed', String(waiting !== undefined))
 }
 
@@ -173,7 +173,7 @@ let announcing: number | undefined
 function announce(added: number): void {
   unannounced += added
   if (unannounced === 0 || announcing) return
-  find('announcement').textContent = unannounced === 1 ? 'One new change' : `${unannounced} new changes`
+  find('announcement').textContent = unannounced === 1 ? '1 new change' : `${unannounced} new changes`
   unannounced = 0
   announcing = setTimeout(() => {
     announcing = undefined
@@ -217,7 +217,7 @@ const feed = new Feed({
   changed(status) {
     showStatus(status)
     const { watchers } = status
-    setText(find('watchers'), watchers === undefined ? '' : `${watchers} watching`)
+    setText(find('watchers'), watchers === undefined ? '' : `${watchers} connected`)
   },
   refused(error) {
     showLines([], true)

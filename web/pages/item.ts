@@ -151,7 +151,7 @@ const refresh = onDemand(async () => {
     await prepareEditing()
   } catch (error) {
     find('problem').textContent =
-      error instanceof TypeError ? 'The server can’t be reached.' : messageOf(error)
+      error instanceof TypeError ? 'Can’t reach the server. Trying again…' : messageOf(error)
     // If the item does not exist, there is nothing to retry: an event arrives when it is created.
     if (codeOf(error) !== 'item_not_found') throw error
   }
@@ -175,7 +175,7 @@ find('older').addEventListener('click', async () => {
  * @throws {Error} if it is archived
  */
 function currentItem(): CurrentItem {
-  if (!current) throw new Error('The item has been archived meanwhile. What you have typed can’t be saved.')
+  if (!current) throw new Error('This item has been archived. Your changes can’t be saved.')
   return current
 }
 
@@ -224,7 +224,7 @@ find('archive-form').addEventListener('submit', async (event) => {
   } catch (error) {
     archiveProblem.textContent =
       codeOf(error) === 'revision_mismatch'
-        ? `${messageOf(error)} Look at it before you archive it.`
+        ? `${messageOf(error)} Review it before you archive it.`
         : messageOf(error)
   } finally {
     button.disabled = false

@@ -19,8 +19,8 @@ const TYPING_MS = 250
 const REVOKE_MS = 60_000
 
 /**
- * Whether an event of each type can change the list. `revision.created` needs no read of its own, because each
- * comes with an `item.updated`.
+ * Whether an event of each type can change the list. `revision.created` needs no read of its own, because
+ * each comes with an `item.updated`.
  */
 const CHANGES_LIST: Record<EventType, boolean> = {
   'item.created': true,
@@ -135,9 +135,9 @@ function showRows(items: Item[], fresh: boolean): void {
 
 function countOf(count: number, cursor: string, hasMore: boolean): string {
   if (count === 0) return ''
-  const items = count === 1 ? 'one item' : `${count} items`
+  const items = count === 1 ? '1 item' : `${count} items`
   if (!cursor && !hasMore) return items
-  return cursor ? `${items} on this page` : `the first ${items}`
+  return cursor ? `${items} on this page` : `First ${items}`
 }
 
 /** The cursors of the pages through which the user came to this one. */
@@ -159,7 +159,7 @@ function showPaging(wish: Wish, { items, next_cursor }: ItemPage): void {
   table.hidden = items.length === 0
   find('empty').hidden = items.length > 0
   const isFiltered = cursor !== '' || wish.search !== '' || wish.types.length > 0
-  setText(find('empty'), isFiltered ? 'No item matches.' : 'There are no items yet.')
+  setText(find('empty'), isFiltered ? 'No items match your search.' : 'No items yet.')
 }
 
 body.addEventListener('animationend', ({ target }) => {
@@ -281,7 +281,7 @@ exportButton.addEventListener('click', async () => {
     setTimeout(() => URL.revokeObjectURL(href), REVOKE_MS)
   } catch (error) {
     find('problem').textContent =
-      error instanceof TypeError ? 'The server can’t be reached.' : messageOf(error)
+      error instanceof TypeError ? 'Can’t reach the server. Try again.' : messageOf(error)
   } finally {
     exportButton.disabled = false
   }

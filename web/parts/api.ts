@@ -132,8 +132,8 @@ export async function readTagged(response: Response): Promise<TaggedItem> {
 }
 
 /**
- * Reads JSON from the API, with numbers exactly as they are written (json.ts). The service makes its responses
- * by the schemas of these types, so they are not checked again.
+ * Reads JSON from the API, with numbers exactly as they are written (json.ts). The service makes its
+ * responses by the schemas of these types, so they are not checked again.
  */
 export async function read(path: '/api/auth/me', signal?: AbortSignal): Promise<Account>
 export async function read(path: `/api/events?${string}`, signal?: AbortSignal): Promise<EventPage>

@@ -39,7 +39,7 @@ export const isControl = (element: unknown): element is Control =>
 export const textsOf = (form: HTMLFormElement): [name: string, text: string][] =>
   [...new FormData(form)].flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : []))
 
-/** Returns the text of the control with this name, or the value of the selected radio button; '' without one. */
+/** Returns the text of the control with this name, or the value of the selected radio button; else ''. */
 export function textIn(form: HTMLFormElement, name: string): string {
   const element = form.elements.namedItem(name)
   return element instanceof RadioNodeList || isControl(element) ? element.value : ''

@@ -45,8 +45,8 @@ interface Stored {
 const isEmpty = (changes: object) => Object.keys(changes).length === 0
 
 /** Describes the newer revision that another user has saved: its author and comment. */
-const sayWho = ({ revision_number, created_by, comment }: Revision) =>
-  `${created_by} has saved revision ${revision_number} meanwhile${comment ? `: “${comment}”` : ''}.`
+const describeRevision = ({ revision_number, created_by, comment }: Revision) =>
+  `${created_by} saved revision ${revision_number}${comment ? `: “${comment}”` : ''}.`
 
 function makeChoice({ label, theirs, mine, choice }: Conflict, index: number): HTMLElement {
   const [theirNodes, myNodes] = nodesOf(theirs, mine)
@@ -140,7 +140,7 @@ export class Edit {
     const { revision, newest } = this.#on.current()
     const overtaken = revision > this.#base.revision
     find('overtaken').hidden = !overtaken
-    if (overtaken) setText(findIn(find('overtaken'), 'span'), sayWho(newest))
+    if (overtaken) setText(findIn(find('overtaken'), 'span'), describeRevision(newest))
   }
 
   #keep(open: boolean): void {
@@ -202,7 +202,7 @@ export class Edit {
     if (!base) return
     const read = () => {
       const content = form.read()
-      if (isEmpty(changesTo(base, content))) throw new Error('Nothing has been changed yet.')
+      if (isEmpty(changesTo(base, content))) throw new Error('There are no changes to save.')
       return content
     }
     await this.#save(element, base, read, (error) => form.refuse(error))
@@ -216,10 +216,8 @@ export class Edit {
     const conflicts = conflictsOf(before, theirs, mine)
     this.#comparison = { theirs, mine, conflicts }
     const what =
-      conflicts.length === 0
-        ? 'It says all that you want to save.'
-        : 'Choose what is to be saved where it differs from yours.'
-    find('conflict-who').textContent = `${sayWho(theirs.newest)} ${what}`
+      conflicts.length === 0 ? 'It already has all of your changes.' : 'Choose which values to save.'
+    find('conflict-who').textContent = `${describeRevision(theirs.newest)} ${what}`
     find('conflicts').replaceChildren(...conflicts.map(makeChoice))
     chooseAll.hidden = conflicts.length === 0
     problem.textContent = ''

@@ -10,17 +10,17 @@ const RETRY_MS = 3000
 
 const BANNERS: Record<Mode, string | undefined> = {
   normal: undefined,
-  'read-only': 'Read-only: items can’t be changed at the moment.',
-  degraded: 'The database can’t be reached. What happens meanwhile will be shown as soon as it is back.',
-  draining: 'The server is shutting down. This page reconnects by itself.',
+  'read-only': 'Silo is read-only. Items can’t be changed right now.',
+  degraded: 'Can’t reach the database. Missed changes will appear when it’s back.',
+  draining: 'The server is shutting down. This page reconnects automatically.',
 }
 
 const STATES: Record<Status['state'], (status: Status) => string> = {
-  connecting: () => 'connecting …',
-  live: () => 'live',
-  reconnecting: ({ attempt }) => `reconnecting (${attempt}) …`,
-  offline: ({ since }) => `offline since ${clock.format(since)}`,
-  'signed-out': () => 'signed out',
+  connecting: () => 'Connecting…',
+  live: () => 'Live',
+  reconnecting: ({ attempt }) => `Reconnecting (${attempt})…`,
+  offline: ({ since }) => `Offline since ${clock.format(since)}`,
+  'signed-out': () => 'Signed out',
 }
 
 /**
@@ -33,7 +33,7 @@ export function showStatus(status: Status): void {
   const banner = find('banner')
   const offline =
     state === 'offline'
-      ? `The server has not been reached since ${clock.format(since)}. This page goes on by itself where it stopped.`
+      ? `No connection since ${clock.format(since)}. This page reconnects and catches up automatically.`
       : undefined
   const text = offline ?? BANNERS[mode]
   banner.hidden = text === undefined

@@ -49,7 +49,7 @@ let asking: AbortController | undefined
 async function send(dryRun: boolean, signal: AbortSignal): Promise<ImportResult> {
   const [file] = fileInput.files ?? []
   const type = file && mediaTypeOf(file)
-  if (type === undefined) throw new Error('The name of the file must end in .csv, .ndjson or .jsonl.')
+  if (type === undefined) throw new Error('Choose a .csv, .ndjson or .jsonl file.')
   const query = new URLSearchParams({ dry_run: String(dryRun), on_conflict: textIn(form, 'on_conflict') })
   const headers = { 'content-type': type }
   const path = `/api/items/import?${query.toString()}`
@@ -61,13 +61,14 @@ function showFailure(error: unknown): void {
   if (error instanceof ApiError && error.code === 'import_rejected') {
     const { errors = [] } = error.body
     showErrors(errors)
-    problem.textContent = `Nothing was imported: ${errors.length === 1 ? 'one error' : `${number.format(errors.length)} errors`}. Correct the file, and choose it again.`
+    const count = errors.length === 1 ? '1 error' : `${number.format(errors.length)} errors`
+    problem.textContent = `Nothing was imported: ${count}. Fix the file, then choose it again.`
     // Once the user has edited the file, the browser can't read it until it is chosen again.
     fileInput.value = ''
   } else {
     problem.textContent =
       error instanceof TypeError
-        ? 'The file could not be sent: the server can’t be reached, or the file has changed since it was chosen.'
+        ? 'The upload failed. Check your connection. If the file has changed, choose it again.'
         : messageOf(error)
   }
 }
@@ -77,7 +78,7 @@ async function run(dryRun: boolean, show: (result: ImportResult) => void): Promi
   asking = new AbortController()
   const { signal } = asking
   checkNow.disabled = true
-  find('outcome').textContent = dryRun ? 'Checking …' : 'Importing …'
+  find('outcome').textContent = dryRun ? 'Checking…' : 'Importing…'
   try {
     const result = await send(dryRun, signal)
     if (!signal.aborted) show(result)
@@ -95,7 +96,7 @@ async function run(dryRun: boolean, show: (result: ImportResult) => void): Promi
 
 const check = () =>
   run(true, (result) => {
-    find('outcome').textContent = `The file is good: ${countsOf(result)}. Nothing has been written yet.`
+    find('outcome').textContent = `No errors found: ${countsOf(result)}. Nothing has been imported yet.`
     importNow.disabled = result.created + result.updated === 0
   })
 

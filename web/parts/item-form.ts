@@ -53,7 +53,7 @@ function readAs(kind: string, text: string): unknown {
   try {
     return parse(text)
   } catch {
-    throw new Error('must be JSON, like true, [1, 2] or {"a": 1}; for a text, choose Text')
+    throw new Error('must be JSON, like true, [1, 2] or {"a": 1}; for plain text, choose Text')
   }
 }
 
@@ -70,7 +70,7 @@ class InvalidInput extends Error {
 }
 
 const makeOptions = (names: string[]) =>
-  names.map((name) => make('option', { value: name }, name || 'not said'))
+  names.map((name) => make('option', { value: name }, name || 'not specified'))
 
 const makeField = (label: string, control: Control) =>
   make(
@@ -100,7 +100,7 @@ export class ItemForm {
   readonly #form: HTMLFormElement
   readonly #problem: HTMLElement
   readonly #controls = makeControls()
-  readonly #addButton = make('button', { type: 'button' }, 'Add a property')
+  readonly #addButton = make('button', { type: 'button' }, 'Add property')
   readonly #rows = make('div', { className: 'property-rows' })
   #base = EMPTY
 
@@ -189,7 +189,7 @@ export class ItemForm {
         if (text.value === '') continue
         refuse(input, 'needs a name')
       }
-      if (properties.has(name)) refuse(input, 'is there twice')
+      if (properties.has(name)) refuse(input, 'is listed twice')
       try {
         properties.set(name, this.#readProperty(name, kind.value, text.value))
       } catch (error) {
@@ -251,7 +251,7 @@ export class ItemForm {
     const row = make(
       'div',
       { role: 'group' },
-      make('label', {}, unseen('Name of the property'), nameInput),
+      make('label', {}, unseen('Property name'), nameInput),
       make(
         'label',
         {},

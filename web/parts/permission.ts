@@ -5,12 +5,12 @@ import { findAll, setText } from './dom.js'
 
 const REASONS: Record<Mode, string | undefined> = {
   normal: undefined,
-  'read-only': 'Read-only: nothing can be saved at the moment.',
-  degraded: 'The database can’t be reached: nothing can be saved at the moment.',
-  draining: 'The server is shutting down: nothing can be saved at the moment.',
+  'read-only': 'Silo is read-only. You can’t save right now.',
+  degraded: 'Can’t reach the database. You can’t save right now.',
+  draining: 'The server is shutting down. You can’t save right now.',
 }
 
-const OFFLINE = 'The server can’t be reached: nothing can be saved at the moment.'
+const OFFLINE = 'Can’t reach the server. You can’t save right now.'
 
 const groups = () => findAll(document, '[data-writes]', HTMLFieldSetElement)
 

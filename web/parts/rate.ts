@@ -47,10 +47,10 @@ export class Rate {
     const shown = rates.slice(-Math.max(2, known))
     this.#line.setAttribute('points', pointsOf(shown))
     const latest = rates.at(-1) ?? 0
-    this.#figure.textContent = `${latest} ${latest === 1 ? 'event' : 'events'} a minute`
+    this.#figure.textContent = `${latest} ${latest === 1 ? 'event' : 'events'} per minute`
     this.#drawing.setAttribute(
       'aria-label',
-      `${latest} events in the last minute, ${Math.max(...shown)} in the busiest of the last ${MINUTES}`,
+      `${latest} events in the last minute, peak of ${Math.max(...shown)} in the last ${MINUTES} minutes`,
     )
   }
 

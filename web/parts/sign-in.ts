@@ -5,18 +5,17 @@ import { find, findIn, make, textIn } from './dom.js'
 /** The texts for a refused sign-in, by the error code of the API. */
 const REFUSALS = new Map<string, string>(
   Object.entries({
-    invalid_credentials: 'The username or the password is wrong.',
-    invalid_request: 'Please give both a username and a password.',
-    overloaded: 'Too many people are signing in at the moment. Please try again.',
-    server_read_only: 'The server is read-only, so nobody can sign in at the moment. Please try again later.',
-    database_unavailable: 'The database can’t be reached. Please try again later.',
+    invalid_credentials: 'Incorrect username or password.',
+    invalid_request: 'Enter your username and password.',
+    overloaded: 'Too many people are signing in right now. Try again.',
+    server_read_only: 'Silo is read-only, so you can’t sign in right now. Try again later.',
+    database_unavailable: 'Can’t reach the database. Try again later.',
     rate_limited: 'Too many attempts. Wait a minute, then try again.',
   } satisfies Partial<Record<ErrorCode, string>>),
 )
 
 /** Returns the text for an error code. */
-export const refusalOf = (code: string): string =>
-  REFUSALS.get(code) ?? 'The sign-in did not work. Please try again.'
+export const refusalOf = (code: string): string => REFUSALS.get(code) ?? 'Sign-in failed. Try again.'
 
 function makeField(name: 'username' | 'password', properties: Partial<HTMLInputElement>): HTMLElement[] {
   return [
@@ -35,7 +34,7 @@ function makeDialog(): HTMLDialogElement {
       'form',
       { method: 'post', action: '/login' },
       heading,
-      make('p', {}, 'Your session has ended. This page goes on where it is as soon as you are signed in.'),
+      make('p', {}, 'Your session has ended. Sign in to continue where you left off.'),
       make('p', { className: 'problem', role: 'alert' }),
       ...makeField('username', { autocomplete: 'username', autocapitalize: 'none', value: known }),
       ...makeField('password', {
@@ -89,7 +88,7 @@ function ask(): Question {
       if (refusal === undefined) return signedIn()
       findIn(form, '.problem').textContent = refusalOf(refusal)
     } catch {
-      findIn(form, '.problem').textContent = 'The server can’t be reached. Please try again.'
+      findIn(form, '.problem').textContent = 'Can’t reach the server. Try again.'
     } finally {
       button.disabled = false
     }

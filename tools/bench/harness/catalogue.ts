@@ -25,9 +25,13 @@ const partNumber = `'P-' || lpad(n::text, 7, '0')`
 export const insertUpdates = (items: number): string => `
   insert into events (type, part_number, data, at)
   select 'item.updated', part_number,
-         format('{"part_number":"%s","revision":2,"actor":"silo","at":"%sZ"}', part_number, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS'))::json, at
+         format(
+           '{"part_number":"%s","revision":2,"actor":"silo","at":"%sZ"}',
+           part_number, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS')
+         )::json, at
     from (
-         select 'P-' || lpad((n % ${items})::text, 7, '0') as part_number, now() - $2 * interval '1 day' + n * interval '1 ms' as at
+         select 'P-' || lpad((n % ${items})::text, 7, '0') as part_number,
+                now() - $2 * interval '1 day' + n * interval '1 ms' as at
            from generate_series(1, $1::integer) n
          ) updates
 `
@@ -64,13 +68,15 @@ export async function fillCatalogue(database: Database, { items, revisions, even
                        else ', steel, zinc plated'
                   end,
              jsonb_build_object('standard', 'ISO ' || 4000 + n % 900, 'mass_g', n % 1000),
-             ${revisions}, now() - interval '9 days' + n * interval '1 ms', now() - interval '1 hour' + n * interval '1 ms'
+             ${revisions}, now() - interval '9 days' + n * interval '1 ms',
+             now() - interval '1 hour' + n * interval '1 ms'
         from generate_series(0, ${items - 1}) n
     `)
     for (const { definition } of indexes) await sql.unsafe(definition)
     await sql.unsafe(`
-      insert into past_revisions (item_id, revision_number, part_number, item_type, description, long_description,
-                                  sourcing_type, properties, comment, created_at, created_by)
+      insert into past_revisions (item_id, revision_number, part_number, item_type, description,
+                                  long_description, sourcing_type, properties, comment, created_at,
+                                  created_by)
       select id, r, part_number, item_type, description, long_description, sourcing_type, properties, null,
              created_at, created_by
         from (select * from items order by id) i

@@ -38,8 +38,8 @@ written as (
      and target.matches
   returning items.*
 )
-select 'written' as outcome, id, part_number, item_type, description, long_description, sourcing_type, properties,
-       revision, created_at, created_by, updated_at, updated_by
+select 'written' as outcome, id, part_number, item_type, description, long_description, sourcing_type,
+       properties, revision, created_at, created_by, updated_at, updated_by
   from written
  union all
 select case when archived_at is not null then 'archived'

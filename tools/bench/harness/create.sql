@@ -35,8 +35,8 @@ given as materialized (
          )
 )
 insert into items (id, part_number, item_type, description, long_description, sourcing_type, properties)
-select id, coalesce(part_number, next_part_number(category)), coalesce(item_type, 'part'), coalesce(description, ''),
-       coalesce(long_description, ''), sourcing_type, coalesce(properties, '{}')
+select id, coalesce(part_number, next_part_number(category)), coalesce(item_type, 'part'),
+       coalesce(description, ''), coalesce(long_description, ''), sourcing_type, coalesce(properties, '{}')
   from context, given
  order by category nulls first, lower(part_number)
     on conflict (lower(part_number)) do nothing

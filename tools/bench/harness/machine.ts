@@ -15,7 +15,8 @@ export async function describeMachine(): Promise<string> {
   const { stdout } = await promisify(execFile)((await findPrograms()).postgres, ['--version'])
   const memory = Math.round(totalmem() / 2 ** 30)
   return [
-    `${cpus().length} × ${cpu?.model.trim() ?? 'unknown processor'}, ${memory} GiB, ${type()} ${release()} ${arch()}`,
+    `${cpus().length} × ${cpu?.model.trim() ?? 'unknown processor'}, ${memory} GiB, ` +
+      `${type()} ${release()} ${arch()}`,
     `Node ${process.version}`,
     stdout.trim(),
   ].join('; ')

@@ -1,6 +1,6 @@
--- The requests of one thread of wrk. Arguments: method, path, body, first, count, stride. "{n}" in the path and the body is
--- one of count numbers from first on, in steps of stride, over and over: so neighbours don't follow each other.
--- What was answered is printed as one line of JSON.
+-- The requests of one thread of wrk. Arguments: method, path, body, first, count, stride. "{n}" in the path
+-- and the body is one of count numbers from first on, in steps of stride, repeatedly: consecutive requests
+-- are not for neighbours. Prints the counts of the responses as one line of JSON.
 
 local serial = 0
 

@@ -37,7 +37,9 @@ async function prepare(scope: Scope) {
   const sql = connect(template.url, 1)
   await migrate(sql)
   await sql`
-    create table bench_items (like items including defaults including constraints including generated including indexes)
+    create table bench_items (
+      like items including defaults including constraints including generated including indexes
+    )
   `
   await sql.end()
   await fillCatalogue(template, { items: ITEMS, revisions: 1, events: ITEMS })
@@ -69,7 +71,7 @@ async function askOnce(
   })
   const bytes = Buffer.from(await answer.body.arrayBuffer())
   if (answer.statusCode !== status) {
-    throw new Error(`${method} ${path} was answered ${answer.statusCode}: ${bytes.toString()}`)
+    throw new Error(`${method} ${path} failed with ${answer.statusCode}: ${bytes.toString()}`)
   }
   return bytes
 }
@@ -92,9 +94,12 @@ export function requestsQuestion({ title, method, asked, status, ratio }: Subjec
   return {
     title,
     method:
-      `${method} ${CONNECTIONS} connections of wrk, each with one request at a time; ${ITEMS.toLocaleString('en')} items. ` +
-      'Bare Fastify has the same driver, as many sessions and the same statement, and nothing else: no sign-in, no checks, no ' +
-      'headers. The ceiling is the same wrk against a bare Node server that sends the bytes of the service’s answer.',
+      `${method} ${CONNECTIONS} connections of wrk, each with one request at a time; ` +
+      `${ITEMS.toLocaleString('en')} items. ` +
+      'Bare Fastify has the same driver, number of database connections and statement, and nothing else: ' +
+      'no sign-in, no checks, no headers. ' +
+      'The ceiling is the same wrk against a bare Node server that sends the bytes of the service’s ' +
+      'response.',
     metrics: [
       { name: 'requests', unit: '/s', better: 'higher' },
       { name: 'p50', unit: 'ms', better: 'lower' },

@@ -82,7 +82,7 @@ export function openPool(scope: Scope, port: number, connections: number) {
   ): Promise<string> => {
     const { statusCode, body } = await pool.request({ method, path, headers, body: content ?? null })
     const text = await body.text()
-    if (statusCode >= 300) throw new Error(`${method} ${path} was answered ${statusCode}: ${text}`)
+    if (statusCode >= 300) throw new Error(`${method} ${path} failed with ${statusCode}: ${text}`)
     return text
   }
 }

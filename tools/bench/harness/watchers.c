@@ -1,16 +1,18 @@
 /*
- * Watchers of an event stream: opens connections, sends each a request, and counts events until the last connection has
- * the last one.
+ * Subscribers of an event stream: opens connections, sends a request on each, and counts events until the
+ * last connection has received the last one.
  *
  *   watchers PORT CONNECTIONS EVENTS MARK REQUESTS TIMES
  *
- * MARK is text that every event holds once. REQUESTS is a file of requests, each ended by a zero byte, dealt out in
- * turn. EVENTS is how many each connection waits for; with 0 they idle until they are ended.
+ * MARK is text that every event contains once. REQUESTS is a file of requests, each ended by a zero byte,
+ * which the connections use in turn. EVENTS is the number of events that each connection waits for; with 0
+ * they idle until the program is ended.
  *
- * It prints "ready" when every connection has the head of its response, "first K" when a connection is the first to have K
- * events, "all K" when all have K (of those that one read completes, the last is said), and "done BYTES BEGAN" at the end;
- * then TIMES holds, a line for each event, when the first and when the last connection had it. BEGAN is when the first
- * connection was begun; all times are in microseconds of the clock of day.
+ * It prints "ready" when every connection has received the head of its response, "first K" when the first
+ * connection has received K events, "all K" when all have (only the highest K that one read completes), and
+ * "done BYTES BEGAN" at the end. TIMES then has a line for each event: when the first and when the last
+ * connection received it. BEGAN is when the first connection was opened. All times are of the clock of day,
+ * in microseconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -80,7 +82,10 @@ static struct text text_of(const char *bytes) {
   return text;
 }
 
-/* Goes on looking for `text` from `data`; gives back what follows it, or NULL. `matched` carries over to the next data. */
+/*
+ * Continues the search for `text` in `data`. Returns what follows it, or NULL. `matched` carries over to the
+ * next data.
+ */
 static const char *find(const struct text *text, size_t *matched, const char *data, const char *end) {
   while (data < end) {
     if (*matched == 0) {
@@ -111,7 +116,7 @@ static void open_next(void) {
   if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
     fail("connection %ld: %s", opened, strerror(errno));
   const char *request = requests[opened % request_count];
-  if (send(c->fd, request, strlen(request), 0) != (ssize_t)strlen(request)) fail("the request was not taken whole");
+  if (send(c->fd, request, strlen(request), 0) != (ssize_t)strlen(request)) fail("failed to send a request");
   fcntl(c->fd, F_SETFL, O_NONBLOCK);
   struct epoll_event interest = {.events = EPOLLIN, .data.ptr = c};
   epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &interest);

@@ -60,7 +60,8 @@ app.get<{ Querystring: { search?: string } }>('/api/items', async (request) => {
            revision, created_at, created_by, updated_at, updated_by
       from items
      where archived_at is null
-       and (lower((part_number || ' ' || description) collate "default") like lower(${`%${search}%`}) or ${false})
+       and (lower((part_number || ' ' || description) collate "default") like lower(${`%${search}%`})
+            or ${false})
      order by lower(part_number)
      limit ${51}
   `

@@ -1,11 +1,12 @@
 /*
- * The limit of this machine's loopback: a server that sends the same bytes to every connection with one send() each,
- * and does nothing else.
+ * The limit of this machine's loopback: a server that only sends the same bytes to every connection, with one
+ * send() each.
  *
  *   sender CONNECTIONS
  *
- * It prints "port N", accepts so many connections and answers each. Then, for each line "EVENTS BYTES" of its input, it
- * sends an event of so many bytes, marked like the real ones, to every connection, EVENTS times in a row.
+ * It prints "port N", accepts that many connections and responds to each. Then, for each line "EVENTS BYTES"
+ * of its input, it sends an event of BYTES bytes, marked like the real ones, to every connection, EVENTS
+ * times in a row.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -33,9 +33,10 @@ function readArguments(): {
   const { only } = values
   const seconds = Number(values.seconds ?? 25)
   const seed = Number(values.seed ?? 7)
-  if (!(seconds > 0) || !Number.isInteger(seed)) throw new Error('--seconds and --seed are numbers')
+  if (!(seconds > 0) || !Number.isInteger(seed)) throw new Error('--seconds and --seed must be numbers')
   const mutants = REPORTED.filter(({ name }) => only === undefined || name === only)
-  if (mutants.length === 0) throw new Error(`--only takes ${REPORTED.map(({ name }) => name).join(', ')}`)
+  if (mutants.length === 0)
+    throw new Error(`--only must be one of ${REPORTED.map(({ name }) => name).join(', ')}`)
   return { seconds, seed, mutants, withControl: only === undefined }
 }
 
@@ -97,5 +98,5 @@ try {
   console.error(err, `\n\n${USAGE}`)
   process.exitCode = 2
 }
-// Left to itself, Node 20 sometimes computes for ever while it closes the handles of a process that has ended.
+// Without this, Node 20 sometimes loops for ever while it closes the handles of a process that has ended.
 process.exit()

@@ -38,7 +38,7 @@ export const REPORTED: readonly Mutant[] = [
   },
   {
     name: 'deaf-listener',
-    fault: 'a new listening session does not read the log again',
+    fault: 'a new listening connection does not read the log again',
     swap: { module: 'store/driver/pool.js', mutant: 'deaf-listener.js' },
     faults: ['listening backends killed'],
     seconds: 2,
@@ -50,7 +50,7 @@ export const REPORTED: readonly Mutant[] = [
   },
   {
     name: 'forgetful-trigger',
-    fault: 'the trigger that writes the log forgets changes',
+    fault: 'the trigger that writes the log omits changes',
     sabotage: (sql) =>
       sql.unsafe(`
         drop trigger items_log on items;
@@ -81,7 +81,7 @@ export const REPORTED: readonly Mutant[] = [
   },
   {
     name: 'always-writable',
-    fault: 'a database that takes no writes is not noticed',
+    fault: 'a read-only database is not detected',
     swap: { module: 'store/server.js', mutant: 'always-writable.js' },
     faults: ['database made read-only'],
   },
@@ -93,7 +93,7 @@ export const REPORTED: readonly Mutant[] = [
   },
   {
     name: 'since-first',
-    fault: 'a client is believed by its address rather than by its last id',
+    fault: '`since` in the address overrides `Last-Event-ID`',
     swap: { module: 'lib/cursor-parameters.js', mutant: 'since-first.js' },
     faults: ['instance killed (SIGKILL)', 'instance ended (SIGTERM)'],
     clients: ['eventsource', 'fetch-event-source'],

@@ -115,7 +115,8 @@ export const connectionChecks: Check[] = [
       const after = await untilCount(countClients, before, patienceMs)
       demand(
         after === before,
-        `the server counted ${before} before ${VANISHING} clients connected and ${after} after they disconnected`,
+        `the server counted ${before} before ${VANISHING} clients connected and ${after} after they ` +
+          'disconnected',
       )
     },
   },

@@ -103,7 +103,8 @@ export const deliveryChecks: Check[] = [
   {
     id: 'slow-reader',
     title:
-      'A client that stops reading for a while delays no other client, and receives everything, once, in order.',
+      'A client that stops reading for a while delays no other client, and receives everything, once, ' +
+      'in order.',
     source: 'promise: complete',
     async run(suite) {
       const { pauseMs, burst } = suite.target
