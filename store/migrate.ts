@@ -61,7 +61,8 @@ function refusal(err: unknown, schema: string): unknown {
   const INSUFFICIENT_PRIVILEGE = '42501'
   if (!(err instanceof postgres.PostgresError && err.code === INSUFFICIENT_PRIVILEGE)) return err
   return new StartError(
-    `the role of DATABASE_URL may not migrate the schema ${schema} (${err.message}): make it the owner of the tables`,
+    `the role of DATABASE_URL may not migrate the schema ${schema} (${err.message}): ` +
+      'make it the owner of the tables',
   )
 }
 
@@ -81,7 +82,8 @@ export async function migrate(sql: Sql): Promise<string> {
     if (pending.length === 0) return schema
     if (!writable) {
       throw new StartError(
-        `the database accepts no writes, and its schema needs migrations (${pending.map(({ name }) => name).join(', ')}): make it writable first`,
+        'the database accepts no writes, and its schema needs migrations ' +
+          `(${pending.map(({ name }) => name).join(', ')}): make it writable first`,
       )
     }
   }

@@ -95,8 +95,9 @@ t.test('a database with the replaced migrations is refused until their rows are 
     t,
     database,
     `insert into schema_migrations (version, name)
-     values (2, '002-owner-functions.sql'), (3, '003-instances.sql'), (4, '004-history.sql'), (5, '005-text.sql'),
-            (6, '006-rights.sql'), (7, '007-bounds.sql'), (16, '016-tokens.sql'), (17, '017-adoption.sql')`,
+     values (2, '002-owner-functions.sql'), (3, '003-instances.sql'), (4, '004-history.sql'),
+            (5, '005-text.sql'), (6, '006-rights.sql'), (7, '007-bounds.sql'), (16, '016-tokens.sql'),
+            (17, '017-adoption.sql')`,
   )
   await t.rejects(migrateAsOwner(t, database), {
     name: 'StartError',

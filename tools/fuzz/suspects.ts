@@ -127,7 +127,7 @@ export class Suspects {
       const isTooMuch = grown > MAX_GROWTH || used - this.#first > MAX_TOTAL_GROWTH || rss > MAX_RSS
       this.#last = used
       if (!isTooMuch) return
-      const what = `memory after collection: ${mib(used)}, ${mib(grown)} more than before; ${mib(rss)} resident`
+      const what = `after collection: ${mib(used)}, ${mib(grown)} more than before; ${mib(rss)} resident`
       this.guilty.push(...(await this.#findLeak(sent, what)))
       this.#last = (await this.vitals.readMemory()).used
       this.#first = this.#last

@@ -12,10 +12,11 @@ import { Service, createPeople } from './service.js'
 /** How long the clients have until each must have received what it missed, in ms. */
 const SERVED_TIMEOUT_MS = 60_000
 /**
- * How much longer than with a bare server it may take until each client has received what it missed. The
- * kernel repeats a connection attempt beyond the backlog after 1, 3, 7 and 15 s, with any server.
+ * How many times as long as with a bare server, in the same run, it may take until each client has received
+ * what it missed. It is far more than what is measured (docs/reliability.md), because the kernel repeats a
+ * connection attempt beyond the backlog only after 1, 3, 7 and 15 s.
  */
-const MAX_TIMES_BARE = 4
+const MAX_TIMES_BARE = 8
 /** Maximum number of statements of a start, and of each second after it, however many clients reconnect. */
 const ASKED = { atStart: 60, aSecond: 40 }
 /** Number of different positions at which the clients disconnect, one event apart. */
