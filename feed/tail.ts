@@ -23,8 +23,9 @@ export interface EventLog {
 /** Receives the log from the tail. */
 export interface TailListener {
   /**
-   * Called when the tail begins at `head`: at the start, after the log was replaced, and when retention has
-   * deleted events that the tail had not read yet. The next event comes after `head`.
+   * Called when the tail begins at `head`: at the start, after the log was replaced, when retention has
+   * deleted events that the tail had not read yet, and after an error of `onSettled`. The next event comes
+   * after `head`.
    */
   onRestart(epoch: string, head: Position): void
   /**
@@ -163,16 +164,27 @@ export class Tail {
     }
     const end = this.#settledEnd(events)
     const last = events[end - 1]
-    if (last) {
-      this.#head = { id: last.id, check: last.check }
-      this.#listener.onSettled(events.slice(0, end))
-    }
+    if (last) this.#passOn(events.slice(0, end), { id: last.id, check: last.check })
     if (end === events.length) {
       this.#hole = undefined
       this.#holeDelay = HOLE_DELAY_MS.first
       return isCut || events.length === PAGE
     }
     return this.#isHoleFinal(events.at(-1)?.id ?? 0)
+  }
+
+  /**
+   * Passes settled events on. If the listener fails, it may lack some of them, so it begins again after them;
+   * connections before that position read them from the log.
+   */
+  #passOn(events: LoggedEvent[], head: Position): void {
+    this.#head = head
+    try {
+      this.#listener.onSettled(events)
+    } catch (error) {
+      this.#onError(error)
+      this.#begin(this.#epoch, head)
+    }
   }
 
   /**

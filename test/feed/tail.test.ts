@@ -153,3 +153,38 @@ t.test('an id that was rolled back is skipped, and lagMs is how long an event wa
   await eventually('the id is skipped when its transaction has ended', () => seen.length === 2)
   t.equal(tail.lagMs, 0)
 })
+
+t.test('after an error of its listener, the tail begins again behind the events', async (t) => {
+  const { url, sql } = await setUp(t)
+  const reader = connect(url, 1)
+  t.teardown(() => reader.end())
+  const calls: string[] = []
+  const failure = new Error('the listener fails')
+  let fails = false
+  const errors: unknown[] = []
+  const tail = new Tail(
+    {
+      read: (after, limit) => readEvents(reader, after, Number.MAX_SAFE_INTEGER, limit),
+      writers: () => readWriters(reader),
+    },
+    {
+      onRestart: (_epoch, { id }) => calls.push(`begins after ${id}`),
+      onSettled: (events) => {
+        if (fails) throw failure
+        calls.push(`takes ${events.map(({ id }) => id).join(', ')}`)
+      },
+    },
+    (error) => errors.push(error),
+  )
+  const change = () => sql`update items set description = gen_random_uuid()::text where part_number = 'P-1'`
+  await tail.start()
+  fails = true
+  await change()
+  t.equal(await tail.poll(), true)
+  fails = false
+  await change()
+  await tail.poll()
+  t.strictSame(errors, [failure])
+  // The creation of the items is events 1 to 40, and each change is two events.
+  t.strictSame(calls, ['begins after 40', 'begins after 42', 'takes 43, 44'])
+})
