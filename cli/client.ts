@@ -27,17 +27,6 @@ export function describeFailure(error: unknown): string {
   return ('code' in cause ? REASONS[String(cause.code)] : undefined) ?? reasonOf(cause)
 }
 
-/**
- * Parses a response's body, with numbers exactly as they are written. Returns undefined if it is not JSON.
- */
-async function readBody(response: Response): Promise<unknown> {
-  try {
-    return parseStored(await response.text())
-  } catch {
-    return undefined
-  }
-}
-
 interface Sending {
   /** A body that is sent as JSON. */
   body?: unknown
@@ -77,7 +66,7 @@ export class Client {
         signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
       })
     } catch (error) {
-      throw new Failure(`Failed to reach ${this.url}: ${describeFailure(error)}.`, EXIT.unreachable)
+      throw this.#unreachable(error)
     }
   }
 
@@ -99,17 +88,17 @@ export class Client {
 
   /**
    * Reads the body of a response.
-   * @throws {Failure} if it does not match the schema
+   * @throws {Failure} if it does not arrive completely, or does not match the schema
    */
   async read<Answer extends TSchema>(answer: Answer, response: Response): Promise<Static<Answer>> {
-    const body = await readBody(response)
+    const body = await this.#readBody(response)
     if (!Value.Check(answer, body)) throw this.#stranger()
     return body
   }
 
   /** Turns an error response into a `Failure`. */
   async refusal(response: Response): Promise<Failure> {
-    const body = await readBody(response)
+    const body = await this.#readBody(response)
     if (!Value.Check(ErrorBody, body)) return this.#stranger()
     if (body.error === 'unauthenticated') {
       return new Failure(`You are not signed in at ${this.url}: run "silo login" first.`, EXIT.access)
@@ -117,6 +106,26 @@ export class Client {
     const details = body.details.map(({ field, message }) => `\n  ${plain(`${field} ${message}`)}`).join('')
     const access = response.status === 401 || response.status === 403
     return new Failure(plain(body.message) + details, access ? EXIT.access : EXIT.refused)
+  }
+
+  /**
+   * Parses the body of a response, with numbers exactly as they are written.
+   * @returns undefined if it is not JSON
+   * @throws {Failure} if it does not arrive completely
+   */
+  async #readBody(response: Response): Promise<unknown> {
+    const text = await response.text().catch((error: unknown) => {
+      throw this.#unreachable(error)
+    })
+    try {
+      return parseStored(text)
+    } catch {
+      return undefined
+    }
+  }
+
+  #unreachable(error: unknown): Failure {
+    return new Failure(`Failed to reach ${this.url}: ${describeFailure(error)}.`, EXIT.unreachable)
   }
 
   #stranger(): Failure {

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { cp, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -122,6 +125,20 @@ t.test('every error is one sentence on stderr, with its exit code', async (t) =>
   const stale = await Shell.open(t, { SILO_URL: origin, SILO_TOKEN: 'silo_no' })
   await fails(['get', 'x'], 3, /You are not signed in/, stale)
   await fails(['login', '--username', 'mara', '--password-stdin'], 1, /password must NOT have fewer/)
+})
+
+t.test('a response that breaks off is a lost connection, not another kind of server', async (t) => {
+  const server = createServer((request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
+    response.write('{"part_number":', () => request.socket.destroy())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const shell = await Shell.open(t, { SILO_URL: `http://127.0.0.1:${port}`, SILO_TOKEN: 'silo_x' })
+  const ended = await shell.run(['get', 'x'])
+  t.equal(ended.code, 4)
+  t.equal(ended.stderr, `silo: Failed to reach http://127.0.0.1:${port}: the connection was closed.\n`)
 })
 
 t.test('items are imported, found and shown', async (t) => {
