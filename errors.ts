@@ -69,7 +69,7 @@ export const ERRORS = {
   },
   method_not_allowed: {
     status: 405,
-    message: 'This path does not take this method.',
+    message: 'This path does not accept this method.',
     cure: 'Use a method of the `Allow` header.',
   },
   request_timeout: {

@@ -31,14 +31,15 @@ interface Stored extends Item {
   archived_at: Date | null
 }
 
+const archivedError = ({ part_number }: Pick<Item, 'part_number'>): ApiError =>
+  new ApiError('item_not_found', { message: `The item ${part_number} is archived.` })
+
 /**
  * Returns the item.
  * @throws {ApiError} item_not_found if it is archived
  */
 function present({ archived_at, ...item }: Stored): Item {
-  if (archived_at !== null) {
-    throw new ApiError('item_not_found', { message: `The item ${item.part_number} is archived.` })
-  }
+  if (archived_at !== null) throw archivedError(item)
   return item
 }
 
@@ -66,7 +67,7 @@ export async function findItemById(sql: Sql, id: string): Promise<Item> {
       from items
      where id = ${id}
   `
-  if (!item) throw new ApiError('item_not_found')
+  if (!item) throw new ApiError('item_not_found', { message: 'There is no item with this id.' })
   return present(item)
 }
 
@@ -243,9 +244,7 @@ async function write(
   `
   if (!result) throw new ApiError('item_not_found')
   const { outcome, ...item } = result
-  if (outcome === 'archived') {
-    throw new ApiError('item_not_found', { message: `The item ${item.part_number} is archived.` })
-  }
+  if (outcome === 'archived') throw archivedError(item)
   if (outcome === 'mismatch') {
     throw new ApiError('revision_mismatch', {
       message: `The item has changed: it is at revision ${item.revision}.`,

@@ -82,7 +82,9 @@ t.test('an item is found by its number in any case and by its id, and returned a
     }
     t.equal((await send('GET', url, { headers: { 'if-none-match': '"2", garbage' } })).statusCode, 200)
   }
-  t.equal((await send('GET', '/api/items/by-uuid/00000000-0000-4000-8000-000000000000')).statusCode, 404)
+  const unknown = await send('GET', '/api/items/by-uuid/00000000-0000-4000-8000-000000000000')
+  t.equal(unknown.statusCode, 404)
+  t.match(unknown.json(), { error: 'item_not_found', message: 'There is no item with this id.' })
   t.strictSame(fieldsOf(await send('GET', '/api/items/by-uuid/7')), ['id'])
   t.strictSame(fieldsOf(await send('GET', `/api/items/by-uuid/urn:uuid:${id}`)), ['id'])
   t.strictSame(fieldsOf(await send('GET', '/api/items/a%20b')), ['part_number'])
