@@ -1,16 +1,16 @@
 import { Feed } from '../feed/feed.js'
 import { type LogEvent, read } from '../parts/api.js'
-import { Descriptions } from '../parts/descriptions.js'
+import { Descriptions } from '../parts/item-descriptions.js'
 import { find, findAll, findIn, make, makeTime, setText, textsOf } from '../parts/dom.js'
 import { showAccount, showStatus } from '../parts/header.js'
 import { keysOf } from '../parts/keys.js'
-import { type Kind, type Line, Lines, lineOf, typesOf } from '../parts/lines.js'
+import { type Kind, type Line, Lines, lineOf, typesOf } from '../parts/event-lines.js'
 import { Rate } from '../parts/rate.js'
 import { VirtualList } from '../parts/virtual-list.js'
 
 /** Number of lines that the panel starts with. */
 const FIRST = 50
-/** Maximum number of events that one line shows (lines.ts). */
+/** Maximum number of events that one line shows (parts/event-lines.ts). */
 const EVENTS_A_LINE = 2
 /** Maximum number of lines in memory. */
 const KEPT = 10_000

@@ -1,5 +1,5 @@
 import { read } from './api.js'
-import type { Line } from './lines.js'
+import type { Line } from './event-lines.js'
 
 /** Maximum number of concurrent requests: a browser has six connections to a host over HTTP/1.1. */
 const AT_ONCE = 2
