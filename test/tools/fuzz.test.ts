@@ -174,6 +174,19 @@ t.test('bytes after the end of a response are found', async (t) => {
   await t.rejects(connection.ask(request('/things/a')), /bytes follow a response|the status line is/)
 })
 
+t.test('a connection that the server has closed after a response is not used again', async (t) => {
+  const port = await serve(t, ({ socket }, response) => {
+    response.writeHead(200, { ...json, 'content-length': '7' }).end('{"n":1}', () => socket.destroy())
+  })
+  const connection = new Connection(port)
+  t.teardown(() => connection.close())
+  for (let i = 0; i < 3; i++) {
+    t.equal((await connection.ask(request('/things/a'))).status, 200)
+    // The end of the connection arrives with the next read of sockets.
+    for (let turn = 0; turn < 10; turn++) await setImmediate()
+  }
+})
+
 t.test('one bad response among many is found, and its request is shrunk', async (t) => {
   const port = await serve(t, ({ method, url = '' }, response) => {
     if (method !== 'GET' || !/^\/things\/[^/?#]*$/.test(url)) {

@@ -20,7 +20,7 @@ const LEAKS: [what: string, pattern: RegExp][] = [
     /\n\s+at \S|\bat (?:async )?[\w.<>]+ \(|node:internal|node_modules|file:\/\/\/|\.[jt]s:\d+:\d+/,
   ],
   [
-    'an error of the database',
+    'SQL',
     /PostgresError|syntax error at|invalid (?:input syntax|byte sequence)|violates \w+|duplicate key value/i,
   ],
   ['SQL', /relation "|column "|pg_catalog|\b(?:from|insert into) (?:items|users|tokens|events)\b/i],

@@ -129,6 +129,10 @@ export class Connection {
   #socket: Socket | undefined
   #pieces: AsyncIterator<Buffer> | undefined
   #rest: Buffer = Buffer.alloc(0)
+  /** Reads the next bytes, also between responses. */
+  #reading: Promise<boolean> | undefined
+  /** Whether the server has closed the connection. */
+  #isOver = false
 
   constructor(readonly port: number) {}
 
@@ -157,6 +161,9 @@ export class Connection {
       }
     }
     if (!complete || headers.get('connection') === 'close' || isSplit(request)) this.close()
+    // Reads on, so that a connection that the server closes before the next request is not used for it. An
+    // error is such an end, too.
+    else void this.#more().catch(() => undefined)
     return { status, headers, body: Buffer.concat(body), complete }
   }
 
@@ -180,7 +187,7 @@ export class Connection {
   }
 
   async #connected(): Promise<Socket> {
-    if (this.#socket && !this.#socket.destroyed && !this.#socket.readableEnded) {
+    if (this.#socket && !this.#isOver) {
       if (this.#rest.length === 0) return this.#socket
       throw new WireError(`bytes follow a response: ${JSON.stringify(this.#rest.toString('latin1', 0, 100))}`)
     }
@@ -192,14 +199,35 @@ export class Connection {
     this.#socket = socket
     this.#pieces = (socket as AsyncIterable<Buffer>)[Symbol.asyncIterator]()
     this.#rest = Buffer.alloc(0)
+    this.#reading = undefined
+    this.#isOver = false
     return socket
   }
 
+  /** Waits for more bytes. Returns false at the end of the connection. */
   async #more(): Promise<boolean> {
-    const next = await this.#pieces?.next()
-    if (!next || next.done) return false
-    this.#rest = this.#rest.length === 0 ? next.value : Buffer.concat([this.#rest, next.value])
+    return (this.#reading ??= this.#read())
+  }
+
+  #add(bytes: Buffer): true {
+    this.#reading = undefined
+    this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
     return true
+  }
+
+  async #read(): Promise<boolean> {
+    const pieces = this.#pieces
+    const isCurrent = () => pieces === this.#pieces
+    try {
+      const next = await pieces?.next()
+      // Otherwise another connection has been opened meanwhile.
+      if (isCurrent() && next && !next.done) return this.#add(next.value)
+    } catch (error) {
+      if (isCurrent()) this.#isOver = true
+      throw error
+    }
+    if (isCurrent()) this.#isOver = true
+    return false
   }
 
   #take(length: number): Buffer {
