@@ -157,7 +157,7 @@ export class Tail {
 
   /** Reads one page. Returns whether the next page should be read at once. */
   async #advance(): Promise<boolean> {
-    const { epoch, anchor, events, isCut } = await this.#log.read(this.#head.id, PAGE)
+    const { epoch, anchor, events, isTruncated } = await this.#log.read(this.#head.id, PAGE)
     if (epoch !== this.#epoch || !isSamePosition(anchor, this.#head)) {
       await this.start()
       return true
@@ -168,7 +168,7 @@ export class Tail {
     if (end === events.length) {
       this.#hole = undefined
       this.#holeDelay = HOLE_DELAY_MS.first
-      return isCut || events.length === PAGE
+      return isTruncated || events.length === PAGE
     }
     return this.#isHoleFinal(events.at(-1)?.id ?? 0)
   }

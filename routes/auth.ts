@@ -14,7 +14,7 @@ import {
   SignedIn,
   TokenList,
   TokenParams,
-  TokenPlace,
+  TokenPosition,
   TokenQuery,
 } from '../schemas/auth.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
@@ -195,7 +195,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { limit, cursor } = request.query
-      const place = cursor === undefined ? undefined : decodeCursor(TokenPlace, cursor)
+      const place = cursor === undefined ? undefined : decodeCursor(TokenPosition, cursor)
       if (cursor !== undefined && !place) {
         throw ApiError.invalid('cursor', 'is not a cursor of this list')
       }

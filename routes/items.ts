@@ -16,7 +16,7 @@ import {
   ItemIdParams,
   ItemPage,
   ItemParams,
-  ItemPlace,
+  ItemPosition,
   ItemQuery,
   MAX_SEARCH_WORDS,
   NewItem,
@@ -51,16 +51,16 @@ const EXPORT_STATEMENT_TIMEOUT_MS = 30_000
 const EXPORT_BYTES = 4 * EXPORT_SLICE_BYTES
 
 /** Returns the position of an item in a list: the next page begins after it. */
-function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
+function placeOf(item: Item, sort: ItemPosition['sort']): ItemPosition {
   if (sort === 'part_number' || sort === '-part_number') return { sort, part_number: item.part_number }
   const at = sort.endsWith('updated_at') ? item.updated_at : item.created_at
   return { sort, at: at.getTime(), id: item.id }
 }
 
 /** @throws {ApiError} `invalid_request` for a malformed cursor, or for one of a list with another order */
-function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | undefined {
+function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPosition | undefined {
   if (cursor === undefined) return undefined
-  const place = decodeCursor(ItemPlace, cursor)
+  const place = decodeCursor(ItemPosition, cursor)
   if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
   if (place.sort !== sort) throw ApiError.invalid('cursor', `is a cursor of a list with sort=${place.sort}`)
   return place

@@ -9,7 +9,7 @@ import {
   Revision,
   RevisionPage,
   RevisionParams,
-  RevisionPlace,
+  RevisionPosition,
   RevisionQuery,
 } from '../schemas/revisions.js'
 import { NotModified } from '../schemas/web.js'
@@ -26,7 +26,7 @@ import { sendTagged } from './tagged.js'
  */
 function readPlace(cursor: string | undefined): number | undefined {
   if (cursor === undefined) return undefined
-  const place = decodeCursor(RevisionPlace, cursor)
+  const place = decodeCursor(RevisionPosition, cursor)
   if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
   return place.revision_number
 }

@@ -128,7 +128,7 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
     ...state,
     anchor: anchorHead && anchorData ? readAnchor(anchorHead, anchorData) : state.prunedTo,
     events: takeApart(heads, data),
-    isCut: isCut?.toString() === 't',
+    isTruncated: isCut?.toString() === 't',
   }
 }
 

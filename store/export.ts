@@ -1,4 +1,4 @@
-import type { Item, ItemPlace } from '../schemas/items.js'
+import type { Item, ItemPosition } from '../schemas/items.js'
 import type { Sql } from './driver/connect.js'
 import { type Filter, listItems, matching } from './items.js'
 
@@ -43,7 +43,7 @@ export async function readTextProperties(sql: Sql, filter: Filter): Promise<stri
  * (porsager/postgres#1208 reports a similar failure of `sql.reserve()`).
  */
 export async function* exportItems(run: Run, filter: Filter): AsyncGenerator<Item[]> {
-  let place: ItemPlace | undefined
+  let place: ItemPosition | undefined
   for (;;) {
     const from = place
     const { rows, hasNext } = await run((sql) =>

@@ -1,7 +1,7 @@
 import { ApiError } from '../errors.js'
 import { type FoundNumber, findExactNumbers } from '../lib/json.js'
 import { INEXACT } from '../lib/exact-number.js'
-import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
+import type { Content, Item, ItemPosition, Sort } from '../schemas/items.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './driver/connect.js'
 import { FIELDS, fieldColumns, fieldsLength } from './item-fields.js'
@@ -118,7 +118,7 @@ export function order(sql: Sql, sort: Sort) {
 }
 
 /** Returns the condition that an item comes after `place` in the list. */
-function after(sql: Sql, place: ItemPlace) {
+function after(sql: Sql, place: ItemPosition) {
   const beyond = place.sort.startsWith('-') ? sql`<` : sql`>`
   return 'part_number' in place
     ? sql`lower(part_number) ${beyond} lower(${place.part_number} collate "C")`
@@ -127,7 +127,7 @@ function after(sql: Sql, place: ItemPlace) {
 
 interface PageQuery extends Filter {
   sort: Sort
-  place?: ItemPlace | undefined
+  place?: ItemPosition | undefined
   limit: number
   /** Max size of the page in bytes, see `readPage`. */
   bytes?: number

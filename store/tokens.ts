@@ -1,4 +1,4 @@
-import type { Role, Token, TokenPlace } from '../schemas/auth.js'
+import type { Role, Token, TokenPosition } from '../schemas/auth.js'
 import { type Credential, author, hasRight } from './author.js'
 import type { Sql } from './driver/connect.js'
 import type { StoredCredentials } from './users.js'
@@ -184,7 +184,7 @@ const descent = (sql: Sql, { token_id }: Credential) => sql`
 export async function listTokens(
   sql: Sql,
   by: Principal,
-  { limit, place }: { limit: number; place: TokenPlace | undefined },
+  { limit, place }: { limit: number; place: TokenPosition | undefined },
 ): Promise<Token[]> {
   return sql<Token[]>`
     select ${columns(sql)}
