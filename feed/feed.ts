@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { NO_CHECK } from '../lib/check.js'
-import { NoAnswer } from '../lib/deadline.js'
+import { NoResponse } from '../lib/deadline.js'
 import type { LoggedEvent, LogState, Position } from '../schemas/events.js'
 import {
   Connection,
@@ -303,8 +303,8 @@ export class Feed implements TailListener, ConnectionFeed {
   /**
    * Finds where a client resumes.
    * @param cursor the client's cursor, `earliest`, or undefined for a new client
-   * @throws {NoAnswer} while this instance can't read the log, or not up to the client's event: a reset would
-   * be wrong then
+   * @throws {NoResponse} while this instance can't read the log, or not up to the client's event: a reset
+   * would be wrong then
    */
   async locate(cursor: string | undefined): Promise<Start> {
     const history = this.#history
@@ -335,11 +335,11 @@ export class Feed implements TailListener, ConnectionFeed {
       if (history === this.#history && cursor.epoch === epoch && id > ring.head) return start
       await this.catchUp()
     }
-    throw new NoAnswer("the log has the client's event, and this instance could not read it")
+    throw new NoResponse("the log has the client's event, and this instance could not read it")
   }
 
   async catchUp(): Promise<void> {
-    if (!(await this.#options.poll())) throw new NoAnswer('this instance could not read the log')
+    if (!(await this.#options.poll())) throw new NoResponse('this instance could not read the log')
   }
 
   async findReset(cursor: Cursor): Promise<ResetReason | undefined> {

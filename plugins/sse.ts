@@ -59,7 +59,7 @@ export default fp(
         const { checks, ...found } = await readLog(() => findEvents(app.feedDb, [...new Set(ids)]))
         return ids.map((id) => ({ ...found, check: checks.get(id) }))
       },
-      { most: 1000, paceMs: 100 },
+      { maxBatchSize: 1000, paceMs: 100 },
     )
 
     const feed = new Feed(

@@ -98,7 +98,7 @@ async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof com
       taken.set(number, before ?? row)
     }
     if (errors.length >= MAX_ERRORS) break
-    if (pacer.isDue) await pacer.pause()
+    if (pacer.shouldPause) await pacer.pause()
   }
   return { rows, errors }
 }

@@ -157,7 +157,7 @@ async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
  */
 export function itemCreator(database: () => Sql): (item: NewItem, author: Author) => Promise<Item> {
   const create = batched((drafts: readonly Draft[]) => insertTogether(database(), drafts), {
-    most: MAX_BATCH_SIZE,
+    maxBatchSize: MAX_BATCH_SIZE,
     paceMs: 0,
   })
   const alone = pLimit(MAX_ALONE)
