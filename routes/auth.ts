@@ -195,11 +195,11 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { limit, cursor } = request.query
-      const place = cursor === undefined ? undefined : decodeCursor(TokenPosition, cursor)
-      if (cursor !== undefined && !place) {
+      const position = cursor === undefined ? undefined : decodeCursor(TokenPosition, cursor)
+      if (cursor !== undefined && !position) {
         throw ApiError.invalid('cursor', 'is not a cursor of this list')
       }
-      const found = await listTokens(app.db, request.principal, { limit: limit + 1, place })
+      const found = await listTokens(app.db, request.principal, { limit: limit + 1, position })
       const tokens = found.slice(0, limit)
       const last = found.length > limit && tokens.at(-1)
       return {

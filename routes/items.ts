@@ -178,9 +178,9 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       // Read before the rows: a change between the two is also sent as an event. The other way round it would
       // be missed.
       const event_cursor = app.sse.head
-      const place = readPlace(request.query)
+      const position = readPlace(request.query)
       const { rows, hasNext } = await app.runList(request, (sql) =>
-        listItems(sql, { ...filter, sort, limit, place }),
+        listItems(sql, { ...filter, sort, limit, position }),
       )
       const last = rows.at(-1)
       const next_cursor = hasNext && last ? encodeCursor(placeOf(last, sort)) : null
