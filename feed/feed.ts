@@ -27,7 +27,7 @@ import type { TailListener } from './tail.js'
  * Bounds of the random `retry:` of a stream, in ms, so that clients don't all reconnect at the same moment
  * after a restart.
  */
-const RETRY_MS = { least: 2000, most: 5000 }
+const RETRY_MS = { min: 2000, max: 5000 }
 /**
  * Number of slots in a heartbeat interval. Connections are spread over them, so that 10,000 heartbeats are
  * not sent at the same moment.
@@ -365,7 +365,7 @@ export class Feed implements TailListener, ConnectionFeed {
    * @param ended is called once, with the reason, when the stream has ended
    */
   open({ sink, filter, owner, start }: Subscription, ended: (reason: EndReason) => void): Connection {
-    const retryMs = RETRY_MS.least + Math.floor(Math.random() * (RETRY_MS.most - RETRY_MS.least))
+    const retryMs = RETRY_MS.min + Math.floor(Math.random() * (RETRY_MS.max - RETRY_MS.min))
     const connection = new Connection(this, sink, filter, owner, start, retryMs)
     const slot = this.#slotOf(this.#opened++)
     slot.add(connection)
@@ -394,7 +394,7 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   /** Sets the data of `server.state` and sends it to every subscriber. */
-  announce(state: unknown): void {
+  broadcastState(state: unknown): void {
     this.#state = state
     for (const connection of this.#connections.keys()) connection.stateChanged()
   }

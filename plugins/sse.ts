@@ -85,7 +85,7 @@ export default fp(
       onError,
     )
 
-    mode.onChange((current) => feed.announce({ mode: current }))
+    mode.onChange((current) => feed.broadcastState({ mode: current }))
 
     const polling = setInterval(() => void tail.poll(), POLL_MS)
 
