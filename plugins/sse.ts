@@ -96,7 +96,7 @@ export default fp(
       feed,
       poll() {
         void tail.poll()
-        instances.announce()
+        instances.notify()
       },
       get clients() {
         return feed.clients

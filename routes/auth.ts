@@ -66,12 +66,12 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       const verified = await verifyPassword(password, found?.password_hash, attempt)
       const session = verified && found && (await createSession(app.accessDb, found))
       if (!session) throw new ApiError('invalid_credentials')
-      if (attempt.isKnownDevice) attempt.takeBack()
+      if (attempt.isKnownDevice) attempt.uncount()
       return session
     } catch (error) {
       // No password was verified, because the queue was full or the database failed: the attempt does not
       // count.
-      if (!(error instanceof ApiError && error.code === 'invalid_credentials')) attempt.takeBack()
+      if (!(error instanceof ApiError && error.code === 'invalid_credentials')) attempt.uncount()
       throw error
     }
   }
