@@ -27,7 +27,7 @@ import { usernameForm } from '../lib/username.js'
 import { ownPath } from './own-path.js'
 
 /** The errors that the sign-in page has a text for (web/parts/sign-in.ts). Others are sent as JSON. */
-const TOLD_BY_FORM = new Set<ErrorCode>([
+const SHOWN_BY_FORM = new Set<ErrorCode>([
   'invalid_credentials',
   'invalid_request',
   'rate_limited',
@@ -116,7 +116,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
 
     /** Redirects the browser to the sign-in page with the code of the error, which the page shows as text. */
     function backToForm(error: Error, { body }: FastifyRequest, reply: FastifyReply): void {
-      if (!(error instanceof ApiError && TOLD_BY_FORM.has(error.code))) throw error
+      if (!(error instanceof ApiError && SHOWN_BY_FORM.has(error.code))) throw error
       const query = new URLSearchParams({
         error: error.code,
         ...(Value.Check(WithNext, body) && { next: ownPath(body.next) }),
