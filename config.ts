@@ -153,13 +153,13 @@ function checkDatabaseUrl(url: string, env: NodeJS.ProcessEnv): void {
  * @throws {ConfigError} for the first variable that is invalid
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
-  const given: Record<string, unknown> = {}
+  const input: Record<string, unknown> = {}
   for (const [name, schema] of Object.entries<TSchema>(Environment.properties)) {
     const text = env[name]
-    if (text !== undefined && text !== '') given[name] = convert(schema, text)
+    if (text !== undefined && text !== '') input[name] = convert(schema, text)
   }
 
-  const config = Value.Default(Environment, given)
+  const config = Value.Default(Environment, input)
   const wrong = Value.Errors(Environment, config).First()
   if (wrong) {
     const name = wrong.path.split('/')[1] ?? ''

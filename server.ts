@@ -22,15 +22,15 @@ const BACKLOG = 16_384
 /** How long the event loop may be blocked before the process is ended, in ms. */
 const WATCHDOG_TIMEOUT_MS = 30_000
 
-const say = (line: string): void => console.error(`silo: ${line}`)
+const printLine = (line: string): void => console.error(`silo: ${line}`)
 
 async function openDatabase(config: Config, signal: AbortSignal) {
   const { DATABASE_URL, JWT_SECRET, SILO_DATA_DIR } = config
   if (DATABASE_URL !== undefined && JWT_SECRET !== undefined) {
-    await waitForDatabase(DATABASE_URL, say, signal)
+    await waitForDatabase(DATABASE_URL, printLine, signal)
     return { url: DATABASE_URL, jwtSecret: JWT_SECRET, stop: async () => undefined, failed: undefined }
   }
-  const embedded = await startEmbedded(SILO_DATA_DIR, say)
+  const embedded = await startEmbedded(SILO_DATA_DIR, printLine)
   return { ...embedded, jwtSecret: JWT_SECRET ?? embedded.jwtSecret }
 }
 
@@ -96,13 +96,13 @@ class Service {
     const app = await buildApp({ ...config, DATABASE_URL: database.url, JWT_SECRET: database.jwtSecret })
     this.#app = app
     signal.throwIfAborted()
-    const { SILO_ADMIN_USERNAME: username, SILO_ADMIN_PASSWORD: given } = config
-    const createAdmin = () => createFirstAdmin(app.db, username, given)
+    const { SILO_ADMIN_USERNAME: username, SILO_ADMIN_PASSWORD: password } = config
+    const createAdmin = () => createFirstAdmin(app.db, username, password)
     // A configured password must work as soon as /ready succeeds. A generated password is printed once, so it
     // is created only when the service is listening: a start that fails must not use it up.
-    if (given !== undefined) await createAdmin()
+    if (password !== undefined) await createAdmin()
     const address = await listen(app, config)
-    const admin = given === undefined ? await createAdmin() : undefined
+    const admin = password === undefined ? await createAdmin() : undefined
     process.stdout.write(`Silo is listening at ${address}\n`)
     if (config.PUBLIC_URL.length === 0 && !isLoopback(config.HOST)) {
       app.log.warn({ host: config.HOST }, NO_PUBLIC_URL)
@@ -119,17 +119,17 @@ class Service {
     await this.#started?.catch(() => undefined)
     const app = this.#app
     if (app) {
-      const cut = setTimeout(() => app.server.closeAllConnections(), until - Date.now())
+      const timer = setTimeout(() => app.server.closeAllConnections(), until - Date.now())
       // A pool that hangs on an unreachable server must not prevent the embedded database from being stopped.
       await Promise.race([app.close(), delay(until - Date.now() + reserve / 2)])
-      clearTimeout(cut)
+      clearTimeout(timer)
     }
     await this.#database?.stop()
   }
 
   /** Reports why the process ends, in the log if there is one. */
   report(err: Error): void {
-    if (err instanceof StartError) say(err.message)
+    if (err instanceof StartError) printLine(err.message)
     else if (this.#app) this.#app.log.fatal({ err }, 'uncaught exception')
     else console.error(err)
   }
@@ -147,16 +147,16 @@ function run(config: Config): void {
   )
   // Under npm, Ctrl-C sends two signals, from the terminal and from npm. The second one must not interrupt
   // the shutdown that the first one began.
-  let asked = false
+  let isStopping = false
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.on(signal, () => {
-      if (!asked) close()
-      asked = true
+      if (!isStopping) close()
+      isStopping = true
     })
   }
   async function fail(err: unknown): Promise<void> {
     // An error caused by a stop during the start is no failure, and `close` ends the process.
-    if (asked) return
+    if (isStopping) return
     service.report(err instanceof Error ? err : new Error(String(err)))
     await service.stop()
     process.exit(1)
@@ -168,6 +168,6 @@ try {
   run(readConfig(process.env))
 } catch (err) {
   if (!(err instanceof StartError)) throw err
-  say(err.message)
+  printLine(err.message)
   process.exitCode = 1
 }

@@ -2,7 +2,7 @@ import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { parseStored } from '../lib/json.js'
 import { reasonOf } from '../lib/reason.js'
-import { ErrorBody } from './answers.js'
+import { ErrorBody } from './responses.js'
 import { EXIT, Failure } from './failure.js'
 import { plain } from './screen.js'
 
@@ -71,28 +71,28 @@ export class Client {
   }
 
   /**
-   * Sends a request and returns the body of its response, which must match the schema `answer`.
+   * Sends a request and returns the body of its response, which must match `schema`.
    * @throws {Failure} if there is no response, if its status is an error (with the API's message), or if its
    * body does not match
    */
-  async ask<Answer extends TSchema>(
-    answer: Answer,
+  async request<Schema extends TSchema>(
+    schema: Schema,
     method: string,
     path: string,
     sending?: Sending,
-  ): Promise<Static<Answer>> {
+  ): Promise<Static<Schema>> {
     const response = await this.send(method, path, sending)
     if (!response.ok) throw await this.refusal(response)
-    return this.read(answer, response)
+    return this.read(schema, response)
   }
 
   /**
    * Reads the body of a response.
    * @throws {Failure} if it does not arrive completely, or does not match the schema
    */
-  async read<Answer extends TSchema>(answer: Answer, response: Response): Promise<Static<Answer>> {
+  async read<Schema extends TSchema>(schema: Schema, response: Response): Promise<Static<Schema>> {
     const body = await this.#readBody(response)
-    if (!Value.Check(answer, body)) throw this.#stranger()
+    if (!Value.Check(schema, body)) throw this.#stranger()
     return body
   }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Value } from '@sinclair/typebox/value'
 import { type EventSourceMessage, createParser } from 'eventsource-parser'
-import { EventData } from './answers.js'
+import { EventData } from './responses.js'
 import { type Client, describeFailure } from './client.js'
 import { EXIT, Failure } from './failure.js'
 
@@ -55,7 +55,7 @@ class Connection {
    */
   async read(): Promise<void> {
     const { client, following } = this
-    this.#heard()
+    this.#resetTimer()
     try {
       const response = await client.send('GET', `/api/events?${following.query.toString()}`, {
         accept: 'text/event-stream',
@@ -69,7 +69,7 @@ class Connection {
         onRetry: (ms) => (this.retryMs = ms),
       })
       for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
-        this.#heard()
+        this.#resetTimer()
         parser.feed(text)
       }
     } finally {
@@ -77,7 +77,7 @@ class Connection {
     }
   }
 
-  #heard(): void {
+  #resetTimer(): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#silence.abort(new Error('nothing received for 90 s')), SILENCE_MS)
   }

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { type ImportResult, ImportResult as ImportAnswer } from './answers.js'
+import { type ImportResult, ImportResult as ImportResultSchema } from './responses.js'
 import { EXIT, Failure } from './failure.js'
 import { Progress } from './progress.js'
-import { plain, print, tell } from './screen.js'
+import { plain, print, printToStderr } from './screen.js'
 import { type Where, openSession } from './session.js'
 
 /** Timeout of an import, in ms: the same as the server's (routes/import.ts). */
@@ -71,9 +71,9 @@ export async function importFile(path: string, options: ImportOptions): Promise<
 
   if (response.status !== 422) {
     if (!response.ok) throw await client.refusal(response)
-    return print(report(await client.read(ImportAnswer, response), dryRun))
+    return print(report(await client.read(ImportResultSchema, response), dryRun))
   }
-  const { errors } = await client.read(ImportAnswer, response)
-  for (const { row, field, message } of errors) tell(plain(`row ${row}: ${field} ${message}`))
+  const { errors } = await client.read(ImportResultSchema, response)
+  for (const { row, field, message } of errors) printToStderr(plain(`row ${row}: ${field} ${message}`))
   throw new Failure(`Nothing was imported: ${errors.length} ${errors.length === 1 ? 'error' : 'errors'}.`)
 }

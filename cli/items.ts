@@ -1,6 +1,6 @@
 import { stringifyJson } from '../lib/json.js'
-import { type Item, Item as ItemAnswer, ItemPage } from './answers.js'
-import { jsonLine, painter, plain, print, tell } from './screen.js'
+import { type Item, Item as ItemSchema, ItemPage } from './responses.js'
+import { jsonLine, painter, plain, print, printToStderr } from './screen.js'
 import { type Where, openSession } from './session.js'
 
 /** Maximum number of items in a page of the API. */
@@ -23,7 +23,7 @@ const show = (value: unknown): string => plain(typeof value === 'string' ? value
 export async function get(partNumber: string, { json = false, ...where }: GetOptions): Promise<void> {
   const client = await openSession(where)
   const path = `/api/items/${encodeURIComponent(partNumber)}`
-  const item = await client.ask(ItemAnswer, 'GET', path)
+  const item = await client.request(ItemSchema, 'GET', path)
   if (json) return print(jsonLine(stringifyJson(item)))
 
   const paint = painter(process.stdout)
@@ -36,9 +36,9 @@ export async function get(partNumber: string, { json = false, ...where }: GetOpt
     ['text', item.long_description],
     ...Object.entries(item.properties),
   ]
-  const given = fields.filter(([, value]) => value !== '')
-  const width = Math.max(...given.map(([name]) => plain(name).length))
-  for (const [name, value] of given) print(`  ${paint('dim', plain(name).padEnd(width))}  ${show(value)}`)
+  const shown = fields.filter(([, value]) => value !== '')
+  const width = Math.max(...shown.map(([name]) => plain(name).length))
+  for (const [name, value] of shown) print(`  ${paint('dim', plain(name).padEnd(width))}  ${show(value)}`)
 }
 
 /** Reads up to `limit` items, page by page. `more` says whether further ones match. */
@@ -50,7 +50,7 @@ async function find(words: string[], { type, limit, ...where }: SearchOptions) {
     const query = new URLSearchParams({ search: words.join(' '), limit: String(Math.min(PAGE, limit)) })
     if (type !== undefined) query.set('item_type', type)
     if (cursor !== null) query.set('cursor', cursor)
-    const page: { items: Item[]; next_cursor: string | null } = await client.ask(
+    const page: { items: Item[]; next_cursor: string | null } = await client.request(
       ItemPage,
       'GET',
       `/api/items?${query.toString()}`,
@@ -64,8 +64,8 @@ async function find(words: string[], { type, limit, ...where }: SearchOptions) {
 /** Prints the items that contain all these words. */
 export async function search(words: string[], options: SearchOptions): Promise<void> {
   const { items, more } = await find(words, options)
-  if (items.length === 0) tell('No items found.')
-  if (more) tell(`Only the first ${items.length} items are shown: use --limit for more.`)
+  if (items.length === 0) printToStderr('No items found.')
+  if (more) printToStderr(`Only the first ${items.length} items are shown: use --limit for more.`)
   if (options.json) return items.forEach((item) => print(jsonLine(stringifyJson(item))))
 
   const paint = painter(process.stdout)

@@ -2,11 +2,11 @@ import { hostname } from 'node:os'
 import { text } from 'node:stream/consumers'
 import type { Static } from '@sinclair/typebox'
 import { read } from 'read'
-import { CreatedToken, SignedIn } from './answers.js'
+import { CreatedToken, SignedIn } from './responses.js'
 import { Client } from './client.js'
 import { credentialsFile, forgetLogin, keepLogin, readCredentials } from './credentials.js'
 import { EXIT, Failure } from './failure.js'
-import { plain, tell } from './screen.js'
+import { plain, printToStderr } from './screen.js'
 import { type Where, findUrl } from './session.js'
 
 /** The options of every command that reads a password. */
@@ -20,7 +20,7 @@ export interface LoginOptions extends PasswordOptions {
 }
 
 /** @throws {Failure} if the standard input is no terminal */
-async function ask(prompt: string, silent: boolean): Promise<string> {
+async function promptUser(prompt: string, silent: boolean): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new Failure(
       'The standard input is not a terminal: use --username and --password-stdin.',
@@ -29,13 +29,13 @@ async function ask(prompt: string, silent: boolean): Promise<string> {
   }
   // A password is read without echo. It is never an argument, because every user of the machine can read
   // those.
-  const answer = await read({ prompt, silent, output: process.stderr })
-  if (silent) tell('')
-  return answer
+  const input = await read({ prompt, silent, output: process.stderr })
+  if (silent) printToStderr('')
+  return input
 }
 
 async function readPassword({ passwordStdin = false }: PasswordOptions): Promise<string> {
-  if (!passwordStdin) return ask('Password: ', true)
+  if (!passwordStdin) return promptUser('Password: ', true)
   return (await text(process.stdin)).replace(/\r?\n$/, '')
 }
 
@@ -49,7 +49,7 @@ export async function inSession<Result>(
   work: (session: Client, user: User) => Promise<Result>,
 ): Promise<Result> {
   const password = await readPassword(options)
-  const { token, user } = await new Client(url, undefined).ask(SignedIn, 'POST', '/api/auth/login', {
+  const { token, user } = await new Client(url, undefined).request(SignedIn, 'POST', '/api/auth/login', {
     body: { username, password },
   })
   const session = new Client(url, token)
@@ -63,18 +63,20 @@ export async function inSession<Result>(
 /** Signs in, creates an API token for this machine and stores it. Revokes the token that it replaces. */
 export async function login(options: LoginOptions): Promise<void> {
   const url = await findUrl(options)
-  const username = options.username ?? (await ask('Username: ', false))
+  const username = options.username ?? (await promptUser('Username: ', false))
   await inSession(url, username, options, async (session, user) => {
     const replaced = (await readCredentials()).logins[url]
     // The old token is revoked by its own secret, because it may be another user's. If it has expired, the
     // request is refused, which does not matter.
     if (replaced)
       await new Client(url, replaced.token).send('DELETE', `/api/auth/tokens/${replaced.token_id}`)
-    const { id, token } = await session.ask(CreatedToken, 'POST', '/api/auth/tokens', {
+    const { id, token } = await session.request(CreatedToken, 'POST', '/api/auth/tokens', {
       body: { name: `silo on ${hostname()}`.slice(0, 200), keep: true },
     })
     await keepLogin(url, { username: user.username, token_id: id, token })
-    tell(`Signed in at ${url} as ${plain(`${user.username} (${user.role})`)}. Saved in ${credentialsFile()}.`)
+    printToStderr(
+      `Signed in at ${url} as ${plain(`${user.username} (${user.role})`)}. Saved in ${credentialsFile()}.`,
+    )
   })
 }
 
@@ -87,5 +89,5 @@ export async function logout(where: Where): Promise<void> {
   // 401: it was revoked already, or has expired.
   if (!response.ok && response.status !== 401) throw await new Client(url, kept.token).refusal(response)
   await forgetLogin(url)
-  tell(`Signed out at ${url}.`)
+  printToStderr(`Signed out at ${url}.`)
 }

@@ -3,7 +3,7 @@ import { EXIT, Failure } from './failure.js'
 import { importFile } from './import.js'
 import { get, search } from './items.js'
 import { login, logout } from './login.js'
-import { painter, plain, tell } from './screen.js'
+import { painter, plain, printToStderr } from './screen.js'
 import { tail } from './tail.js'
 import { createToken } from './token.js'
 
@@ -81,7 +81,7 @@ function endOf(error: unknown): number {
   if (!(error instanceof Failure)) throw error
   // The message may quote a server, a file or its name, so its lines are made safe for a terminal.
   const lines = error.message.split('\n').map((line) => (line.startsWith('  ') ? '  ' : '') + plain(line))
-  tell(`${painter(process.stderr)('red', 'silo:')} ${lines.join('\n')}`)
+  printToStderr(`${painter(process.stderr)('red', 'silo:')} ${lines.join('\n')}`)
   return error.exitCode
 }
 

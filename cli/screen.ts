@@ -51,7 +51,7 @@ const escapeUnits = (character: string): string =>
 export const jsonLine = (json: string): string => json.replace(UNSEEN_IN_JSON, escapeUnits)
 
 /** Prints a message for the user, to the standard error. */
-export const tell = (line: string): void => void process.stderr.write(`${line}\n`)
+export const printToStderr = (line: string): void => void process.stderr.write(`${line}\n`)
 
 /** Prints a line of the command's output, to the standard output. */
 export const print = (line: string): void => void process.stdout.write(`${line}\n`)

@@ -1,5 +1,5 @@
 import { type FeedEvent, type State, follow } from './follow.js'
-import { type Paint, jsonLine, painter, plain, print, tell } from './screen.js'
+import { type Paint, jsonLine, painter, plain, print, printToStderr } from './screen.js'
 import { type Where, openSession } from './session.js'
 
 /** The options of `silo tail`. */
@@ -83,12 +83,14 @@ class View {
   state(state: State): void {
     switch (state.state) {
       case 'live':
-        return tell(`${this.#paint('green', '● live')} at ${this.url}`)
+        return printToStderr(`${this.#paint('green', '● live')} at ${this.url}`)
       case 'lost':
-        return tell(`${this.#paint('red', '○ connection lost')}: ${plain(state.reason)}`)
+        return printToStderr(`${this.#paint('red', '○ connection lost')}: ${plain(state.reason)}`)
       case 'reconnecting': {
         const { attempt, inMs } = state
-        return tell(this.#paint('yellow', `◌ reconnecting (${attempt}) in ${Math.ceil(inMs / 1000)} s…`))
+        return printToStderr(
+          this.#paint('yellow', `◌ reconnecting (${attempt}) in ${Math.ceil(inMs / 1000)} s…`),
+        )
       }
     }
   }
@@ -96,12 +98,12 @@ class View {
   #showMode(mode: string): void {
     if (mode === this.#mode) return
     this.#mode = mode
-    tell(this.#paint('yellow', `! ${NOTICES[mode] ?? mode}`))
+    printToStderr(this.#paint('yellow', `! ${NOTICES[mode] ?? mode}`))
   }
 
   #showReset({ data }: FeedEvent): void {
     const why = data.reason === 'expired' ? 'it is too old' : 'it belongs to another epoch of the log'
-    tell(
+    printToStderr(
       this.#paint(
         'red',
         `! Changes may be missing here: the stream can't continue from the last position, because ${why}.`,

@@ -1,8 +1,8 @@
-import { CreatedToken } from './answers.js'
+import { CreatedToken } from './responses.js'
 import { readCredentials } from './credentials.js'
 import { EXIT, Failure } from './failure.js'
 import { type PasswordOptions, inSession } from './login.js'
-import { plain, print, tell } from './screen.js'
+import { plain, print, printToStderr } from './screen.js'
 import { findUrl, openSession } from './session.js'
 
 /** The options of `silo token create`. */
@@ -22,8 +22,8 @@ export async function createToken(name: string, options: TokenOptions): Promise<
   const body = { name, expires_in_days: days, role, keep }
   const created = keep
     ? await createKept(options, body)
-    : await (await openSession(options)).ask(CreatedToken, 'POST', '/api/auth/tokens', { body })
-  tell(
+    : await (await openSession(options)).request(CreatedToken, 'POST', '/api/auth/tokens', { body })
+  printToStderr(
     plain(
       `Token with the role ${created.role}, valid until ${created.expires_at.slice(0, 10)}. ` +
         'It is shown only once:',
@@ -39,6 +39,6 @@ async function createKept(options: TokenOptions, body: object) {
     throw new Failure(`You are not signed in at ${url}: run "silo login --url ${url}" first.`, EXIT.access)
   }
   return inSession(url, username, options, (session) =>
-    session.ask(CreatedToken, 'POST', '/api/auth/tokens', { body }),
+    session.request(CreatedToken, 'POST', '/api/auth/tokens', { body }),
   )
 }

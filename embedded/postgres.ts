@@ -96,7 +96,7 @@ const shellWord = (text: string): string =>
   process.platform === 'win32' ? text : `'${text.replaceAll("'", "'\\''")}'`
 
 /** Changes the owner of a folder and of all its entries; of a link itself, not of its target. */
-async function giveAway(folder: string, { uid, gid }: Account): Promise<void> {
+async function changeOwner(folder: string, { uid, gid }: Account): Promise<void> {
   for (const entry of await readdir(folder, { recursive: true })) await lchown(join(folder, entry), uid, gid)
   await lchown(folder, uid, gid)
 }
@@ -187,7 +187,7 @@ class Cluster {
     await chown(this.secrets, 0, 0)
     await chmod(this.secrets, 0o600)
     if ((await stat(this.data)).uid === account.uid) return
-    await giveAway(this.data, account)
+    await changeOwner(this.data, account)
   }
 
   /**
@@ -355,7 +355,7 @@ async function removeUnfinished(folder: string): Promise<void> {
 }
 
 /** A server whose lock this service holds. */
-interface Taken {
+interface LockedServer {
   url: string
   lock: ServiceLock
   /** How many attempts to start it were needed; 0 if it was running. */
@@ -374,7 +374,7 @@ async function takeServer(
   settings: Record<string, string>,
   keepsPort: boolean,
   signal?: AbortSignal,
-): Promise<Taken> {
+): Promise<LockedServer> {
   const began = Date.now()
   let starts = 0
   for (;;) {
@@ -431,8 +431,8 @@ class Supervisor {
 
   /** @param retake finds or restarts the server and takes its lock again */
   constructor(
-    private taken: Taken,
-    private readonly retake: (signal: AbortSignal) => Promise<Taken>,
+    private server: LockedServer,
+    private readonly retake: (signal: AbortSignal) => Promise<LockedServer>,
     private readonly logFile: string,
     private readonly log: (line: string) => void,
   ) {
@@ -451,7 +451,7 @@ class Supervisor {
       // It rejects only when `stop` has been called.
       await delay(WATCH_MS, undefined, { signal, ref: false }).catch(() => undefined)
       if (signal.aborted) return
-      if (await this.taken.lock.isHeld()) continue
+      if (await this.server.lock.isHeld()) continue
       if (this.#isStopping()) return
       this.#recovering = this.#recover()
       await this.#recovering
@@ -463,9 +463,9 @@ class Supervisor {
   }
 
   async #recover(): Promise<void> {
-    await this.taken.lock.release()
-    this.taken = await this.retake(this.#stopping.signal)
-    if (this.taken.starts === 0) return
+    await this.server.lock.release()
+    this.server = await this.retake(this.#stopping.signal)
+    if (this.server.starts === 0) return
     const now = performance.now()
     this.#restarts = [...this.#restarts, now].filter((at) => now - at < RESTARTS_WITHIN_MS)
     if (this.#restarts.length >= MAX_RESTARTS) {
@@ -486,7 +486,7 @@ class Supervisor {
     // The failure was reported already, or was caused by this stop.
     await this.#recovering?.catch(() => undefined)
     await stopServer()
-    await this.taken.lock.release()
+    await this.server.lock.release()
   }
 }
 
@@ -499,7 +499,7 @@ async function open(
   const programs = await findPrograms()
   const owners = await prepareFolder(folder)
   const run = await findRunner(owners?.server, programs.postgres, folder)
-  const clusterIn = (place: string) => new Cluster(place, programs, owners?.server, run, network)
+  const clusterIn = (path: string) => new Cluster(path, programs, owners?.server, run, network)
   if (!(await readdir(folder)).includes(CLUSTER)) {
     log(`creating a database in ${folder}`)
     await createCluster(folder, owners, clusterIn)
@@ -510,12 +510,12 @@ async function open(
   const secrets = await cluster.readSecrets()
   const take = (keepsPort: boolean, signal?: AbortSignal) =>
     takeServer(cluster, secrets.silo_password, settings, keepsPort, signal)
-  const taken = await take(false)
-  if (taken.starts === 0) log('PostgreSQL is still running after a Silo that was killed: using it')
+  const server = await take(false)
+  if (server.starts === 0) log('PostgreSQL is still running after a Silo that was killed: using it')
   await removeUnfinished(folder)
-  const supervisor = new Supervisor(taken, (signal) => take(true, signal), cluster.log, log)
+  const supervisor = new Supervisor(server, (signal) => take(true, signal), cluster.log, log)
   return {
-    url: taken.url,
+    url: server.url,
     jwtSecret: secrets.jwt_secret,
     failed: supervisor.failed,
     stop: () => supervisor.stop(() => cluster.stop()),

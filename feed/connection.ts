@@ -50,7 +50,7 @@ export interface ConnectionFeed {
   /**
    * Reads the log. Called before a reset, which moves the client to this instance's head: that head must be
    * of the log that causes the reset, and this instance may not have noticed yet that the log was replaced.
-   * @throws {NoAnswer} when the log can't be read
+   * @throws {NoResponse} when the log can't be read
    */
   catchUp(): Promise<void>
   /**

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { NO_CHECK } from '../lib/check.js'
-import { NoAnswer } from '../lib/deadline.js'
+import { NoResponse } from '../lib/deadline.js'
 import type { LoggedEvent, LogState, Position } from '../schemas/events.js'
 import {
   Connection,
@@ -27,7 +27,7 @@ import type { TailListener } from './tail.js'
  * Bounds of the random `retry:` of a stream, in ms, so that clients don't all reconnect at the same moment
  * after a restart.
  */
-const RETRY_MS = { least: 2000, most: 5000 }
+const RETRY_MS = { min: 2000, max: 5000 }
 /**
  * Number of slots in a heartbeat interval. Connections are spread over them, so that 10,000 heartbeats are
  * not sent at the same moment.
@@ -303,8 +303,8 @@ export class Feed implements TailListener, ConnectionFeed {
   /**
    * Finds where a client resumes.
    * @param cursor the client's cursor, `earliest`, or undefined for a new client
-   * @throws {NoAnswer} while this instance can't read the log, or not up to the client's event: a reset would
-   * be wrong then
+   * @throws {NoResponse} while this instance can't read the log, or not up to the client's event: a reset
+   * would be wrong then
    */
   async locate(cursor: string | undefined): Promise<Start> {
     const history = this.#history
@@ -335,11 +335,11 @@ export class Feed implements TailListener, ConnectionFeed {
       if (history === this.#history && cursor.epoch === epoch && id > ring.head) return start
       await this.catchUp()
     }
-    throw new NoAnswer("the log has the client's event, and this instance could not read it")
+    throw new NoResponse("the log has the client's event, and this instance could not read it")
   }
 
   async catchUp(): Promise<void> {
-    if (!(await this.#options.poll())) throw new NoAnswer('this instance could not read the log')
+    if (!(await this.#options.poll())) throw new NoResponse('this instance could not read the log')
   }
 
   async findReset(cursor: Cursor): Promise<ResetReason | undefined> {
@@ -365,7 +365,7 @@ export class Feed implements TailListener, ConnectionFeed {
    * @param ended is called once, with the reason, when the stream has ended
    */
   open({ sink, filter, owner, start }: Subscription, ended: (reason: EndReason) => void): Connection {
-    const retryMs = RETRY_MS.least + Math.floor(Math.random() * (RETRY_MS.most - RETRY_MS.least))
+    const retryMs = RETRY_MS.min + Math.floor(Math.random() * (RETRY_MS.max - RETRY_MS.min))
     const connection = new Connection(this, sink, filter, owner, start, retryMs)
     const slot = this.#slotOf(this.#opened++)
     slot.add(connection)
@@ -394,7 +394,7 @@ export class Feed implements TailListener, ConnectionFeed {
   }
 
   /** Sets the data of `server.state` and sends it to every subscriber. */
-  announce(state: unknown): void {
+  broadcastState(state: unknown): void {
     this.#state = state
     for (const connection of this.#connections.keys()) connection.stateChanged()
   }

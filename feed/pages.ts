@@ -46,9 +46,9 @@ export class Pages {
       fetchMethod: async (_key, _stale, { context: { after, upTo, end } }) => {
         const page = await read(after, upTo, PAGE_SPAN)
         if (page.epoch !== epoch) throw new Error('the log has another epoch')
-        const { prunedTo, anchor, events, isCut } = page
+        const { prunedTo, anchor, events, isTruncated } = page
         const last = events.at(-1)
-        let head = isCut && last ? last.id : upTo
+        let head = isTruncated && last ? last.id : upTo
         if (!last && upTo < end) {
           // All ids in this range were rolled back, perhaps a hundred thousand of them: extend the page to
           // the next event.

@@ -5,9 +5,9 @@ import { isSamePosition } from './cursor.js'
 const PAGE = 1000
 /**
  * Delay before the log is read again while an event may still appear in a hole, in ms. Doubles from `first`
- * up to `most`.
+ * up to `max`.
  */
-const HOLE_DELAY_MS = { first: 2, most: 50 }
+const HOLE_DELAY_MS = { initial: 2, max: 50 }
 
 /** The event log, as the tail reads it. */
 export interface EventLog {
@@ -78,9 +78,9 @@ export class Tail {
   #finalUpTo = 0
 
   /** Whether the log must be read, or read once more after the current read. */
-  #wanted = false
+  #pollRequested = false
   #running: Promise<boolean> | undefined
-  #holeDelay = HOLE_DELAY_MS.first
+  #holeDelay = HOLE_DELAY_MS.initial
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
@@ -102,7 +102,7 @@ export class Tail {
     // its event for ever if it began at the newest id now.
     const before = new Set(await this.#log.writers())
     while (before.size > 0 && !this.#stopped) {
-      await new Promise((resolve) => setTimeout(resolve, HOLE_DELAY_MS.first))
+      await new Promise((resolve) => setTimeout(resolve, HOLE_DELAY_MS.initial))
       keepOnly(before, await this.#log.writers())
     }
     this.#begin(epoch, anchor)
@@ -122,7 +122,7 @@ export class Tail {
    * @returns whether the log could be read; resolves after the read
    */
   async poll(): Promise<boolean> {
-    this.#wanted = true
+    this.#pollRequested = true
     return (this.#running ??= this.#run())
   }
 
@@ -136,11 +136,11 @@ export class Tail {
   async #run(): Promise<boolean> {
     clearTimeout(this.#timer)
     try {
-      while (this.#wanted && !this.#stopped) {
-        this.#wanted = false
-        if (await this.#advance()) this.#wanted = true
+      while (this.#pollRequested && !this.#stopped) {
+        this.#pollRequested = false
+        if (await this.#advance()) this.#pollRequested = true
       }
-      if (this.#hole && !this.#stopped) this.#pollSoon()
+      if (this.#hole && !this.#stopped) this.#schedulePoll()
       return true
     } catch (error) {
       this.#onError(error)
@@ -150,14 +150,14 @@ export class Tail {
     }
   }
 
-  #pollSoon(): void {
+  #schedulePoll(): void {
     this.#timer = setTimeout(() => void this.poll(), this.#holeDelay)
-    this.#holeDelay = Math.min(this.#holeDelay * 2, HOLE_DELAY_MS.most)
+    this.#holeDelay = Math.min(this.#holeDelay * 2, HOLE_DELAY_MS.max)
   }
 
   /** Reads one page. Returns whether the next page should be read at once. */
   async #advance(): Promise<boolean> {
-    const { epoch, anchor, events, isCut } = await this.#log.read(this.#head.id, PAGE)
+    const { epoch, anchor, events, isTruncated } = await this.#log.read(this.#head.id, PAGE)
     if (epoch !== this.#epoch || !isSamePosition(anchor, this.#head)) {
       await this.start()
       return true
@@ -167,8 +167,8 @@ export class Tail {
     if (last) this.#passOn(events.slice(0, end), { id: last.id, check: last.check })
     if (end === events.length) {
       this.#hole = undefined
-      this.#holeDelay = HOLE_DELAY_MS.first
-      return isCut || events.length === PAGE
+      this.#holeDelay = HOLE_DELAY_MS.initial
+      return isTruncated || events.length === PAGE
     }
     return this.#isHoleFinal(events.at(-1)?.id ?? 0)
   }

@@ -52,7 +52,7 @@ const isMatch = ({ type, subtype }: MediaRange, offer: string): boolean => {
 }
 
 /** How acceptable an offer is. `position` is the index of the range that decides. */
-interface Wish {
+interface OfferRating {
   offer: string
   quality: number
   specificity: number
@@ -63,13 +63,13 @@ interface Wish {
  * Returns how acceptable an offer is: the most specific range that matches it decides (RFC 9110 section
  * 12.5.1).
  */
-function wishFor(offer: string, ranges: readonly MediaRange[]): Wish {
-  let wish: Wish = { offer, quality: 0, specificity: -1, position: 0 }
+function rateOffer(offer: string, ranges: readonly MediaRange[]): OfferRating {
+  let rating: OfferRating = { offer, quality: 0, specificity: -1, position: 0 }
   for (const [position, range] of ranges.entries()) {
-    if (range.specificity <= wish.specificity || !isMatch(range, offer)) continue
-    wish = { offer, quality: range.quality, specificity: range.specificity, position }
+    if (range.specificity <= rating.specificity || !isMatch(range, offer)) continue
+    rating = { offer, quality: range.quality, specificity: range.specificity, position }
   }
-  return wish
+  return rating
 }
 
 /**
@@ -87,11 +87,11 @@ export function preferredType<Offer extends string>(
 ): Offer {
   const ranges = splitOutsideQuotes(accept ?? '', ',').flatMap((element) => parseRange(element) ?? [])
   if (ranges.length === 0) return offers[0]
-  const wishes = offers.map((offer) => ({ ...wishFor(offer, ranges), offer }))
-  const [best] = wishes
+  const ratings = offers.map((offer) => ({ ...rateOffer(offer, ranges), offer }))
+  const [best] = ratings
     .filter(({ quality }) => quality > 0)
     .sort((a, b) => b.quality - a.quality || b.specificity - a.specificity || a.position - b.position)
-  return best?.offer ?? wishes.find(({ specificity }) => specificity < 0)?.offer ?? offers[0]
+  return best?.offer ?? ratings.find(({ specificity }) => specificity < 0)?.offer ?? offers[0]
 }
 
 /** Parses an element of `Accept-Encoding`: a name and its quality; undefined if it is malformed. */
@@ -114,14 +114,14 @@ export function preferredCoding<Offer extends string>(
   acceptEncoding: string | undefined,
   offers: readonly Offer[],
 ): Offer | 'identity' {
-  const wanted = new Map<string, number>()
+  const qualities = new Map<string, number>()
   for (const element of (acceptEncoding ?? '').split(',')) {
     const coding = parseCoding(element)
-    if (coding && coding.name !== '') wanted.set(coding.name, coding.quality)
+    if (coding && coding.name !== '') qualities.set(coding.name, coding.quality)
   }
-  const qualityOf = (name: string) => wanted.get(name) ?? wanted.get('*') ?? 0
+  const qualityOf = (name: string) => qualities.get(name) ?? qualities.get('*') ?? 0
   let best: Offer | 'identity' = 'identity'
-  let quality = wanted.get('identity') ?? 0
+  let quality = qualities.get('identity') ?? 0
   for (const offer of offers) {
     const offered = qualityOf(offer)
     if (offered > quality || (offered > 0 && offered === quality && best === 'identity')) {

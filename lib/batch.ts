@@ -8,7 +8,7 @@ const BURST = 10
 /** How calls are batched. */
 export interface BatchOptions {
   /** Max keys of a batch. */
-  most: number
+  maxBatchSize: number
   /** Interval between batches under sustained load, in ms. */
   paceMs: number
 }
@@ -17,7 +17,7 @@ export interface BatchOptions {
  * Defaults for lookups. Under sustained load there is one query every 100 ms, so 10,000 clients that
  * reconnect at once cost no more queries than 100 do.
  */
-const LOOKUPS = { most: 10_000, paceMs: 100 }
+const LOOKUPS = { maxBatchSize: 10_000, paceMs: 100 }
 
 /**
  * Coalesces concurrent calls into batches. A call that is made while a batch is running joins the next one,
@@ -27,7 +27,7 @@ const LOOKUPS = { most: 10_000, paceMs: 100 }
  */
 export function batched<Key, Result>(
   query: (keys: readonly Key[]) => Promise<readonly (Result | Error)[]>,
-  { most, paceMs }: BatchOptions = LOOKUPS,
+  { maxBatchSize, paceMs }: BatchOptions = LOOKUPS,
 ): (key: Key) => Promise<Result> {
   const inTurn = pLimit(1)
   let lastBatch: Promise<unknown> = Promise.resolve()
@@ -48,7 +48,7 @@ export function batched<Key, Result>(
     },
     {
       cache: false,
-      maxBatchSize: most,
+      maxBatchSize,
       batchScheduleFn: (dispatch) =>
         void inTurn(async () => {
           await paced()

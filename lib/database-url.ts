@@ -255,9 +255,9 @@ function toHost(host: string, port: string): Host {
 
 function toHosts(parts: Parts, host: string | undefined, port: string | undefined): [Host, ...Host[]] {
   const names = host === undefined ? parts.hosts : host.split(',')
-  const given = port === undefined ? (host === undefined ? parts.ports : []) : port.split(',')
-  const ports = given.length === 1 ? names.map(() => given[0] ?? '') : given
-  if (names.length === 0) return [toHost('', given[0] ?? '')]
+  const portTexts = port === undefined ? (host === undefined ? parts.ports : []) : port.split(',')
+  const ports = portTexts.length === 1 ? names.map(() => portTexts[0] ?? '') : portTexts
+  if (names.length === 0) return [toHost('', portTexts[0] ?? '')]
   if (ports.length > 0 && ports.length !== names.length) {
     return refuse('port must have as many numbers as there are hosts, or one for all')
   }
@@ -306,13 +306,13 @@ class Reader {
 }
 
 function toTls(reader: Reader): TlsDemands {
-  const given = reader.oneOf('sslmode', SSL_MODES, undefined)
+  const sslmode = reader.oneOf('sslmode', SSL_MODES, undefined)
   const ssl = reader.oneOf('ssl', ['true', 'false'], undefined)
-  if (given !== undefined && ssl !== undefined) return refuse('ssl and sslmode must not both be given')
-  const asked = given ?? (ssl === undefined ? 'prefer' : ssl === 'true' ? 'require' : 'disable')
+  if (sslmode !== undefined && ssl !== undefined) return refuse('ssl and sslmode must not both be given')
+  const requestedMode = sslmode ?? (ssl === undefined ? 'prefer' : ssl === 'true' ? 'require' : 'disable')
 
   const authorities = reader.text('sslrootcert')
-  if (authorities === 'system' && given !== undefined && given !== 'verify-full') {
+  if (authorities === 'system' && sslmode !== undefined && sslmode !== 'verify-full') {
     return reader.refuse('sslrootcert', 'is system, which requires sslmode=verify-full')
   }
   const certFile = reader.text('sslcert')
@@ -324,9 +324,9 @@ function toTls(reader: Reader): TlsDemands {
   const mode =
     authorities === 'system'
       ? 'verify-full'
-      : asked === 'require' && authorities !== undefined
+      : requestedMode === 'require' && authorities !== undefined
         ? 'verify-ca'
-        : asked
+        : requestedMode
   if (direct && (mode === 'disable' || mode === 'allow' || mode === 'prefer')) {
     return reader.refuse(
       'sslnegotiation',

@@ -1,6 +1,6 @@
 /** Thrown when a result did not arrive within its deadline. */
-export class NoAnswer extends Error {
-  override readonly name = 'NoAnswer'
+export class NoResponse extends Error {
+  override readonly name = 'NoResponse'
   readonly code = 'NO_ANSWER'
 }
 
@@ -8,23 +8,23 @@ export class NoAnswer extends Error {
 const BEATS = 5
 
 /**
- * Resolves with `work`, or rejects with `NoAnswer` after `ms`. `work` is not cancelled and its result is
+ * Resolves with `work`, or rejects with `NoResponse` after `ms`. `work` is not cancelled and its result is
  * dropped: after a rejection, a write may still happen. The deadline is counted in ticks, so that a blocked
  * event loop counts as one tick. Otherwise a busy process, which may not even have sent its query yet, would
  * conclude that the database is down.
- * @throws {NoAnswer}
+ * @throws {NoResponse}
  */
 export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
+  const timeout = new Promise<never>((_, reject) => {
     let beats = 0
     timer = setInterval(() => {
       beats++
-      if (beats === BEATS) reject(new NoAnswer(`no response within ${ms} ms`))
+      if (beats === BEATS) reject(new NoResponse(`no response within ${ms} ms`))
     }, ms / BEATS)
   })
   try {
-    return await Promise.race([work, late])
+    return await Promise.race([work, timeout])
   } finally {
     clearInterval(timer)
   }

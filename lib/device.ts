@@ -25,8 +25,8 @@ function entriesOf(cookie: string): Entry[] {
 
 function isOf(key: string, username: string, { nonce, mac }: Entry): boolean {
   const expected = macOf(key, nonce, username)
-  const given = Buffer.from(mac, 'base64url')
-  return given.length === expected.length && timingSafeEqual(given, expected)
+  const actual = Buffer.from(mac, 'base64url')
+  return actual.length === expected.length && timingSafeEqual(actual, expected)
 }
 
 /**

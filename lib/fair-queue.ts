@@ -33,7 +33,7 @@ interface Waiting {
 }
 
 interface Line {
-  taken: number
+  inUse: number
   waiting: Set<Waiting>
 }
 
@@ -46,18 +46,18 @@ export class FairQueue<Key = string> {
   readonly #lines = new Map<Key, Line>()
   /** The keys with waiting callers, in the order of their turns. */
   readonly #turns = new Set<Key>()
-  #taken = 0
+  #inUse = 0
 
   constructor(readonly options: FairQueueOptions) {}
 
   /** The weight of all shares. */
-  get taken(): number {
-    return this.#taken
+  get inUse(): number {
+    return this.#inUse
   }
 
   /** Takes a share of `weight` if that is possible without waiting; undefined otherwise. */
   tryTake(key: Key, weight: number): Share | undefined {
-    const line = this.#lines.get(key) ?? { taken: 0, waiting: new Set() }
+    const line = this.#lines.get(key) ?? { inUse: 0, waiting: new Set() }
     if (line.waiting.size > 0 || !this.#fits(line, weight)) return undefined
     this.#lines.set(key, line)
     return this.#admit(key, line, weight)
@@ -70,13 +70,13 @@ export class FairQueue<Key = string> {
    */
   async take(key: Key, weight: number, signal: AbortSignal): Promise<Share> {
     signal.throwIfAborted()
-    const taken = this.tryTake(key, weight)
-    if (taken) return taken
+    const share = this.tryTake(key, weight)
+    if (share) return share
     const line = this.#lineOf(key)
     if (line.waiting.size >= this.options.maxWaitingPerKey)
       throw new QueueFull('too many callers are waiting')
     return new Promise((resolve, reject) => {
-      const leave = () => {
+      const cancel = () => {
         line.waiting.delete(waiting)
         this.#settle(key, line)
         reject(signal.reason as Error)
@@ -84,18 +84,18 @@ export class FairQueue<Key = string> {
       const waiting: Waiting = {
         weight,
         admit: (share) => {
-          signal.removeEventListener('abort', leave)
+          signal.removeEventListener('abort', cancel)
           resolve(share)
         },
       }
-      signal.addEventListener('abort', leave, { once: true })
+      signal.addEventListener('abort', cancel, { once: true })
       line.waiting.add(waiting)
       this.#turns.add(key)
     })
   }
 
   #lineOf(key: Key): Line {
-    const line = this.#lines.get(key) ?? { taken: 0, waiting: new Set() }
+    const line = this.#lines.get(key) ?? { inUse: 0, waiting: new Set() }
     this.#lines.set(key, line)
     return line
   }
@@ -103,20 +103,20 @@ export class FairQueue<Key = string> {
   /** Whether a share fits within the limits. A share that is larger than a limit is admitted alone. */
   #fits(line: Line, weight: number): boolean {
     const { max, maxPerKey, maxOfFree } = this.options
-    if (this.#taken === 0) return true
-    if (this.#taken + weight > max) return false
-    if (maxOfFree !== undefined && line.taken + weight > (max - this.#taken) * maxOfFree) return false
-    return line.taken === 0 || line.taken + weight <= maxPerKey
+    if (this.#inUse === 0) return true
+    if (this.#inUse + weight > max) return false
+    if (maxOfFree !== undefined && line.inUse + weight > (max - this.#inUse) * maxOfFree) return false
+    return line.inUse === 0 || line.inUse + weight <= maxPerKey
   }
 
   #admit(key: Key, line: Line, weight: number): Share {
     let held = weight
     let isHeld = true
-    line.taken += held
-    this.#taken += held
+    line.inUse += held
+    this.#inUse += held
     const change = (to: number): void => {
-      line.taken += to - held
-      this.#taken += to - held
+      line.inUse += to - held
+      this.#inUse += to - held
       held = to
       this.#settle(key, line)
       this.#admitWaiting()
@@ -136,7 +136,7 @@ export class FairQueue<Key = string> {
   /** Removes a key that has neither shares nor waiting callers. */
   #settle(key: Key, line: Line): void {
     if (line.waiting.size === 0) this.#turns.delete(key)
-    if (line.taken === 0 && line.waiting.size === 0) this.#lines.delete(key)
+    if (line.inUse === 0 && line.waiting.size === 0) this.#lines.delete(key)
   }
 
   #admitWaiting(): void {

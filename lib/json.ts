@@ -117,8 +117,8 @@ function parseNative(text: string): unknown {
  * @throws {JsonError} for invalid JSON, and if it is nested too deeply, has too many values, or has a name
  * twice
  */
-export function parseJson(given: string): unknown {
-  const text = given.startsWith('\ufeff') ? given.slice(1) : given
+export function parseJson(input: string): unknown {
+  const text = input.startsWith('\ufeff') ? input.slice(1) : input
   const { names, numbers } = outline(text, (number) => !isHeldByDouble(number))
   let value = parseNative(text)
   if (countNames(value) < names) throw new JsonError(TWICE)

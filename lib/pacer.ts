@@ -4,13 +4,13 @@ import { setImmediate } from 'node:timers/promises'
 const SLICE_MS = 10
 
 /**
- * Divides a long loop into slices. Check `isDue` in every pass, which is cheap. If it is true, await `pause`,
- * which lets the event loop process everything else that is ready.
+ * Divides a long loop into slices. Check `shouldPause` in every pass, which is cheap. If it is true, await
+ * `pause`, which lets the event loop process everything else that is ready.
  */
 export class Pacer {
   #startedAt = performance.now()
 
-  get isDue(): boolean {
+  get shouldPause(): boolean {
     return performance.now() - this.#startedAt > SLICE_MS
   }
 

@@ -107,20 +107,20 @@ export class Site {
    * loopback name, or any address. A name can be made to point to another address (DNS rebinding); an address
    * can't.
    */
-  answers({ name }: Host): boolean {
+  accepts({ name }: Host): boolean {
     return this.#names.has(name) || isLoopbackName(name) || isIP(name) !== 0
   }
 
   /** Returns the origins of `PUBLIC_URL` with the request's host name. */
-  #called({ host }: Reached): readonly URL[] {
+  #matchingOrigins({ host }: Reached): readonly URL[] {
     const name = parseHost(host)?.name
     return this.#origins.filter((origin) => parseHost(origin.host)?.name === name)
   }
 
   /** Whether the browser reached the service by TLS, according to a trusted proxy or to `PUBLIC_URL`. */
   isSecure(reached: Reached): boolean {
-    const called = this.#called(reached)
-    return reached.protocol === 'https' || (called.length > 0 ? called.every(isHttps) : this.isTlsOnly)
+    const origins = this.#matchingOrigins(reached)
+    return reached.protocol === 'https' || (origins.length > 0 ? origins.every(isHttps) : this.isTlsOnly)
   }
 
   /**
@@ -130,11 +130,11 @@ export class Site {
    * section 4.1.3.2).
    */
   cookieName(reached: Reached): string {
-    const [called, ...others] = this.#called(reached)
+    const [origin, ...others] = this.#matchingOrigins(reached)
     const isSecure = this.isSecure(reached)
     const port =
-      called && others.length === 0 && isHttps(called) === isSecure
-        ? portOf(called)
+      origin && others.length === 0 && isHttps(origin) === isSecure
+        ? portOf(origin)
         : (parseHost(reached.host)?.port ?? (isSecure ? '443' : '80'))
     return `${isSecure ? '__Host-' : ''}silo_session_${port}`
   }
@@ -142,7 +142,7 @@ export class Site {
   /** Whether an origin is that of the service's own pages. */
   isOwnOrigin(origin: string, reached: Reached): boolean {
     if (this.#origins.some((own) => own.origin === origin)) return true
-    const isNamed = this.#called(reached).length > 0 && reached.protocol !== 'https'
+    const isNamed = this.#matchingOrigins(reached).length > 0 && reached.protocol !== 'https'
     return !isNamed && origin === `${reached.protocol}://${reached.host.toLowerCase()}`
   }
 }

@@ -111,8 +111,8 @@ export default fp(
       verify: { algorithms: ['HS256'], requiredClaims: ['jti', 'exp'], allowedJti: UUID },
     })
 
-    const askBySession = batched((ids: readonly string[]) => findPrincipalsBySession(app.accessDb, ids))
-    const askByHash = batched((hashes: readonly string[]) => findPrincipalsByHash(app.accessDb, hashes))
+    const queryBySession = batched((ids: readonly string[]) => findPrincipalsBySession(app.accessDb, ids))
+    const queryByHash = batched((hashes: readonly string[]) => findPrincipalsByHash(app.accessDb, hashes))
     const noteUse = batched(async (ids: readonly string[]) => {
       await noteUses(app.accessDb, ids)
       return ids
@@ -127,13 +127,13 @@ export default fp(
     const unended = new LRUCache<string, true>({ max: 10_000 })
     const noted = new LRUCache<string, true>({ max: 10_000, ttl: NOTE_USE_MS })
 
-    async function lookUp(key: string, ask: (key: string) => Promise<Principal | undefined>) {
+    async function findCached(key: string, query: (key: string) => Promise<Principal | undefined>) {
       // A lookup that began before a change stores its result in the cache of that time, which is no longer
       // read.
       const cache = principals
       const known = cache.get(key)
       if (known && known.expires_at.getTime() > Date.now()) return known
-      const found = await ask(key)
+      const found = await query(key)
       if (found) cache.set(key, found)
       return found
     }
@@ -148,7 +148,7 @@ export default fp(
 
     async function findBySession(jwt: string): Promise<Principal | undefined> {
       const id = sessionId(jwt)
-      return id === undefined || unended.has(id) ? undefined : lookUp(id, askBySession)
+      return id === undefined || unended.has(id) ? undefined : findCached(id, queryBySession)
     }
 
     /** Records the use of a token. The request does not wait for it, and a failure is only logged. */
@@ -162,7 +162,7 @@ export default fp(
 
     async function findByApiToken(secret: string): Promise<Principal | undefined> {
       const hash = hashApiToken(secret)
-      const found = await lookUp(hash, askByHash)
+      const found = await findCached(hash, queryByHash)
       if (found) noteUseOf(found)
       return found
     }

@@ -133,13 +133,13 @@ export const parserErrorResponder =
     // unread-bodies.ts).
     if (socket.writableEnded) return
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-    const cut = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-    socket.once('close', () => clearTimeout(cut))
-    const answer = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
-    const body = JSON.stringify(answer.body)
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    socket.once('close', () => clearTimeout(timer))
+    const apiError = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
+    const body = JSON.stringify(apiError.body)
     socket.end(
       [
-        `HTTP/1.1 ${answer.statusCode} ${STATUS_CODES[answer.statusCode] ?? ''}`,
+        `HTTP/1.1 ${apiError.statusCode} ${STATUS_CODES[apiError.statusCode] ?? ''}`,
         ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
         `content-length: ${Buffer.byteLength(body)}`,
         'connection: close',
@@ -163,8 +163,8 @@ const ADDRESS_ERRORS: Record<string, string> = {
 export const routerErrorResponder =
   (headers: Record<string, string>) =>
   (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void => {
-    const answer = ApiError.invalid('path', ADDRESS_ERRORS[error.code] ?? 'is not valid')
-    reply.code(answer.statusCode).headers(headers).send(answer.body)
+    const apiError = ApiError.invalid('path', ADDRESS_ERRORS[error.code] ?? 'is not valid')
+    reply.code(apiError.statusCode).headers(headers).send(apiError.body)
   }
 
 /**
@@ -177,24 +177,24 @@ export default fp(
       route.schema = { ...schema, response: Object.assign({ '4xx': ErrorBody, '5xx': ErrorBody }, response) }
     })
     app.setErrorHandler((error: Error, request: FastifyRequest, reply: FastifyReply) => {
-      const answer = toApiError(error)
-      if (answer.code === 'internal') request.log.error({ err: error }, 'request failed')
+      const apiError = toApiError(error)
+      if (apiError.code === 'internal') request.log.error({ err: error }, 'request failed')
       // Fastify closes the connection after a body that it refuses. Keep it open: unread-bodies.ts drains the
       // body first.
       const isFastifys = reply.hasHeader('connection') && !reply.raw.hasHeader('connection')
       if (isFastifys && reply.raw.shouldKeepAlive) reply.header('connection', 'keep-alive')
       return reply
-        .code(answer.statusCode)
+        .code(apiError.statusCode)
         .headers({
-          ...(answer.statusCode === 503 && { 'retry-after': '2' }),
-          ...answer.options.headers,
-          ...(answer.code === 'internal' && { 'request-id': request.id }),
+          ...(apiError.statusCode === 503 && { 'retry-after': '2' }),
+          ...apiError.options.headers,
+          ...(apiError.code === 'internal' && { 'request-id': request.id }),
           // The same for every 401 (RFC 6750, section 3): what is wrong with a token would only help an
           // attacker.
-          ...(answer.statusCode === 401 && { 'www-authenticate': 'Bearer realm="silo"' }),
+          ...(apiError.statusCode === 401 && { 'www-authenticate': 'Bearer realm="silo"' }),
         })
         .type('application/json; charset=utf-8')
-        .send(answer.body)
+        .send(apiError.body)
     })
     // Must be set before hooks are added, or they would not run for it.
     app.setNotFoundHandler(() => {

@@ -25,7 +25,7 @@ export interface Instances {
   /** Registers this instance. Resolves once it listens to the others, or the attempt to listen has failed. */
   join(participant: Participant): Promise<void>
   /** Notifies the other instances to read the log. */
-  announce(): void
+  notify(): void
 }
 
 declare module 'fastify' {
@@ -45,7 +45,7 @@ export default fp(
     // database.
     let notifying = false
     let notifyAgain = false
-    async function notify(): Promise<void> {
+    async function notifyOthers(): Promise<void> {
       notifyAgain = true
       if (notifying) return
       notifying = true
@@ -121,8 +121,8 @@ export default fp(
         }, REPORT_MS)
         if (mayListen()) await listen(participant)
       },
-      announce() {
-        void notify()
+      notify() {
+        void notifyOthers()
       },
     })
   },

@@ -45,13 +45,13 @@ export default fp(
       timeoutMs: number,
       ending: AbortController,
     ): Promise<T> {
-      const late = (message: string) => () => ending.abort(new ApiError('overloaded', { message }))
-      const waiting = setTimeout(late('Too many lists are being read. Retry later.'), TURN_TIMEOUT_MS)
+      const abortWith = (message: string) => () => ending.abort(new ApiError('overloaded', { message }))
+      const waiting = setTimeout(abortWith('Too many lists are being read. Retry later.'), TURN_TIMEOUT_MS)
       const share = await queue
         .take(request.principal.user_id, 1, ending.signal)
         .finally(() => clearTimeout(waiting))
       const tooLong = `The query took longer than ${timeoutMs / 1000} s. Search for fewer or longer words.`
-      const running = setTimeout(late(tooLong), timeoutMs)
+      const running = setTimeout(abortWith(tooLong), timeoutMs)
       try {
         return await app.listDb.run(ending.signal, work)
       } finally {

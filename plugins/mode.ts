@@ -85,7 +85,7 @@ class ServerMode {
   }
 
   /** Called when a pulse has succeeded, with the stored mode and why the database accepts no writes. */
-  found(stored: StoredMode, refusal: WriteRefusal | undefined): void {
+  onPulse(stored: StoredMode, refusal: WriteRefusal | undefined): void {
     this.#change(() => {
       this.#databaseLost = false
       this.#stored = stored
@@ -94,7 +94,7 @@ class ServerMode {
   }
 
   /** Called when a pulse has failed. */
-  lost(): void {
+  onPulseFailed(): void {
     this.#change(() => {
       this.#databaseLost = true
     })
@@ -170,10 +170,10 @@ export default fp(
      * open connections are out of date, and all are replaced.
      */
     const recheck = singleFlight(async () => {
-      const pulseSaysWritable = mode.refusal === undefined
+      const wasWritable = mode.refusal === undefined
       try {
         const { writable, isOther } = await app.selectHost()
-        if (isOther || writable || pulseSaysWritable) app.renewDatabase(RENEW_GRACE_S)
+        if (isOther || writable || wasWritable) app.renewDatabase(RENEW_GRACE_S)
       } catch (err) {
         app.log.debug({ err }, 'failed to check whether the database accepts writes')
       }
@@ -188,12 +188,12 @@ export default fp(
             app.log.error({ reason: refusal }, 'the database accepts no writes: the service is read-only')
           else app.log.info('the database accepts writes again')
         }
-        mode.found(stored, refusal)
+        mode.onPulse(stored, refusal)
         if (refusal === 'read-only' || refusal === 'standby') void recheck()
       } catch (err) {
         if (!pulsing) return
         if (!mode.databaseLost) app.log.error({ err }, 'database unreachable')
-        mode.lost()
+        mode.onPulseFailed()
         // Other queries to the same server hang too. Replacing the connections makes them fail now.
         app.renewDatabase()
       }

@@ -92,7 +92,7 @@ function errorsOf({ schema, methods, usesDatabase, anyHost }: Route): ErrorCode[
 }
 
 /** Returns the error responses by status: each code with its message and an example. */
-function answersOf(codes: ErrorCode[]) {
+function responsesOf(codes: ErrorCode[]) {
   const statuses = new Set(codes.map((code) => ERRORS[code].status))
   return Object.fromEntries(
     [...statuses].map((status) => {
@@ -129,7 +129,7 @@ export default fp(
             operationId: operationIdOf(methods, url),
             querystring: asSent(schema.querystring),
             body: asSent(schema.body),
-            response: { ...answersOf(codes), ...Object(schema.response) },
+            response: { ...responsesOf(codes), ...Object(schema.response) },
           },
           url,
         }

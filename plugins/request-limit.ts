@@ -8,7 +8,7 @@ import { ApiError } from '../errors.js'
  * Maximum number of requests that wait for the database at a time. Any further request would only wait until
  * it timed out.
  */
-const MOST_REQUESTS = 1000
+const MAX_WAITING_REQUESTS = 1000
 
 /**
  * Maximum number of writes that hold a connection. A write may wait for a lock, and reads must not wait
@@ -30,7 +30,7 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /** The phase in which this request holds a slot, if it holds one. */
-    waitsFor: 'look-up' | 'handler' | undefined
+    slotPhase: 'authentication' | 'handler' | undefined
   }
 }
 
@@ -39,16 +39,16 @@ export default fp(
   async (app) => {
     let waiting = 0
 
-    function takePlace(request: FastifyRequest, what: 'look-up' | 'handler'): void {
-      if (waiting >= MOST_REQUESTS) throw new ApiError('overloaded')
+    function takeSlot(request: FastifyRequest, phase: 'authentication' | 'handler'): void {
+      if (waiting >= MAX_WAITING_REQUESTS) throw new ApiError('overloaded')
       waiting++
-      request.waitsFor = what
+      request.slotPhase = phase
     }
 
-    function leavePlace(request: FastifyRequest): void {
-      if (request.waitsFor === undefined) return
+    function releaseSlot(request: FastifyRequest): void {
+      if (request.slotPhase === undefined) return
       waiting--
-      request.waitsFor = undefined
+      request.slotPhase = undefined
     }
 
     const writes = new FairQueue({
@@ -81,13 +81,13 @@ export default fp(
     // The credential is read from the same database. The slot is released while the body is read, which may
     // take long.
     app.addHook('onRequest', async (request) => {
-      if (!request.routeOptions.config.withoutDatabase && !request.is404) takePlace(request, 'look-up')
+      if (!request.routeOptions.config.withoutDatabase && !request.is404) takeSlot(request, 'authentication')
     })
-    app.addHook('preParsing', async (request) => leavePlace(request))
+    app.addHook('preParsing', async (request) => releaseSlot(request))
     // The slot is released before the response is sent, which may take long. After a timeout, however, the
     // query of the handler is still in the pool's queue, and the slot is held until the handler ends.
     app.addHook('onSend', async (request) => {
-      if (!request.isTimedOut || request.waitsFor === 'look-up') leavePlace(request)
+      if (!request.isTimedOut || request.slotPhase === 'authentication') releaseSlot(request)
     })
     app.addHook('onRoute', (route) => {
       const { handler, config, method, schema } = route
@@ -95,7 +95,7 @@ export default fp(
       const isWrite = [method].flat().some((name) => !['GET', 'HEAD', 'OPTIONS'].includes(name))
       const isQueued = isWrite && schema?.security?.length !== 0 && !config?.boundsConnections
       route.handler = async function (request, reply) {
-        takePlace(request, 'handler')
+        takeSlot(request, 'handler')
         let share: Share | undefined
         try {
           if (isQueued) share = await takeWrite(request)
@@ -107,7 +107,7 @@ export default fp(
           return undefined
         } finally {
           share?.release()
-          leavePlace(request)
+          releaseSlot(request)
         }
       }
     })

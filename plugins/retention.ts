@@ -7,9 +7,9 @@ import { findPruneEdge, pruneEvents } from '../store/events.js'
 /** Maximum number of events that one statement deletes. */
 const BATCH = 1000
 /** Maximum interval between two runs, in ms. */
-const MOST_BETWEEN_MS = 60_000
+const MAX_INTERVAL_MS = 60_000
 /** Minimum interval between two runs, in ms. */
-const LEAST_BETWEEN_MS = 1000
+const MIN_INTERVAL_MS = 1000
 
 /**
  * Deletes events that are older than `EVENT_RETENTION_HOURS`. Every instance does, and concurrent runs are
@@ -47,7 +47,7 @@ export default fp(
         if (app.mode.refusal) return
         void prune()
       },
-      Math.max(LEAST_BETWEEN_MS, Math.min(MOST_BETWEEN_MS, ageSeconds * 100)),
+      Math.max(MIN_INTERVAL_MS, Math.min(MAX_INTERVAL_MS, ageSeconds * 100)),
     )
     app.addHook('onClose', async () => {
       closing = true

@@ -29,7 +29,7 @@ export interface SignInAttempt extends Turn {
   /** Whether the user has signed in from this browser before. */
   readonly isKnownDevice: boolean
   /** Undoes the count: no password was checked. */
-  takeBack(): void
+  uncount(): void
 }
 
 declare module 'fastify' {
@@ -53,7 +53,7 @@ declare module 'fastify' {
     /** Set by `limitSignIn`. */
     signInAttempt: SignInAttempt
     /** Undoes the count of `limitSignInBodies`. */
-    takeBackSignInBody: (() => void) | undefined
+    uncountSignInBody: (() => void) | undefined
   }
   interface FastifyReply {
     /** Sets the cookie by which this browser is known as one from which the user has signed in. */
@@ -115,7 +115,7 @@ export default fp(
       })
     }
 
-    app.decorateRequest('takeBackSignInBody', undefined)
+    app.decorateRequest('uncountSignInBody', undefined)
     app.decorate('limitSignInBodies', {
       onRequest: async (request: FastifyRequest) => {
         // The device cookie can be verified only with the username, which is in the body. A request that has
@@ -126,9 +126,9 @@ export default fp(
           .map((network, i) => ({ key: `bodies ${network}`, max: 30 * (i + 1) * factor }))
         refuseExceeded(limits)
         const counted = limits.map(({ key }) => counters.count(key))
-        request.takeBackSignInBody = () => counted.forEach((takeBack) => takeBack())
+        request.uncountSignInBody = () => counted.forEach((uncount) => uncount())
       },
-      preValidation: async (request: FastifyRequest) => request.takeBackSignInBody?.(),
+      preValidation: async (request: FastifyRequest) => request.uncountSignInBody?.(),
     })
     app.decorate('limitSignIn', async (request: FastifyRequest) => {
       const username = usernameOf(request)
@@ -144,7 +144,7 @@ export default fp(
           rank: device === undefined ? counters.get(`network ${largest}`) : 0,
           isAbandoned: () => request.isTimedOut || request.raw.socket.destroyed,
           isKnownDevice: device !== undefined,
-          takeBack: () => counted.forEach((takeBack) => takeBack()),
+          uncount: () => counted.forEach((uncount) => uncount()),
         } satisfies SignInAttempt,
       })
     })

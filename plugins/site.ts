@@ -68,7 +68,7 @@ export default fp(
       for (const text of hostsOf(request)) {
         const named = parseHost(text)
         if (!named) throw invalidHost('must be a host name or an address, with an optional port')
-        if (site.answers(named)) continue
+        if (site.accepts(named)) continue
         throw new ApiError('misdirected_request', {
           message:
             `The host "${named.name}" is not a name of this service: use its address, ` +

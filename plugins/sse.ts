@@ -59,7 +59,7 @@ export default fp(
         const { checks, ...found } = await readLog(() => findEvents(app.feedDb, [...new Set(ids)]))
         return ids.map((id) => ({ ...found, check: checks.get(id) }))
       },
-      { most: 1000, paceMs: 100 },
+      { maxBatchSize: 1000, paceMs: 100 },
     )
 
     const feed = new Feed(
@@ -85,7 +85,7 @@ export default fp(
       onError,
     )
 
-    mode.onChange((current) => feed.announce({ mode: current }))
+    mode.onChange((current) => feed.broadcastState({ mode: current }))
 
     const polling = setInterval(() => void tail.poll(), POLL_MS)
 
@@ -96,7 +96,7 @@ export default fp(
       feed,
       poll() {
         void tail.poll()
-        instances.announce()
+        instances.notify()
       },
       get clients() {
         return feed.clients

@@ -12,8 +12,8 @@ export default fp(
   async (app) => {
     app.addHook('onResponse', async ({ raw }) => {
       if (raw.complete || raw.destroyed) return
-      const cut = setTimeout(() => raw.destroy(), LINGER_MS).unref()
-      for (const over of ['end', 'close']) raw.once(over, () => clearTimeout(cut))
+      const timer = setTimeout(() => raw.destroy(), LINGER_MS).unref()
+      for (const over of ['end', 'close']) raw.once(over, () => clearTimeout(timer))
       // An abandoned async iterator keeps its `readable` listener, which would keep the stream paused.
       raw.removeAllListeners('readable')
       raw.on('data', () => undefined).resume()

@@ -14,7 +14,7 @@ import {
   SignedIn,
   TokenList,
   TokenParams,
-  TokenPlace,
+  TokenPosition,
   TokenQuery,
 } from '../schemas/auth.js'
 import { decodeCursor, encodeCursor } from '../schemas/cursor.js'
@@ -27,7 +27,7 @@ import { usernameForm } from '../lib/username.js'
 import { ownPath } from './own-path.js'
 
 /** The errors that the sign-in page has a text for (web/parts/sign-in.ts). Others are sent as JSON. */
-const TOLD_BY_FORM = new Set<ErrorCode>([
+const SHOWN_BY_FORM = new Set<ErrorCode>([
   'invalid_credentials',
   'invalid_request',
   'rate_limited',
@@ -66,12 +66,12 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
       const verified = await verifyPassword(password, found?.password_hash, attempt)
       const session = verified && found && (await createSession(app.accessDb, found))
       if (!session) throw new ApiError('invalid_credentials')
-      if (attempt.isKnownDevice) attempt.takeBack()
+      if (attempt.isKnownDevice) attempt.uncount()
       return session
     } catch (error) {
       // No password was verified, because the queue was full or the database failed: the attempt does not
       // count.
-      if (!(error instanceof ApiError && error.code === 'invalid_credentials')) attempt.takeBack()
+      if (!(error instanceof ApiError && error.code === 'invalid_credentials')) attempt.uncount()
       throw error
     }
   }
@@ -116,7 +116,7 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
 
     /** Redirects the browser to the sign-in page with the code of the error, which the page shows as text. */
     function backToForm(error: Error, { body }: FastifyRequest, reply: FastifyReply): void {
-      if (!(error instanceof ApiError && TOLD_BY_FORM.has(error.code))) throw error
+      if (!(error instanceof ApiError && SHOWN_BY_FORM.has(error.code))) throw error
       const query = new URLSearchParams({
         error: error.code,
         ...(Value.Check(WithNext, body) && { next: ownPath(body.next) }),
@@ -195,11 +195,11 @@ const auth: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { limit, cursor } = request.query
-      const place = cursor === undefined ? undefined : decodeCursor(TokenPlace, cursor)
-      if (cursor !== undefined && !place) {
+      const position = cursor === undefined ? undefined : decodeCursor(TokenPosition, cursor)
+      if (cursor !== undefined && !position) {
         throw ApiError.invalid('cursor', 'is not a cursor of this list')
       }
-      const found = await listTokens(app.db, request.principal, { limit: limit + 1, place })
+      const found = await listTokens(app.db, request.principal, { limit: limit + 1, position })
       const tokens = found.slice(0, limit)
       const last = found.length > limit && tokens.at(-1)
       return {

@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { keepsDocument } from '../lib/representation.js'
 import { describeFeed } from '../schemas/asyncapi.js'
 import { NotModified, SwaggerUiParams } from '../schemas/web.js'
-import { type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
+import { type WebFile, fileResponses, makeWebFile, pageSchema, sendWebFile } from './web-file.js'
 
 const Document = Type.Object(
   { asyncapi: Type.String({ description: 'The version of AsyncAPI.' }) },
@@ -32,14 +32,14 @@ async function readSwaggerUi(): Promise<Map<string, WebFile>> {
  */
 const docs: FastifyPluginAsyncTypebox = async (app) => {
   const swaggerUi = await readSwaggerUi()
-  const open = { config: { withoutDatabase: true } }
+  const withoutDatabase = { config: { withoutDatabase: true } }
 
   const feedFor = keepsDocument((origin) => describeFeed(origin, app.site.documentedCookie))
 
   app.get(
     '/api/asyncapi.json',
     {
-      ...open,
+      ...withoutDatabase,
       schema: {
         tags: ['service'],
         summary: 'The feed as an AsyncAPI 3.0 document',
@@ -57,13 +57,13 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/docs/:name',
     {
-      ...open,
+      ...withoutDatabase,
       schema: {
-        ...page,
+        ...pageSchema,
         summary: 'A file of the API reference',
         errors: ['not_found'],
         params: SwaggerUiParams,
-        response: found('text/css', 'text/javascript'),
+        response: fileResponses('text/css', 'text/javascript'),
       },
     },
     async (request, reply) => sendWebFile(reply, swaggerUi.get(request.params.name), 'no-cache'),

@@ -16,8 +16,7 @@ const RETRY_MS = { full: [20_000, 60_000], unavailable: [2000, 5000] } as const
 /** Maximum number of refusals that are delayed at a time. Any further refusal is sent at once. */
 const MAX_DELAYED = 1000
 
-const randomOf = ([least, most]: readonly [number, number]) =>
-  Math.round(least + Math.random() * (most - least))
+const randomOf = ([min, max]: readonly [number, number]) => Math.round(min + Math.random() * (max - min))
 
 /**
  * Calls `act` once, when the response or its socket closes. The socket is needed for pipelined requests: a

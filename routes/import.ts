@@ -73,7 +73,7 @@ interface Collected {
 async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof compile>): Promise<Collected> {
   const rows: string[] = []
   const errors: RowError[] = []
-  const taken = new Map<string, number>()
+  const rowsByNumber = new Map<string, number>()
   const pacer = new Pacer()
   let length = 0
   for await (const { row, ...read } of reading) {
@@ -87,7 +87,7 @@ async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof com
       errors.push(...checked.errors.slice(0, MAX_ERRORS).map((detail) => ({ row, ...detail })))
     } else {
       const number = checked.value.part_number.toLowerCase()
-      const before = taken.get(number)
+      const before = rowsByNumber.get(number)
       if (before === undefined) {
         const encoded = encodeRow(row, checked.value)
         length += encoded.length
@@ -95,10 +95,10 @@ async function collect(reading: AsyncIterable<Row>, check: ReturnType<typeof com
         if (length > MAX_JSON_LENGTH) throw new ApiError('payload_too_large', { message: TOO_MUCH })
         rows.push(encoded)
       } else errors.push({ row, field: 'part_number', message: `is a duplicate of row ${before}` })
-      taken.set(number, before ?? row)
+      rowsByNumber.set(number, before ?? row)
     }
     if (errors.length >= MAX_ERRORS) break
-    if (pacer.isDue) await pacer.pause()
+    if (pacer.shouldPause) await pacer.pause()
   }
   return { rows, errors }
 }
@@ -160,11 +160,11 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const body = request.body instanceof Readable ? request.body : Readable.from([])
 
       const overloaded = () => new ApiError('overloaded', { headers: { 'retry-after': '10' } })
-      const leaveUser = slotsOfUser.take(request.principal.user_id)
-      if (!leaveUser) throw overloaded()
-      const leave = slots.take('import')
-      if (!leave) {
-        leaveUser()
+      const releaseUser = slotsOfUser.take(request.principal.user_id)
+      if (!releaseUser) throw overloaded()
+      const release = slots.take('import')
+      if (!release) {
+        releaseUser()
         throw overloaded()
       }
       let result: ImportResult
@@ -172,8 +172,8 @@ const importRoutes: FastifyPluginAsyncTypebox = async (app) => {
         const collected = await collect(read(readText(readUpload(body, STALL_TIMEOUT_MS), MAX_BYTES)), check)
         result = await importCollected(app.importDb, collected, request.query, request.principal)
       } finally {
-        leave()
-        leaveUser()
+        release()
+        releaseUser()
       }
       return result.errors.length === 0 ? result : reply.code(422).send(rejection(result.errors))
     },

@@ -16,7 +16,7 @@ import {
   ItemIdParams,
   ItemPage,
   ItemParams,
-  ItemPlace,
+  ItemPosition,
   ItemQuery,
   MAX_SEARCH_WORDS,
   NewItem,
@@ -51,19 +51,20 @@ const EXPORT_STATEMENT_TIMEOUT_MS = 30_000
 const EXPORT_BYTES = 4 * EXPORT_SLICE_BYTES
 
 /** Returns the position of an item in a list: the next page begins after it. */
-function placeOf(item: Item, sort: ItemPlace['sort']): ItemPlace {
+function positionOf(item: Item, sort: ItemPosition['sort']): ItemPosition {
   if (sort === 'part_number' || sort === '-part_number') return { sort, part_number: item.part_number }
   const at = sort.endsWith('updated_at') ? item.updated_at : item.created_at
   return { sort, at: at.getTime(), id: item.id }
 }
 
 /** @throws {ApiError} `invalid_request` for a malformed cursor, or for one of a list with another order */
-function readPlace({ cursor, sort }: Static<typeof ItemQuery>): ItemPlace | undefined {
+function readPosition({ cursor, sort }: Static<typeof ItemQuery>): ItemPosition | undefined {
   if (cursor === undefined) return undefined
-  const place = decodeCursor(ItemPlace, cursor)
-  if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
-  if (place.sort !== sort) throw ApiError.invalid('cursor', `is a cursor of a list with sort=${place.sort}`)
-  return place
+  const position = decodeCursor(ItemPosition, cursor)
+  if (!position) throw ApiError.invalid('cursor', 'is not a cursor of this list')
+  if (position.sort !== sort)
+    throw ApiError.invalid('cursor', `is a cursor of a list with sort=${position.sort}`)
+  return position
 }
 
 /** @throws {ApiError} `invalid_request` for more than `MAX_SEARCH_WORDS` words */
@@ -130,14 +131,14 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { comment, ...given } = request.body
-      if ((given.part_number === undefined) === (given.category === undefined)) {
+      const { comment, ...newItem } = request.body
+      if ((newItem.part_number === undefined) === (newItem.category === undefined)) {
         const message = 'exactly one of part_number and category must be given'
         throw new ApiError('invalid_request', {
           details: ['part_number', 'category'].map((field) => ({ field, message })),
         })
       }
-      const item = await createItem(given, { ...request.principal, comment })
+      const item = await createItem(newItem, { ...request.principal, comment })
       return reply
         .code(201)
         .headers({ location: `/api/items/${item.part_number}`, etag: tagOf(item.revision) })
@@ -178,12 +179,12 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       // Read before the rows: a change between the two is also sent as an event. The other way round it would
       // be missed.
       const event_cursor = app.sse.head
-      const place = readPlace(request.query)
+      const position = readPosition(request.query)
       const { rows, hasNext } = await app.runList(request, (sql) =>
-        listItems(sql, { ...filter, sort, limit, place }),
+        listItems(sql, { ...filter, sort, limit, position }),
       )
       const last = rows.at(-1)
-      const next_cursor = hasNext && last ? encodeCursor(placeOf(last, sort)) : null
+      const next_cursor = hasNext && last ? encodeCursor(positionOf(last, sort)) : null
       return { items: rows, next_cursor, event_cursor }
     },
   )

@@ -9,7 +9,7 @@ import {
   Revision,
   RevisionPage,
   RevisionParams,
-  RevisionPlace,
+  RevisionPosition,
   RevisionQuery,
 } from '../schemas/revisions.js'
 import { NotModified } from '../schemas/web.js'
@@ -24,11 +24,11 @@ import { sendTagged } from './tagged.js'
  * Returns the revision number after which the page begins.
  * @throws {ApiError} `invalid_request` for a malformed cursor
  */
-function readPlace(cursor: string | undefined): number | undefined {
+function readPosition(cursor: string | undefined): number | undefined {
   if (cursor === undefined) return undefined
-  const place = decodeCursor(RevisionPlace, cursor)
-  if (!place) throw ApiError.invalid('cursor', 'is not a cursor of this list')
-  return place.revision_number
+  const position = decodeCursor(RevisionPosition, cursor)
+  if (!position) throw ApiError.invalid('cursor', 'is not a cursor of this list')
+  return position.revision_number
 }
 
 /**
@@ -70,7 +70,7 @@ const revisions: FastifyPluginAsyncTypebox = async (app) => {
     async (request) => {
       const { part_number } = request.params
       const { limit, cursor } = request.query
-      const before = readPlace(cursor)
+      const before = readPosition(cursor)
       const { rows, hasNext } = await app.runList(request, (sql) =>
         listRevisions(sql, part_number, { before, limit }),
       )

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { ApiError } from '../errors.js'
-import { NoAnswer, within } from '../lib/deadline.js'
+import { NoResponse, within } from '../lib/deadline.js'
 
 /**
  * Yields the chunks of a request body while it arrives. An iteration that ends early keeps the connection
@@ -12,7 +12,7 @@ export async function* readUpload(body: Readable, stallMs: number): AsyncGenerat
   const chunks: AsyncIterator<Buffer> = body.iterator({ destroyOnReturn: false })
   for (;;) {
     const next = await within(stallMs, chunks.next()).catch((error: unknown) => {
-      throw error instanceof NoAnswer ? new ApiError('request_timeout') : error
+      throw error instanceof NoResponse ? new ApiError('request_timeout') : error
     })
     if (next.done) return
     yield next.value

@@ -45,7 +45,7 @@ export async function sendWebFile(
 const FileText: TSchema = Type.String()
 
 /** Response schemas of a route that sends files of these media types. */
-export const found = (...types: string[]) => ({
+export const fileResponses = (...types: string[]) => ({
   200: {
     description: 'A file, with its `ETag`.',
     content: Object.fromEntries(types.map((type) => [type, { schema: FileText }])),
@@ -54,4 +54,4 @@ export const found = (...types: string[]) => ({
 })
 
 /** The part of the schema that all routes of pages share. */
-export const page = { tags: ['pages'], security: [] }
+export const pageSchema = { tags: ['pages'], security: [] }

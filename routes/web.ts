@@ -4,7 +4,15 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { PartPageParams, SeeOther, WebFileParams } from '../schemas/web.js'
 import { ownPath } from './own-path.js'
-import { HTML, MEDIA_TYPES, type WebFile, found, makeWebFile, page, sendWebFile } from './web-file.js'
+import {
+  HTML,
+  MEDIA_TYPES,
+  type WebFile,
+  fileResponses,
+  makeWebFile,
+  pageSchema,
+  sendWebFile,
+} from './web-file.js'
 
 /** The pages, style sheets and images. */
 const SOURCES = new URL('web/', import.meta.resolve('#root'))
@@ -13,7 +21,7 @@ const MODULES = new URL('dist/web/', import.meta.resolve('#root'))
 /** The folders of both. */
 const FOLDERS = ['feed', 'pages', 'parts']
 
-const foundOrSignIn = { ...found(HTML), 303: SeeOther }
+const fileOrSignIn = { ...fileResponses(HTML), 303: SeeOther }
 
 /** Reads the files of `root` that have one of these extensions, by path, like `pages/items.html`. */
 async function readTexts(root: URL, extensions: readonly string[]): Promise<Map<string, string>> {
@@ -93,7 +101,7 @@ async function readFiles(): Promise<Map<string, WebFile>> {
  */
 const web: FastifyPluginAsyncTypebox = async (app) => {
   const files = await readFiles()
-  const open = { config: { withoutDatabase: true } }
+  const withoutDatabase = { config: { withoutDatabase: true } }
 
   /** Forbids the browser to store the page: after a sign-out, the back button must not show it. */
   const sendPage = (reply: FastifyReply, name: string) => sendWebFile(reply, files.get(name), 'no-store')
@@ -122,12 +130,18 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/login',
-    { ...open, schema: { ...page, summary: 'The sign-in page', response: found(HTML) } },
+    {
+      ...withoutDatabase,
+      schema: { ...pageSchema, summary: 'The sign-in page', response: fileResponses(HTML) },
+    },
     async (_request, reply) => sendPage(reply, 'pages/login.html'),
   )
   app.get(
     '/docs',
-    { ...open, schema: { ...page, summary: 'The API reference', response: found(HTML) } },
+    {
+      ...withoutDatabase,
+      schema: { ...pageSchema, summary: 'The API reference', response: fileResponses(HTML) },
+    },
     async (_request, reply) => {
       // The style sheet of Swagger UI contains its images as `data:` URLs.
       const policy = String(reply.getHeader('content-security-policy'))
@@ -137,32 +151,35 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
   )
   app.get(
     '/',
-    { ...open, schema: { ...page, summary: 'The Database Activity panel', response: foundOrSignIn } },
+    {
+      ...withoutDatabase,
+      schema: { ...pageSchema, summary: 'The Database Activity panel', response: fileOrSignIn },
+    },
     pageForMembers('pages/index.html'),
   )
   app.get(
     '/items',
-    { ...open, schema: { ...page, summary: 'The list of items', response: foundOrSignIn } },
+    { ...withoutDatabase, schema: { ...pageSchema, summary: 'The list of items', response: fileOrSignIn } },
     pageForMembers('pages/items.html'),
   )
   app.get(
     '/items/:part_number',
     {
-      ...open,
-      schema: { ...page, summary: "A part's page", params: PartPageParams, response: foundOrSignIn },
+      ...withoutDatabase,
+      schema: { ...pageSchema, summary: "A part's page", params: PartPageParams, response: fileOrSignIn },
     },
     pageForMembers('pages/item.html'),
   )
   app.get(
     '/web/:folder/:name',
     {
-      ...open,
+      ...withoutDatabase,
       schema: {
-        ...page,
+        ...pageSchema,
         summary: 'A file of the pages',
         errors: ['not_found'],
         params: WebFileParams,
-        response: found(...Object.values(MEDIA_TYPES)),
+        response: fileResponses(...Object.values(MEDIA_TYPES)),
       },
     },
     async (request, reply) =>

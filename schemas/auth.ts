@@ -98,11 +98,11 @@ export const TokenQuery = Type.Object(
 )
 
 /** The content of a cursor of the list of tokens: the last token of the page, its time in ms since 1970. */
-export const TokenPlace = Type.Object({
+export const TokenPosition = Type.Object({
   at: Type.Integer({ minimum: 0, maximum: 253_402_300_799_999 }),
   id: Type.String({ pattern: UUID.source }),
 })
-export type TokenPlace = Static<typeof TokenPlace>
+export type TokenPosition = Static<typeof TokenPosition>
 
 /** The body of `POST /api/auth/tokens`. */
 export const NewToken = Type.Object(

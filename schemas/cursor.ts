@@ -25,14 +25,17 @@ export const PageSize = Type.Integer({
 })
 
 /** Encodes a position in a list as a cursor. */
-export const encodeCursor = (place: unknown): string =>
-  Buffer.from(JSON.stringify(place)).toString('base64url')
+export const encodeCursor = (position: unknown): string =>
+  Buffer.from(JSON.stringify(position)).toString('base64url')
 
 /** Decodes a cursor to a position in a list. Returns undefined if it does not match the schema `kind`. */
-export function decodeCursor<Place extends TSchema>(kind: Place, cursor: string): Static<Place> | undefined {
+export function decodeCursor<Schema extends TSchema>(
+  schema: Schema,
+  cursor: string,
+): Static<Schema> | undefined {
   try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    return Value.Check(kind, place) ? place : undefined
+    const position: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    return Value.Check(schema, position) ? position : undefined
   } catch {
     return undefined
   }

@@ -46,7 +46,7 @@ export interface LogPage extends LogState {
    * Whether the page ends before the last event of the requested range, because it reached its limit of
    * bytes.
    */
-  isCut: boolean
+  isTruncated: boolean
 }
 
 /** A position in the event log, as a string: see feed/cursor.ts. */

@@ -229,7 +229,7 @@ export const ItemQuery = Type.Object(
  * The content of a cursor of the list of items: the order of the list, and the sort key of the last item of
  * the page. Times are in ms since 1970.
  */
-export const ItemPlace = Type.Union([
+export const ItemPosition = Type.Union([
   Type.Object({
     sort: Type.Union([Type.Literal('part_number'), Type.Literal('-part_number')]),
     part_number: Type.String({ pattern: PART_NUMBER }),
@@ -242,7 +242,7 @@ export const ItemPlace = Type.Union([
     id: Type.String({ pattern: UUID.source }),
   }),
 ])
-export type ItemPlace = Static<typeof ItemPlace>
+export type ItemPosition = Static<typeof ItemPosition>
 
 /** The JSON response of `GET /api/items`. */
 export const ItemPage = Type.Object({

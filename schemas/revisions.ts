@@ -49,7 +49,7 @@ export const RevisionQuery = Type.Object(
 )
 
 /** The content of a cursor of the list of revisions: the last revision of the page. */
-export const RevisionPlace = Type.Object({
+export const RevisionPosition = Type.Object({
   revision_number: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
 })
 

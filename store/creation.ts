@@ -31,7 +31,7 @@ const QUEUE_TIMEOUT_MS = 10_000
 const CREATE_ATTEMPTS = 5
 
 /** The given value of each field, or the initial one. */
-const givenOrInitial = eachField(({ name, initial }) => `coalesce(${name}, ${initial})`)
+const valueOrInitial = eachField(({ name, initial }) => `coalesce(${name}, ${initial})`)
 
 /** An item to be created. */
 interface Draft {
@@ -58,19 +58,19 @@ async function insertItems(
   author: Author,
   lockTimeoutMs?: number,
 ): Promise<Item[]> {
-  const given = drafts.map(({ id, item }) => ({ ...item, id }))
+  const rows = drafts.map(({ id, item }) => ({ ...item, id }))
   return sql<Item[]>`
     with ${context(sql, author, lockTimeoutMs)},
-    given as materialized (
+    input as materialized (
       select *
-        from json_to_recordset(${stringifyJson(given)}::text::json) as given (
+        from json_to_recordset(${stringifyJson(rows)}::text::json) as input (
           id uuid, part_number text, category text, ${fieldDefinitions(sql)}
         )
     )
     insert into items (id, part_number, ${fieldColumns(sql)})
     select id, coalesce(part_number, next_part_number(category)),
-           ${givenOrInitial(sql)}
-      from context, given
+           ${valueOrInitial(sql)}
+      from context, input
      order by category nulls first, lower(part_number)
         on conflict (lower(part_number)) do nothing
     returning ${columns(sql)}
@@ -128,7 +128,7 @@ async function insertTogether(sql: Sql, drafts: readonly Draft[]): Promise<Outco
 }
 
 /** Returns the error for a part number that is taken, and says if an archived item has it. */
-async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
+async function partNumberTaken(sql: Sql, partNumber: string): Promise<ApiError> {
   const [item] = await sql<{ part_number: string; archived: boolean }[]>`
     select part_number, archived_at is not null as archived
       from items
@@ -157,7 +157,7 @@ async function taken(sql: Sql, partNumber: string): Promise<ApiError> {
  */
 export function itemCreator(database: () => Sql): (item: NewItem, author: Author) => Promise<Item> {
   const create = batched((drafts: readonly Draft[]) => insertTogether(database(), drafts), {
-    most: MAX_BATCH_SIZE,
+    maxBatchSize: MAX_BATCH_SIZE,
     paceMs: 0,
   })
   const alone = pLimit(MAX_ALONE)
@@ -168,7 +168,7 @@ export function itemCreator(database: () => Sql): (item: NewItem, author: Author
       if (hasTimedOut(draft)) throw new ApiError('overloaded')
       const [item] = await insertItems(database(), [draft], draft.author)
       if (item) return item
-      if (part_number !== undefined) throw await taken(database(), part_number)
+      if (part_number !== undefined) throw await partNumberTaken(database(), part_number)
     }
     // Concurrent creates have taken each of the generated numbers.
     throw new ApiError('part_number_taken')

@@ -62,7 +62,7 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
          and id <= ${upTo}
        order by id
        limit ${limit}
-    ), cut as materialized (
+    ), page_end as materialized (
       select max(id) as last,
              case when sum(stored) <= ${PAGE_BYTES} and count(compression) = 0
                   then max(id)
@@ -87,7 +87,7 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
         from wanted
     )
     select left(log.seed::text, 8), log.timeline <> wal_timeline(), log.pruned_to, log.pruned_check,
-           anchor.head, anchor.data, page.heads, page.data, cut.id < cut.last
+           anchor.head, anchor.data, page.heads, page.data, page_end.id < page_end.last
       from event_log log
       left join lateral (
            select '[' || id || ',"' || type || '",' || to_json(part_number) || ',0,'
@@ -99,7 +99,7 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
             order by id desc
             limit 1
            ) anchor on true
-     cross join cut
+     cross join page_end
      cross join (
            select coalesce(string_agg('[' || id || ',"' || type || '",' || to_json(part_number) || ','
                                       || octet_length(data)
@@ -111,13 +111,13 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
                   select id, type, part_number, data::text, pg_column_size(data) as stored
                     from events
                    where id > ${after}
-                     and id <= (select id from cut)
+                     and id <= (select id from page_end)
                    order by id
                   ) e
            ) page
      where ${isWhole(sql)}
   `.raw()
-  const [epoch, isForked, prunedTo, prunedCheck, anchorHead, anchorData, heads, data, isCut] = row ?? []
+  const [epoch, isForked, prunedTo, prunedCheck, anchorHead, anchorData, heads, data, isTruncated] = row ?? []
   if (!epoch || !prunedTo || !prunedCheck || !heads || !data) throw new NoLog()
   if (isForked?.toString() === 't') throw new ForkedLog('the log is on a new timeline')
   const state: LogState = {
@@ -128,7 +128,7 @@ export async function readEvents(sql: Sql, after: number, upTo: number, limit: n
     ...state,
     anchor: anchorHead && anchorData ? readAnchor(anchorHead, anchorData) : state.prunedTo,
     events: takeApart(heads, data),
-    isCut: isCut?.toString() === 't',
+    isTruncated: isTruncated?.toString() === 't',
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Item, ItemPlace } from '../schemas/items.js'
+import type { Item, ItemPosition } from '../schemas/items.js'
 import type { Sql } from './driver/connect.js'
 import { type Filter, listItems, matching } from './items.js'
 
@@ -43,21 +43,21 @@ export async function readTextProperties(sql: Sql, filter: Filter): Promise<stri
  * (porsager/postgres#1208 reports a similar failure of `sql.reserve()`).
  */
 export async function* exportItems(run: Run, filter: Filter): AsyncGenerator<Item[]> {
-  let place: ItemPlace | undefined
+  let position: ItemPosition | undefined
   for (;;) {
-    const from = place
+    const from = position
     const { rows, hasNext } = await run((sql) =>
       listItems(sql, {
         ...filter,
         sort: 'part_number',
         limit: SLICE,
         bytes: EXPORT_SLICE_BYTES,
-        place: from,
+        position: from,
       }),
     )
     yield rows
     const last = rows.at(-1)
     if (!last || !hasNext) return
-    place = { sort: 'part_number', part_number: last.part_number }
+    position = { sort: 'part_number', part_number: last.part_number }
   }
 }

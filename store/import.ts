@@ -18,12 +18,12 @@ const IMPORT_ATTEMPTS = 5
  * row does not have the field. Numbers that a double can't represent are also listed in `numbers`, because
  * they are accepted only where the item already has them.
  */
-export function encodeRow(row: number, given: ImportRow): string {
-  const numbers = findExactNumbers(given.properties)
-  const cleared = ITEM_FIELD_NAMES.filter((name) => given[name] === null).map((name) => [name, ''])
+export function encodeRow(row: number, input: ImportRow): string {
+  const numbers = findExactNumbers(input.properties)
+  const cleared = ITEM_FIELD_NAMES.filter((name) => input[name] === null).map((name) => [name, ''])
   return stringifyJson({
     row,
-    ...given,
+    ...input,
     ...Object.fromEntries(cleared),
     ...(numbers.length > 0 && { numbers }),
   })
@@ -35,8 +35,8 @@ export function encodeRow(row: number, given: ImportRow): string {
  */
 const mergedFields = eachField(({ name, type, isNullable, initial }) => {
   if (type === 'jsonb')
-    return `coalesce(found.${name}, ${initial}) || coalesce(given.${name}, ${initial}) as ${name}`
-  const value = `coalesce(given.${name}, found.${name}, ${initial})`
+    return `coalesce(found.${name}, ${initial}) || coalesce(input.${name}, ${initial}) as ${name}`
+  const value = `coalesce(input.${name}, found.${name}, ${initial})`
   return `${isNullable ? `nullif(${value}, '')` : value} as ${name}`
 })
 
@@ -87,28 +87,28 @@ async function judgeAndWrite(
 ): Promise<Judgement[]> {
   return sql<Judgement[]>`
     with ${context(sql, author)},
-    given as materialized (
+    input as materialized (
       select *
-        from json_to_recordset(${rows}::text::json) as given (
+        from json_to_recordset(${rows}::text::json) as input (
           "row" integer, part_number text, ${fieldDefinitions(sql)}, numbers jsonb
         )
     ),
     found as materialized (
-      select given."row" as number, items.*
+      select input."row" as number, items.*
         from context
-       cross join given
-        join items on lower(items.part_number) = lower(given.part_number collate "C")
+       cross join input
+        join items on lower(items.part_number) = lower(input.part_number collate "C")
        order by lower(items.part_number)
          ${dry ? sql`` : sql`for update of items`}
     ),
     wanted as materialized (
-      select given."row" as number,
+      select input."row" as number,
              found.id,
-             given.part_number,
+             input.part_number,
              ${mergedFields(sql)},
-             not ${hasNumbers(sql, sql`found.properties`, sql`given.numbers`)} as inexact
-        from given
-        left join found on found.number = given."row"
+             not ${hasNumbers(sql, sql`found.properties`, sql`input.numbers`)} as inexact
+        from input
+        left join found on found.number = input."row"
     ),
     judged as materialized (
       select wanted.*,

@@ -1,7 +1,7 @@
 import { ApiError } from '../errors.js'
 import { type FoundNumber, findExactNumbers } from '../lib/json.js'
 import { INEXACT } from '../lib/exact-number.js'
-import type { Content, Item, ItemPlace, Sort } from '../schemas/items.js'
+import type { Content, Item, ItemPosition, Sort } from '../schemas/items.js'
 import { type Author, context, hasRight } from './author.js'
 import type { Sql } from './driver/connect.js'
 import { FIELDS, fieldColumns, fieldsLength } from './item-fields.js'
@@ -72,7 +72,7 @@ export async function findItemById(sql: Sql, id: string): Promise<Item> {
 }
 
 /** Returns the LIKE pattern that matches the word anywhere in a text. */
-const anywhere = (word: string): string => `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`
+const containsPattern = (word: string): string => `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`
 
 /**
  * Splits a search into words. NFKC comes first, because it turns other forms of spaces and of LIKE's
@@ -100,7 +100,7 @@ export function matching(sql: Sql, { search, item_type, updated_since }: Filter)
     ${wordsOf(search).reduce(
       (conditions, word) => sql`
         ${conditions}
-        and (search_text like search_form(${anywhere(word)}) or ${false})
+        and (search_text like search_form(${containsPattern(word)}) or ${false})
       `,
       sql``,
     )}
@@ -117,30 +117,30 @@ export function order(sql: Sql, sort: Sort) {
     : sql`${sql(column)} ${direction(sql, sort)}, id ${direction(sql, sort)}`
 }
 
-/** Returns the condition that an item comes after `place` in the list. */
-function after(sql: Sql, place: ItemPlace) {
-  const beyond = place.sort.startsWith('-') ? sql`<` : sql`>`
-  return 'part_number' in place
-    ? sql`lower(part_number) ${beyond} lower(${place.part_number} collate "C")`
-    : sql`(${sql(place.sort.replace('-', ''))}, id) ${beyond} (${new Date(place.at)}, ${place.id})`
+/** Returns the condition that an item comes after `position` in the list. */
+function after(sql: Sql, position: ItemPosition) {
+  const beyond = position.sort.startsWith('-') ? sql`<` : sql`>`
+  return 'part_number' in position
+    ? sql`lower(part_number) ${beyond} lower(${position.part_number} collate "C")`
+    : sql`(${sql(position.sort.replace('-', ''))}, id) ${beyond} (${new Date(position.at)}, ${position.id})`
 }
 
 interface PageQuery extends Filter {
   sort: Sort
-  place?: ItemPlace | undefined
+  position?: ItemPosition | undefined
   limit: number
   /** Max size of the page in bytes, see `readPage`. */
   bytes?: number
 }
 
-/** Returns a page of the matching items, in the order of `sort`: at most `limit` of those after `place`. */
+/** Returns a page of the matching items, in the order of `sort`: at most `limit` of those after `position`. */
 export async function listItems(sql: Sql, query: PageQuery): Promise<Page<Item>> {
-  const { sort, place, limit, bytes } = query
+  const { sort, position, limit, bytes } = query
   const found = sql`
     select ${columns(sql)}
       from items
      where ${matching(sql, query)}
-           ${place ? sql`and ${after(sql, place)}` : sql``}
+           ${position ? sql`and ${after(sql, position)}` : sql``}
      order by ${order(sql, sort)}
      limit ${limit + 1}
   `
@@ -255,7 +255,7 @@ async function write(
 }
 
 /** Returns the assignments of a change: a field that is given is set, the others keep their values. */
-function given(sql: Sql, content: Content) {
+function assignFields(sql: Sql, content: Content) {
   const assignments = FIELDS.map(({ name, isNullable }) => {
     const value = content[name] ?? null
     const written = typeof value === 'object' && value !== null ? sql.json(value) : value
@@ -280,7 +280,14 @@ export async function changeItem(
   author: Author,
   condition: Condition,
 ): Promise<Item> {
-  return write(sql, partNumber, given(sql, content), author, condition, findExactNumbers(content.properties))
+  return write(
+    sql,
+    partNumber,
+    assignFields(sql, content),
+    author,
+    condition,
+    findExactNumbers(content.properties),
+  )
 }
 
 /**
@@ -295,7 +302,7 @@ export async function reviseItem(
   author: Author,
   condition: Condition,
 ): Promise<Item> {
-  const revised = sql`${given(sql, content)}, revision = items.revision + 1`
+  const revised = sql`${assignFields(sql, content)}, revision = items.revision + 1`
   return write(sql, partNumber, revised, author, condition, findExactNumbers(content.properties))
 }
 

@@ -28,8 +28,8 @@ export async function takeServiceLock(url: string): Promise<ServiceLock | undefi
   const sql = connect(url, 1, { keepsConnections: true })
   const release = () => sql.end({ timeout: 0 })
   try {
-    const [lock] = await sql<{ taken: boolean }[]>`select pg_try_advisory_lock(${SERVICE_LOCK}) as taken`
-    if (lock?.taken) return { isHeld: () => readIsHeld(sql).catch(() => false), release }
+    const [lock] = await sql<{ locked: boolean }[]>`select pg_try_advisory_lock(${SERVICE_LOCK}) as locked`
+    if (lock?.locked) return { isHeld: () => readIsHeld(sql).catch(() => false), release }
   } catch (err) {
     await release()
     throw err

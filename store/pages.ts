@@ -51,15 +51,15 @@ export async function readPage<Entry extends object>(
     select ${columns}, has_next
       from (
            select found.*,
-                  row_number() over list as place,
+                  row_number() over list as ordinal,
                   lead(true, 1, false) over list as has_next,
                   sum(${length}) over (list rows between unbounded preceding and 1 preceding) as before
              from (${found}) as found
            window list as (order by ${order})
            ) as measured
-     where place <= ${limit}
+     where ordinal <= ${limit}
        and coalesce(before, 0) < ${bytes}
-     order by place
+     order by ordinal
   `
   return { rows, hasNext: rows.at(-1)?.has_next === true }
 }

@@ -12,12 +12,12 @@ const KEY_BYTES = 32
  * Node's pool, which file access and host name lookups need as well: a burst of sign-ins must not keep the
  * service from finding its database.
  */
-const AT_ONCE = 2
+const MAX_CONCURRENT = 2
 /**
  * Max passwords that wait to be hashed, which is some seconds of work. If there are more, the one with the
  * highest rank is refused before it costs anything.
  */
-const MOST_WAITING = 40
+const MAX_WAITING = 40
 
 /** The priority of a password in the queue. */
 export interface Turn {
@@ -27,9 +27,9 @@ export interface Turn {
   isAbandoned: () => boolean
 }
 
-const FIRST: Turn = { rank: 0, isAbandoned: () => false }
+const FIRST_TURN: Turn = { rank: 0, isAbandoned: () => false }
 
-const queue = new RankedQueue(AT_ONCE, MOST_WAITING, () => new ApiError('overloaded'))
+const queue = new RankedQueue(MAX_CONCURRENT, MAX_WAITING, () => new ApiError('overloaded'))
 
 interface PasswordHash {
   ln: number
@@ -83,7 +83,7 @@ function runScrypt(password: string, { ln, r, p, salt, key }: PasswordHash): Pro
 const blank = (): PasswordHash => ({ ...COST, salt: randomBytes(SALT_BYTES), key: Buffer.alloc(KEY_BYTES) })
 
 /** A hash that no password has. It replaces the hash of a user that does not exist. */
-const NOBODY = blank()
+const DUMMY_HASH = blank()
 
 /**
  * Hashes a password with a fresh salt, as a PHC string: `$scrypt$ln=15,r=8,p=3$salt$hash`.
@@ -91,7 +91,7 @@ const NOBODY = blank()
  */
 export async function hashPassword(password: string): Promise<string> {
   const hash = blank()
-  const key = await derive(password, hash, FIRST)
+  const key = await derive(password, hash, FIRST_TURN)
   return `$scrypt$ln=${hash.ln},r=${hash.r},p=${hash.p}$${base64(hash.salt)}$${base64(key)}`
 }
 
@@ -103,9 +103,9 @@ export async function hashPassword(password: string): Promise<string> {
 export async function verifyPassword(
   password: string,
   stored: string | undefined,
-  turn = FIRST,
+  turn = FIRST_TURN,
 ): Promise<boolean> {
   const hash = stored === undefined ? undefined : parse(stored)
-  const derived = await derive(password, hash ?? NOBODY, turn)
+  const derived = await derive(password, hash ?? DUMMY_HASH, turn)
   return hash !== undefined && timingSafeEqual(derived, hash.key)
 }

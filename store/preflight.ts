@@ -71,15 +71,15 @@ async function readFacts(sql: Sql): Promise<Facts> {
            ), true) as may_use_trigrams,
            exists (select from pg_available_extensions where name = 'pg_trgm') as has_trigram,
            (
-             select coalesce(json_agg(json_build_object('schema', n.nspname, 'in_path', place is not null)
-                                      order by place nulls last, n.nspname), '[]')
+             select coalesce(json_agg(json_build_object('schema', n.nspname, 'in_path', ordinal is not null)
+                                      order by ordinal nulls last, n.nspname), '[]')
                from pg_namespace n
-               left join unnest(current_schemas(false)) with ordinality as path (name, place)
+               left join unnest(current_schemas(false)) with ordinality as path (name, ordinal)
                  on path.name = n.nspname
                join pg_class log on log.relnamespace = n.oid and log.relname = 'event_log'
               where exists (select from pg_class where relnamespace = n.oid and relname = 'schema_migrations')
                 and exists (select from pg_class where relnamespace = n.oid and relname = 'server_settings')
-                and (place is not null or pg_has_role(log.relowner, 'usage'))
+                and (ordinal is not null or pg_has_role(log.relowner, 'usage'))
            ) as homes,
            (
              select min(relname)::text

@@ -154,9 +154,9 @@ export function superviseStartup(
       // the first error.
       if (hasFailed && (event === 'error' || event === 'close')) return true
       if (event === 'error') hasFailed = true
-      const heard = emit(event, ...args)
+      const hasListeners = emit(event, ...args)
       if (event === 'error') emit('close', true)
-      return heard
+      return hasListeners
     },
   })
 }

@@ -1,4 +1,4 @@
-import type { Role, Token, TokenPlace } from '../schemas/auth.js'
+import type { Role, Token, TokenPosition } from '../schemas/auth.js'
 import { type Credential, author, hasRight } from './author.js'
 import type { Sql } from './driver/connect.js'
 import type { StoredCredentials } from './users.js'
@@ -31,10 +31,10 @@ const principal = (sql: Sql) => sql`
      and u.active
 `
 
-type Answer = Principal | { token_id: null }
+type PrincipalRow = Principal | { token_id: null }
 
-const isFound = (answer: Answer): answer is Principal => answer.token_id !== null
-const found = (answers: Answer[]) => answers.map((answer) => (isFound(answer) ? answer : undefined))
+const isFound = (row: PrincipalRow): row is Principal => row.token_id !== null
+const toPrincipals = (rows: PrincipalRow[]) => rows.map((row) => (isFound(row) ? row : undefined))
 
 /**
  * Finds API tokens and their users by the SHA-256 of the tokens' secrets, in hexadecimal.
@@ -44,14 +44,14 @@ export async function findPrincipalsByHash(
   sql: Sql,
   hashes: readonly string[],
 ): Promise<(Principal | undefined)[]> {
-  return found(
-    await sql<Answer[]>`
+  return toPrincipals(
+    await sql<PrincipalRow[]>`
       select p.*
-        from unnest(${hashes}::text[]) with ordinality as asked (hash, place)
+        from unnest(${hashes}::text[]) with ordinality as requested (hash, ordinal)
         left join lateral (
-             ${principal(sql)} and t.kind = 'api' and t.hash = decode(asked.hash, 'hex')
+             ${principal(sql)} and t.kind = 'api' and t.hash = decode(requested.hash, 'hex')
              ) p on true
-       order by place
+       order by ordinal
     `,
   )
 }
@@ -64,14 +64,14 @@ export async function findPrincipalsBySession(
   sql: Sql,
   ids: readonly string[],
 ): Promise<(Principal | undefined)[]> {
-  return found(
-    await sql<Answer[]>`
+  return toPrincipals(
+    await sql<PrincipalRow[]>`
       select p.*
-        from unnest(${ids}::uuid[]) with ordinality as asked (id, place)
+        from unnest(${ids}::uuid[]) with ordinality as requested (id, ordinal)
         left join lateral (
-             ${principal(sql)} and t.kind = 'session' and t.id = asked.id
+             ${principal(sql)} and t.kind = 'session' and t.id = requested.id
              ) p on true
-       order by place
+       order by ordinal
     `,
   )
 }
@@ -179,12 +179,13 @@ const descent = (sql: Sql, { token_id }: Credential) => sql`
 
 /**
  * Returns the API tokens that a credential manages and that were not revoked, newest first: at most `limit`
- * of those after `place`. A session manages all tokens of its user, an API token itself and its descendants.
+ * of those after `position`. A session manages all tokens of its user, an API token itself and its
+ * descendants.
  */
 export async function listTokens(
   sql: Sql,
   by: Principal,
-  { limit, place }: { limit: number; place: TokenPlace | undefined },
+  { limit, position }: { limit: number; position: TokenPosition | undefined },
 ): Promise<Token[]> {
   return sql<Token[]>`
     select ${columns(sql)}
@@ -193,7 +194,7 @@ export async function listTokens(
        and kind = 'api'
        and revoked_at is null
        ${by.kind === 'session' ? sql`` : sql`and id in (${descent(sql, by)})`}
-       ${place ? sql`and (created_at, id) < (${new Date(place.at)}, ${place.id})` : sql``}
+       ${position ? sql`and (created_at, id) < (${new Date(position.at)}, ${position.id})` : sql``}
      order by created_at desc, id desc
      limit ${limit}
   `

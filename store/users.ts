@@ -211,11 +211,11 @@ async function hasUsers(sql: Sql): Promise<boolean> {
 export async function createFirstAdmin(
   sql: Sql,
   username: string,
-  given: string | undefined,
+  configured: string | undefined,
 ): Promise<{ username: string; password: string } | undefined> {
   if (await hasUsers(sql)) return undefined
-  const password = given ?? randomBytes(15).toString('base64url')
+  const password = configured ?? randomBytes(15).toString('base64url')
   const password_hash = await hashPassword(password)
   const created = await addUser(sql, { username, display_name: username, role: 'admin', password_hash })
-  return created && given === undefined ? { username, password } : undefined
+  return created && configured === undefined ? { username, password } : undefined
 }

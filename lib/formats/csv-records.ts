@@ -30,7 +30,7 @@ const LINE_END = /\r\n|\r|\n/g
  * The state of the reader: before a cell, in a bare cell, in a quoted one, or after a quote that may have
  * closed it.
  */
-type Place = 'start' | 'bare' | 'quoted' | 'closed'
+type CellState = 'start' | 'bare' | 'quoted' | 'closed'
 
 /** Separators that some programs write instead of a comma. */
 export const OTHER_SEPARATORS = [';', '\t', '|']
@@ -51,7 +51,7 @@ class Reader {
   records: CsvRecord[] = []
   /** Whether reading has ended at a broken record. */
   isOver = false
-  #place: Place = 'start'
+  #state: CellState = 'start'
   #cell = ''
   #cells: string[] = []
   /** Why the current record can't be parsed, once that is known. */
@@ -73,14 +73,14 @@ class Reader {
   read(text: string): void {
     let index = 0
     while (index < text.length && !this.isOver) {
-      index = this.#place === 'quoted' ? this.#readQuoted(text, index) : this.#readBare(text, index)
+      index = this.#state === 'quoted' ? this.#readQuoted(text, index) : this.#readBare(text, index)
     }
   }
 
   /** Ends the last record, which may lack a line end. */
   end(): void {
     if (this.isOver) return
-    if (this.#place === 'quoted')
+    if (this.#state === 'quoted')
       this.#breakOff(`has a quote in line ${this.#quoteLine} that is never closed`)
     else this.#endRecord()
   }
@@ -97,7 +97,7 @@ class Reader {
     if (quote < 0) return text.length
     this.#grow(1)
     this.#afterReturn = false
-    this.#place = 'closed'
+    this.#state = 'closed'
     return quote + 1
   }
 
@@ -113,12 +113,12 @@ class Reader {
     SPECIAL.lastIndex = index
     const end = SPECIAL.exec(text)?.index ?? text.length
     if (end > index) {
-      if (this.#place === 'closed') {
+      if (this.#state === 'closed') {
         this.#breakOff(describeAfterQuote(text[index]))
         return text.length
       }
       this.#append(text.slice(index, end))
-      this.#place = 'bare'
+      this.#state = 'bare'
       this.#afterReturn = false
     }
     if (end < text.length) this.#readSpecial(text[end] ?? '')
@@ -139,15 +139,15 @@ class Reader {
   }
 
   #readQuote(): void {
-    if (this.#place === 'bare') {
+    if (this.#state === 'bare') {
       this.#broken ??=
         'has a quote inside an unquoted cell: quote the cell, and write "" for the quote inside it'
       return this.#grow(1)
     }
-    if (this.#place === 'closed') this.#append('"')
+    if (this.#state === 'closed') this.#append('"')
     else this.#quoteLine = this.#line
     this.#grow(1)
-    this.#place = 'quoted'
+    this.#state = 'quoted'
   }
 
   #append(text: string): void {
@@ -169,7 +169,7 @@ class Reader {
     this.#grow(1)
     this.#cells.push(this.#cell)
     this.#cell = ''
-    this.#place = 'start'
+    this.#state = 'start'
     if (this.#cells.length >= this.limits.maxCells) {
       throw new CsvLimitError(
         `has a row (line ${this.#recordLine}) with more than ${this.limits.maxCells} cells`,
@@ -179,7 +179,7 @@ class Reader {
 
   /** Ends the record. An empty line is not a record. */
   #endRecord(): void {
-    if (this.#place === 'start' && this.#cells.length === 0) return
+    if (this.#state === 'start' && this.#cells.length === 0) return
     this.records.push(
       this.#broken === undefined
         ? { cells: [...this.#cells, this.#cell] }
@@ -189,7 +189,7 @@ class Reader {
     this.#cell = ''
     this.#broken = undefined
     this.#length = 0
-    this.#place = 'start'
+    this.#state = 'start'
   }
 
   #breakOff(reason: string): void {
@@ -214,7 +214,7 @@ export async function* readRecords(
     for (let index = 0; index < chunk.length && !reader.isOver; index += PIECE) {
       reader.read(chunk.slice(index, index + PIECE))
       yield* reader.records.splice(0)
-      if (pacer.isDue) await pacer.pause()
+      if (pacer.shouldPause) await pacer.pause()
     }
     if (reader.isOver) return
   }

@@ -62,17 +62,17 @@ function describeHeader(cells: string[]): string | undefined {
 
 function readHeader(cells: string[]): Column[] {
   const columns = cells.map((cell) => ({ header: cell.trim().normalize('NFC'), field: fieldOf(cell) }))
-  const taken = new Map<string, string>()
+  const headers = new Map<string, string>()
   for (const { header, field } of columns) {
     if (header === '') continue
     if (header === '__proto__') throw ApiError.invalid('header', '"__proto__" is not allowed as a name')
     const meaning = field ?? `properties.${header}`
-    const other = taken.get(meaning)
+    const other = headers.get(meaning)
     if (other !== undefined)
       throw ApiError.invalid('header', `"${other}" and "${header}" both mean ${meaning}`)
-    taken.set(meaning, header)
+    headers.set(meaning, header)
   }
-  if (!taken.has('part_number')) {
+  if (!headers.has('part_number')) {
     throw ApiError.invalid('header', describeHeader(cells) ?? 'has no column "Part Number"')
   }
   return columns
@@ -131,11 +131,11 @@ function readValue(columns: Column[], escaped: boolean, cells: string[]): Record
   }
   const value: Record<string, unknown> = {}
   const properties: Record<string, string> = {}
-  for (const [index, given] of cells.entries()) {
-    if (given === '') continue
+  for (const [index, raw] of cells.entries()) {
+    if (raw === '') continue
     // Normalise last: "=" with a combining stroke is a single character in NFC, and its escape would not be
     // recognised.
-    const cell = (escaped ? unescapeFormula(given) : given).normalize('NFC')
+    const cell = (escaped ? unescapeFormula(raw) : raw).normalize('NFC')
     const { header, field } = columns[index] ?? { header: '', field: undefined }
     if (header === '') throw new RowError(`column ${index + 1}`, 'has a value, but no header')
     if (field === undefined) properties[header] = cell

@@ -9,10 +9,10 @@ import type { Sql } from './connect.js'
  * @throws {TypeError} when the driver's classes have changed
  */
 export async function makeClassesFast(sql: Sql): Promise<void> {
-  const question = sql`select 1`
-  const answer = await question
-  for (const { constructor } of [question, answer]) {
-    const heir = Object.create(constructor) as { name: unknown }
-    if (typeof heir.name !== 'string') throw new TypeError('the driver has changed')
+  const query = sql`select 1`
+  const result = await query
+  for (const { constructor } of [query, result]) {
+    const child = Object.create(constructor) as { name: unknown }
+    if (typeof child.name !== 'string') throw new TypeError('the driver has changed')
   }
 }

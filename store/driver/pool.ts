@@ -10,7 +10,7 @@ export interface Session {
   /** The number of queries, and of transactions, that have not settled. */
   running: number
   /** When the connection was last idle, or last settled a query, by `performance.now`. */
-  lastAnswer: number
+  lastActiveAt: number
 }
 
 /** A query of the driver. A fragment of another query is one, too, but is never awaited. */
@@ -37,7 +37,7 @@ export function openSession(database: Database, options: ConnectOptions = {}): S
   if (!isQuery(query) || typeof query.handler !== 'function' || typeof query.canceller !== 'function')
     throw new TypeError('the driver has changed')
   const { handler } = query
-  return { sql, run: (query) => void Reflect.apply(handler, undefined, [query]), running: 0, lastAnswer: 0 }
+  return { sql, run: (query) => void Reflect.apply(handler, undefined, [query]), running: 0, lastActiveAt: 0 }
 }
 
 /** A pool that routes each query to one of its connections. */
@@ -69,13 +69,13 @@ export function openPool(database: Database, max: number, options: ConnectOption
   }
 
   function begin(session: Session): void {
-    if (session.running === 0) session.lastAnswer = performance.now()
+    if (session.running === 0) session.lastActiveAt = performance.now()
     session.running++
   }
 
   function settle(session: Session): void {
     session.running--
-    session.lastAnswer = performance.now()
+    session.lastActiveAt = performance.now()
   }
 
   function dispatch(query: Query): void {
@@ -108,7 +108,9 @@ export function openPool(database: Database, max: number, options: ConnectOption
     end,
     get stalledMs() {
       const now = performance.now()
-      return Math.min(...sessions.map(({ running, lastAnswer }) => (running === 0 ? 0 : now - lastAnswer)))
+      return Math.min(
+        ...sessions.map(({ running, lastActiveAt }) => (running === 0 ? 0 : now - lastActiveAt)),
+      )
     },
   }
   const pool: unknown = new Proxy(first.sql, {

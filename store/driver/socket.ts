@@ -59,12 +59,12 @@ async function first(socket: Socket, event: string): Promise<unknown> {
  */
 async function offersTls(socket: Socket): Promise<boolean> {
   socket.write(SSL_REQUEST)
-  const answer = await first(socket, 'data')
+  const response = await first(socket, 'data')
   // More than one byte: an attacker in between may have sent the rest, unencrypted, to be processed as if it
   // was encrypted (CVE-2021-23222).
-  if (answer instanceof Buffer && answer.length === 1) {
-    if (answer[0] === 0x53) return true
-    if (answer[0] === 0x4e) return false
+  if (response instanceof Buffer && response.length === 1) {
+    if (response[0] === 0x53) return true
+    if (response[0] === 0x4e) return false
   }
   throw new ConnectionError('TLS_FAILED', 'the server sent an invalid response to the request for TLS')
 }

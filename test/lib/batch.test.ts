@@ -67,7 +67,7 @@ t.test('a batch never exceeds the maximum size, and batches run one after the ot
       underWay--
       return keys
     },
-    { most: 4, paceMs: 0 },
+    { maxBatchSize: 4, paceMs: 0 },
   )
   const wanted = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
   t.strictSame(await Promise.all(wanted.map(ask)), wanted)

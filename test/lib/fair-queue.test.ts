@@ -50,7 +50,7 @@ t.test('a caller that aborts while it waits leaves no trace', async (t) => {
   const third = queue.take('a', 1, never)
   first.release()
   ;(await third).release()
-  t.equal(queue.taken, 0)
+  t.equal(queue.inUse, 0)
 })
 
 t.test('weights are counted and can be resized, and one above the maximum is granted alone', async (t) => {
@@ -64,16 +64,16 @@ t.test('weights are counted and can be resized, and one above the maximum is gra
   ;(await second).release()
   first.release()
   const huge = await queue.take('b', 100, never)
-  t.equal(queue.taken, 100)
+  t.equal(queue.inUse, 100)
   huge.resize(50)
   huge.release()
-  t.equal(queue.taken, 0)
+  t.equal(queue.inUse, 0)
 })
 
 t.test('keys that keep their shares leave a part of the capacity to every other key', async (t) => {
   const queue = new FairQueue({ max: 100, maxPerKey: 100, maxOfFree: 1 / 4, maxWaitingPerKey: 10 })
   for (let key = 0; key < 5; key++) while (queue.tryTake(`${key}`, 1));
-  t.ok(queue.taken < 70, `${queue.taken} of 100`)
+  t.ok(queue.inUse < 70, `${queue.inUse} of 100`)
   t.ok(queue.tryTake('another', 1))
   t.notOk(queue.tryTake('a large one', 50))
   t.equal(queue.tryTake('0', 1), undefined)
@@ -86,5 +86,5 @@ t.test('a key whose callers wait gets nothing ahead of them', async (t) => {
   t.equal(queue.tryTake('a', 1), undefined)
   first.release()
   ;(await second).release()
-  t.equal(queue.taken, 0)
+  t.equal(queue.inUse, 0)
 })

@@ -100,13 +100,13 @@ t.test(
   `
     const seen: number[] = []
     for (let after = 0, pages = 0; ; pages++) {
-      const { events, isCut, anchor } = await readEvents(sql, after, EVERYTHING, 1000)
+      const { events, isTruncated, anchor } = await readEvents(sql, after, EVERYTHING, 1000)
       t.equal(anchor.id, after, 'the page begins after the last event of the previous one')
       seen.push(...events.map(({ id }) => id))
       const bytes = events.reduce((sum, { data }) => sum + data.length, 0)
       const [last] = events.slice(-1)
       t.ok(bytes - (last?.data.length ?? 0) <= 1024 * 1024, `${events.length} events, ${bytes} bytes`)
-      if (!isCut) {
+      if (!isTruncated) {
         t.ok(pages >= 3, `${pages} pages before the last`)
         break
       }

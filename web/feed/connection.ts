@@ -78,7 +78,7 @@ export class Connection {
   #source: EventSource | undefined
   #retry: number | undefined
   /** When the last event was received. */
-  #heardAt = Date.now()
+  #receivedAt = Date.now()
   #online = navigator.onLine
   #status: Status = {
     state: 'connecting',
@@ -89,7 +89,7 @@ export class Connection {
   }
 
   constructor() {
-    setInterval(() => this.#look(), 1000)
+    setInterval(() => this.#checkSilence(), 1000)
     setInterval(() => void this.#report(), STATUS_MS)
   }
 
@@ -138,7 +138,7 @@ export class Connection {
   #connect(): void {
     this.#close()
     if (this.#ports.size === 0) return
-    this.#heardAt = Date.now()
+    this.#receivedAt = Date.now()
     const query = this.#position ? `?${new URLSearchParams({ since: this.#position }).toString()}` : ''
     const source = new EventSource(`/api/events${query}`)
     this.#source = source
@@ -147,7 +147,7 @@ export class Connection {
       received: (data: DataOf<Type>, id: string) => void,
     ) => {
       source.addEventListener(type, ({ data, lastEventId }: MessageEvent<string>) => {
-        this.#heardAt = Date.now()
+        this.#receivedAt = Date.now()
         received(JSON.parse(data) as DataOf<Type>, lastEventId)
         if (lastEventId) this.#moveTo(lastEventId)
       })
@@ -160,7 +160,7 @@ export class Connection {
       this.#position = position
       this.#sendToAll({ type: 'reset', position })
     })
-    listen('server.state', ({ mode }) => this.#greeted(mode))
+    listen('server.state', ({ mode }) => this.#onServerState(mode))
     source.onerror = () => this.#failed(source)
   }
 
@@ -174,7 +174,7 @@ export class Connection {
    * Handles `server.state`. A refused stream reports another mode, and ends: only a mode in which streams are
    * served makes it live.
    */
-  #greeted(mode: Mode): void {
+  #onServerState(mode: Mode): void {
     if (this.#isLive() || !SERVING.includes(mode)) return this.#set({ mode })
     this.#set({ mode, state: 'live', attempt: 0, since: undefined })
     void this.#report()
@@ -186,16 +186,16 @@ export class Connection {
    */
   #failed(source: EventSource): void {
     this.#lost()
-    if (source.readyState === EventSource.CLOSED) this.#later(() => void this.#knock())
+    if (source.readyState === EventSource.CLOSED) this.#retryLater(() => void this.#checkSession())
   }
 
   /**
    * Checks whether the session has ended, because `EventSource` does not expose the status. If not, connects
    * again.
    */
-  async #knock(): Promise<void> {
-    const answer = await fetch('/api/auth/me').catch(() => undefined)
-    if (answer?.status !== 401) return this.#connect()
+  async #checkSession(): Promise<void> {
+    const response = await fetch('/api/auth/me').catch(() => undefined)
+    if (response?.status !== 401) return this.#connect()
     this.#close()
     this.#set({ state: 'signed-out' })
   }
@@ -218,17 +218,17 @@ export class Connection {
    * Runs `act` after a delay with exponential backoff and jitter, so that browsers don't reconnect all at
    * once.
    */
-  #later(act: () => void): void {
+  #retryLater(act: () => void): void {
     const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#status.attempt, 6))
     clearTimeout(this.#retry)
     this.#retry = setTimeout(act, longest * (0.5 + Math.random() / 2))
   }
 
   /** Updates the state, and connects again if the stream has received nothing for too long. */
-  #look(): void {
+  #checkSilence(): void {
     const { state, since } = this.#status
     if (state === 'reconnecting' && this.#isOffline(since)) this.#set({ state: 'offline' })
-    if (!this.#source || Date.now() - this.#heardAt <= SILENCE_MS) return
+    if (!this.#source || Date.now() - this.#receivedAt <= SILENCE_MS) return
     if (state === 'live') this.#lost()
     this.#connect()
   }

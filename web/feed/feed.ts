@@ -72,7 +72,7 @@ export class Feed {
   /** Whether the connection is in a shared worker, or else in this page. */
   #shared = false
   /** When the last message of the connection was received. */
-  #heardAt = Date.now()
+  #receivedAt = Date.now()
   #state: Status['state'] = 'connecting'
 
   /** The `AbortController` of the current run. The next `start` aborts it. */
@@ -98,7 +98,7 @@ export class Feed {
   constructor(on: FeedPage) {
     this.#on = on
     this.#open(typeof SharedWorker === 'function')
-    setInterval(() => this.#look(), STATUS_MS)
+    setInterval(() => this.#checkWorker(), STATUS_MS)
     addEventListener('online', () => this.#send('online'))
     addEventListener('offline', () => this.#send('offline'))
     addEventListener('pagehide', () => this.#send('leave'))
@@ -126,7 +126,7 @@ export class Feed {
   #open(shared: boolean): void {
     this.#port?.close()
     this.#shared = shared
-    this.#heardAt = Date.now()
+    this.#receivedAt = Date.now()
     if (shared) {
       const worker = new SharedWorker('/web/feed/worker.js', WORKER)
       // The browser has no shared workers of modules, or could not load this one.
@@ -137,7 +137,7 @@ export class Feed {
       new Connection().accept(port2)
       this.#port = port1
     }
-    this.#port.onmessage = ({ data }: MessageEvent<ConnectionMessage>) => this.#heard(data)
+    this.#port.onmessage = ({ data }: MessageEvent<ConnectionMessage>) => this.#onMessage(data)
     this.#join()
   }
 
@@ -161,14 +161,14 @@ export class Feed {
   }
 
   /** Starts a new worker if the current one is silent. */
-  #look(): void {
-    if (!this.#shared || Date.now() - this.#heardAt < WORKER_SILENCE_MS) return
+  #checkWorker(): void {
+    if (!this.#shared || Date.now() - this.#receivedAt < WORKER_SILENCE_MS) return
     this.#send('leave')
     this.#open(true)
   }
 
-  #heard(message: ConnectionMessage): void {
-    this.#heardAt = Date.now()
+  #onMessage(message: ConnectionMessage): void {
+    this.#receivedAt = Date.now()
     if (message.type === 'status') return this.#statusChanged(message.status)
     if (message.type === 'event') return this.#receive(message.event)
     this.#seen = message.position
@@ -225,7 +225,7 @@ export class Feed {
     } catch (error) {
       if (run.signal.aborted) return
       if (error instanceof ApiError && error.status === 400) this.#on.refused(error)
-      else this.#later()
+      else this.#retryLater()
     } finally {
       if (this.#busy === run) this.#busy = undefined
     }
@@ -235,7 +235,7 @@ export class Feed {
    * Loads again after a delay with exponential backoff and jitter, so that pages don't send their requests
    * all at once.
    */
-  #later(): void {
+  #retryLater(): void {
     const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#attempt++, 6))
     this.#retry = setTimeout(() => void this.#load(), longest * (0.5 + Math.random() / 2))
   }

@@ -61,9 +61,9 @@ interface Filter {
 }
 
 function filterOf(search: string): Filter {
-  const given = new URLSearchParams(search)
-  const kinds = given.getAll('kind').flatMap((name) => KINDS.find((kind) => kind === name) ?? [])
-  return { kinds, part: given.get('part')?.trim() ?? '' }
+  const params = new URLSearchParams(search)
+  const kinds = params.getAll('kind').flatMap((name) => KINDS.find((kind) => kind === name) ?? [])
+  return { kinds, part: params.get('part')?.trim() ?? '' }
 }
 
 function addressOf({ kinds, part }: Filter): string {

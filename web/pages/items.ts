@@ -40,7 +40,7 @@ const SORTS = [...sortSelect.options].map(({ value }) => value)
 const DEFAULT_SORT: Sort = 'part_number'
 
 /** The list that an address names. */
-interface Wish {
+interface ListState {
   search: string
   types: string[]
   sort: string
@@ -49,19 +49,19 @@ interface Wish {
 }
 
 /** Parses the query of an address: the search, and the cursor of the page. */
-function wishOf(search: string): Wish {
-  const given = new URLSearchParams(search)
-  const sort = given.get('sort')
+function parseListState(search: string): ListState {
+  const params = new URLSearchParams(search)
+  const sort = params.get('sort')
   return {
-    search: given.get('search')?.trim() ?? '',
-    types: given.getAll('item_type'),
+    search: params.get('search')?.trim() ?? '',
+    types: params.getAll('item_type'),
     sort: sort !== null && SORTS.includes(sort) ? sort : DEFAULT_SORT,
-    cursor: given.get('cursor') ?? '',
+    cursor: params.get('cursor') ?? '',
   }
 }
 
-/** The inverse of `wishOf`, for the address and for the API. Defaults are left out. */
-function queryOf({ search, types, sort, cursor }: Wish): URLSearchParams {
+/** The inverse of `parseListState`, for the address and for the API. Defaults are left out. */
+function queryOf({ search, types, sort, cursor }: ListState): URLSearchParams {
   const query = new URLSearchParams()
   if (search) query.set('search', search)
   for (const type of types) query.append('item_type', type)
@@ -70,12 +70,12 @@ function queryOf({ search, types, sort, cursor }: Wish): URLSearchParams {
   return query
 }
 
-function addressOf(wish: Wish): string {
-  const query = queryOf(wish)
+function addressOf(state: ListState): string {
+  const query = queryOf(state)
   return query.size > 0 ? `/items?${query.toString()}` : '/items'
 }
 
-const wish = () => wishOf(location.search)
+const listState = () => parseListState(location.search)
 
 // The rows.
 
@@ -146,19 +146,19 @@ const pagesBefore = (): string[] => (history.state as { before?: string[] } | nu
 const previous = find('previous', HTMLAnchorElement)
 const next = find('next', HTMLAnchorElement)
 
-function showPaging(wish: Wish, { items, next_cursor }: ItemPage): void {
-  const { cursor } = wish
+function showPaging(state: ListState, { items, next_cursor }: ItemPage): void {
+  const { cursor } = state
   const before = pagesBefore()
   previous.hidden = !cursor
   // Without such cursors, for example after opening a link to a later page, only the first page is known.
   previous.textContent = before.length > 0 ? 'Previous' : 'First page'
-  previous.href = addressOf({ ...wish, cursor: before.at(-1) ?? '' })
+  previous.href = addressOf({ ...state, cursor: before.at(-1) ?? '' })
   next.hidden = next_cursor === null
-  next.href = addressOf({ ...wish, cursor: next_cursor ?? '' })
+  next.href = addressOf({ ...state, cursor: next_cursor ?? '' })
   setText(find('count'), countOf(items.length, cursor, next_cursor !== null))
   table.hidden = items.length === 0
   find('empty').hidden = items.length > 0
-  const isFiltered = cursor !== '' || wish.search !== '' || wish.types.length > 0
+  const isFiltered = cursor !== '' || state.search !== '' || state.types.length > 0
   setText(find('empty'), isFiltered ? 'No items match your search.' : 'No items yet.')
 }
 
@@ -176,12 +176,12 @@ let shown: AbortSignal | undefined
  * sort it (docs/decisions/0010).
  */
 async function readPage(signal: AbortSignal, fresh: boolean): Promise<string | undefined> {
-  const query = queryOf(wish())
+  const query = queryOf(listState())
   query.set('limit', String(PAGE))
   const page = await read(`/api/items?${query.toString()}`, signal)
   if (signal.aborted) return undefined
   showRows(page.items, fresh)
-  showPaging(wish(), page)
+  showPaging(listState(), page)
   table.setAttribute('aria-busy', 'false')
   find('problem').textContent = ''
   return page.event_cursor
@@ -220,7 +220,7 @@ function start(): void {
 
 // Searching and paging.
 
-function showForm({ search, types, sort }: Wish): void {
+function showForm({ search, types, sort }: ListState): void {
   if (searchInput.value.trim() !== search) searchInput.value = search
   for (const box of findAll(form, '[name=item_type]', HTMLInputElement)) {
     box.checked = types.includes(box.value)
@@ -229,7 +229,7 @@ function showForm({ search, types, sort }: Wish): void {
 }
 
 function applyForm(): void {
-  const address = addressOf(wishOf(new URLSearchParams(textsOf(form)).toString()))
+  const address = addressOf(parseListState(new URLSearchParams(textsOf(form)).toString()))
   if (address === location.pathname + location.search) return
   history.replaceState(null, '', address)
   start()
@@ -247,7 +247,7 @@ form.addEventListener('submit', (event) => {
 })
 
 addEventListener('popstate', () => {
-  showForm(wish())
+  showForm(listState())
   start()
 })
 
@@ -261,7 +261,7 @@ function turnPage(event: MouseEvent, link: HTMLAnchorElement, before: string[]):
   table.focus({ preventScroll: true })
 }
 
-next.addEventListener('click', (event) => turnPage(event, next, [...pagesBefore(), wish().cursor]))
+next.addEventListener('click', (event) => turnPage(event, next, [...pagesBefore(), listState().cursor]))
 previous.addEventListener('click', (event) => turnPage(event, previous, pagesBefore().slice(0, -1)))
 
 // Export, import and creation.
@@ -272,7 +272,7 @@ exportButton.addEventListener('click', async () => {
   exportButton.disabled = true
   find('problem').textContent = ''
   try {
-    const query = queryOf({ ...wish(), sort: DEFAULT_SORT, cursor: '' })
+    const query = queryOf({ ...listState(), sort: DEFAULT_SORT, cursor: '' })
     const response = await request('GET', `/api/items?${query.toString()}`, {
       headers: { accept: 'text/csv' },
     })
@@ -305,6 +305,6 @@ const prepare = onDemand(async () => {
   find('create').addEventListener('click', () => create.open())
 }, SPACING_MS)
 
-showForm(wish())
+showForm(listState())
 start()
 prepare()

@@ -97,9 +97,9 @@ export class Lines {
     return this.#ordered[this.#ordered.length - 1 - index]
   }
 
-  /** Removes the oldest lines until at most `most` are left. */
-  trim(most: number): void {
-    for (const line of this.#ordered.splice(0, Math.max(0, this.#ordered.length - most))) {
+  /** Removes the oldest lines until at most `max` are left. */
+  trim(max: number): void {
+    for (const line of this.#ordered.splice(0, Math.max(0, this.#ordered.length - max))) {
       this.#byKey.delete(line.key)
     }
   }

@@ -43,7 +43,7 @@ function forgetCheck(): void {
 }
 
 /** The `AbortController` of the current request. Closing the dialog aborts it. */
-let asking: AbortController | undefined
+let currentRequest: AbortController | undefined
 
 /** Sends the file; `dryRun` writes nothing. */
 async function send(dryRun: boolean, signal: AbortSignal): Promise<ImportResult> {
@@ -75,8 +75,8 @@ function showFailure(error: unknown): void {
 
 async function run(dryRun: boolean, show: (result: ImportResult) => void): Promise<void> {
   forgetCheck()
-  asking = new AbortController()
-  const { signal } = asking
+  currentRequest = new AbortController()
+  const { signal } = currentRequest
   checkNow.disabled = true
   find('outcome').textContent = dryRun ? 'Checking…' : 'Importing…'
   try {
@@ -88,7 +88,7 @@ async function run(dryRun: boolean, show: (result: ImportResult) => void): Promi
     showFailure(error)
   } finally {
     if (!signal.aborted) {
-      asking = undefined
+      currentRequest = undefined
       checkNow.disabled = false
     }
   }
@@ -117,7 +117,7 @@ export function prepareImport(imported: (text: string) => void): void {
     }),
   )
   findIn(form, '[data-cancel]').addEventListener('click', () => dialog.close())
-  dialog.addEventListener('close', () => asking?.abort())
+  dialog.addEventListener('close', () => currentRequest?.abort())
 }
 
 /** Opens the dialog without a file. */

@@ -2,7 +2,7 @@ import { read } from './api.js'
 import type { Line } from './event-lines.js'
 
 /** Maximum number of concurrent requests: a browser has six connections to a host over HTTP/1.1. */
-const AT_ONCE = 2
+const MAX_CONCURRENT = 2
 
 async function readDescription({ part_number, revision }: Line): Promise<string | undefined> {
   const revisions = `/api/items/${encodeURIComponent(part_number)}/revisions` as const
@@ -19,7 +19,7 @@ export class Descriptions {
   readonly #isShown: (line: Line) => boolean
   readonly #onFound: (line: Line) => void
   #wanted: Line[] = []
-  #asking = 0
+  #running = 0
 
   /**
    * @param isShown returns whether a line is visible
@@ -39,10 +39,10 @@ export class Descriptions {
 
   async #next(): Promise<void> {
     this.#wanted = this.#wanted.filter((line) => this.#isShown(line))
-    if (this.#asking === AT_ONCE) return
+    if (this.#running === MAX_CONCURRENT) return
     const line = this.#wanted.pop()
     if (!line) return
-    this.#asking += 1
+    this.#running += 1
     try {
       line.description = await readDescription(line)
       if (line.description !== undefined) this.#onFound(line)
@@ -50,7 +50,7 @@ export class Descriptions {
       // Read again when the row is made again. The state of the connection shows that the server can't be
       // reached.
     } finally {
-      this.#asking -= 1
+      this.#running -= 1
     }
     void this.#next()
   }

@@ -8,17 +8,17 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
  * jitter of a half, so that pages that receive the same event don't send their requests all at once.
  */
 export function onDemand(act: () => Promise<void>, spacing: number): () => void {
-  let asked = false
+  let requested = false
   let running = false
 
   async function run(): Promise<void> {
     running = true
-    while (asked) {
-      asked = false
+    while (requested) {
+      requested = false
       try {
         await act()
       } catch {
-        asked = true
+        requested = true
         await pause(RETRY_MS)
       }
       await pause(spacing * (0.5 + Math.random()))
@@ -27,7 +27,7 @@ export function onDemand(act: () => Promise<void>, spacing: number): () => void 
   }
 
   return () => {
-    asked = true
+    requested = true
     if (!running) void run()
   }
 }

@@ -65,17 +65,17 @@ async function tryCredentials(username: string, password: string): Promise<strin
 }
 
 /** The open dialog, with its promise and the promise's `resolve`. */
-interface Question {
+interface SignInDialog {
   dialog: HTMLDialogElement
   promise: Promise<void>
   resolve: () => void
 }
 
 /** Undefined if the dialog is not open. */
-let question: Question | undefined
+let signInDialog: SignInDialog | undefined
 
 /** Opens the dialog. */
-function ask(): Question {
+function openDialog(): SignInDialog {
   const dialog = makeDialog()
   const form = findIn(dialog, 'form', HTMLFormElement)
   const { promise, resolve } = withResolvers()
@@ -95,7 +95,7 @@ function ask(): Question {
   })
   // Escape closes a dialog. It is opened again, because the page can't do anything without a session.
   dialog.addEventListener('close', () => {
-    if (question?.dialog === dialog) dialog.showModal()
+    if (signInDialog?.dialog === dialog) dialog.showModal()
   })
   document.body.append(dialog)
   dialog.showModal()
@@ -112,15 +112,15 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
 
 /** Shows the sign-in dialog over the page, whose state is retained. Resolves when the user has signed in. */
 export function signInAgain(): Promise<void> {
-  question ??= ask()
-  return question.promise
+  signInDialog ??= openDialog()
+  return signInDialog.promise
 }
 
 /** Closes the dialog and resolves its promise, after a sign-in here or in another tab. */
 export function signedIn(): void {
-  if (!question) return
-  const { dialog, resolve } = question
-  question = undefined
+  if (!signInDialog) return
+  const { dialog, resolve } = signInDialog
+  signInDialog = undefined
   dialog.remove()
   resolve()
 }
