@@ -9,7 +9,7 @@ import type { Slice } from './segment.js'
 
 /**
  * The settled log in memory: the newest events in the ring, older ones in pages that are read from the
- * database. Replaced by a new object whenever the tail begins again.
+ * database. Replaced by a new object whenever the tail restarts.
  */
 export interface History {
   readonly epoch: string

@@ -2,7 +2,7 @@
 export interface SingleFlight<Result> {
   /** Begins a run, or joins the one that is in flight. */
   (): Promise<Result>
-  /** Resolves when no run is in flight, whether the last one succeeded or failed. Does not begin one. */
+  /** Resolves when no run is in flight, whether the last one succeeded or failed. Starts no run. */
   idle(): Promise<void>
 }
 

@@ -56,7 +56,7 @@ declare module 'fastify' {
     takeBackSignInBody: (() => void) | undefined
   }
   interface FastifyReply {
-    /** Sets the cookie by which this browser is known as one from which the user has signed in. */
+    /** Sets the cookie that identifies this browser as one from which the user has signed in. */
     rememberDevice(username: string): void
   }
 }

@@ -10,7 +10,7 @@ import { HTML, MEDIA_TYPES, type WebFile, found, makeWebFile, page, sendWebFile 
 const SOURCES = new URL('web/', import.meta.resolve('#root'))
 /** The modules of the pages, as `tsc` emits them from `SOURCES`. */
 const MODULES = new URL('dist/web/', import.meta.resolve('#root'))
-/** The folders of both. */
+/** The folders that `SOURCES` and `MODULES` have in common. */
 const FOLDERS = ['feed', 'pages', 'parts']
 
 const foundOrSignIn = { ...found(HTML), 303: SeeOther }
@@ -99,8 +99,8 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
   const sendPage = (reply: FastifyReply, name: string) => sendWebFile(reply, files.get(name), 'no-store')
 
   /**
-   * Whether the request is known to be unauthenticated. While the database can't be reached, that is not
-   * known of any request: the page is sent, and reports the outage itself.
+   * Whether the request is known to be unauthenticated. False while the database can't be reached: the page
+   * is then sent, and reports the outage itself.
    */
   async function isStranger(request: FastifyRequest): Promise<boolean> {
     if (app.mode.databaseLost) return false

@@ -191,8 +191,8 @@ export interface Condition {
 type Outcome = 'archived' | 'inexact' | 'mismatch' | 'unchanged' | 'written'
 
 /**
- * Applies `assignments` to an item if the condition holds. The row is locked before it is judged, and its
- * newest version is judged, so of two writers with the same condition only one succeeds.
+ * Applies `assignments` to an item if the condition holds. The row is locked first, and the condition is
+ * checked on its newest version, so of two writers with the same condition only one succeeds.
  * @param numbers those of the new properties that a double can't represent
  * @throws {ApiError} item_not_found, revision_mismatch, invalid_request
  */

@@ -60,8 +60,8 @@ const SAMPLES: Record<string, Sample> = {
 const WITHOUT_RIGHT = ['POST /api/auth/login', 'POST /login', 'POST /logout']
 
 /**
- * Takes the right of user `name` away in the database, as another instance would. `status` is that of a write
- * without it.
+ * The ways to lose a right. `take` revokes the right of user `name` in the database, as another instance
+ * would. `status` is the expected status of a write after that.
  */
 const LOSSES: Record<
   string,

@@ -20,9 +20,9 @@ const MEASURED = 400_000
 const SINGLE = 300_000
 
 /**
- * Measures the deliveries of one server. At first the next event is published as soon as the first subscriber
- * has the last one. Later it is published as soon as the last subscriber has it, so that no two events share
- * a write.
+ * Measures the deliveries of one server. At first, each event is published as soon as the first subscriber
+ * has received the previous one. Later, each is published as soon as the last subscriber has received the
+ * previous one, so that no two events share a write.
  */
 async function measure(
   scope: Scope,

@@ -19,8 +19,8 @@ export class Backups {
   /** Every restore so far, in order. */
   readonly restores: Restore[] = []
   /**
-   * The epochs that the log may have left: it had one of them when a standby was promoted in whose log ids
-   * were missing, or when a dump was restored that was taken on another timeline.
+   * The epochs that the log may have lost. The current one is added when a standby is promoted in whose log
+   * ids are missing, and when a dump is restored that was taken on another timeline.
    */
   readonly leftEpochs = new Set<string>()
   /** Promotions of standbys whose log had no missing ids. They must not cause a reset. */

@@ -278,7 +278,7 @@ async function tryService(
   const site = new Site(instance.port, admin)
   const watch = await FeedWatch.open(instance.port, admin.credential)
   try {
-    // A recorded request may be one of any user of the largest run.
+    // A recorded request may be sent by any user of the largest run.
     const known = await inhabit(site, sql, alone ? MAX_CASES : cases)
     const operations = readDocument(await site.ask({ target: '/api/openapi.json' }))
     const judge = new Judge(operations)

@@ -29,7 +29,10 @@ const Printed = Type.Object({
   broken: Type.Integer(),
 })
 
-/** The step from one number to the next: a prime, so that every number is used once before they repeat. */
+/**
+ * Difference between the item numbers of consecutive requests. A prime that does not divide their count, so
+ * that each number is used once before the first one is used again.
+ */
 const STRIDE = 7919
 
 /**

@@ -122,7 +122,7 @@ export const connectionChecks: Check[] = [
   },
 ]
 
-/** Checks of everything that was received on any stream, which run at the end. */
+/** Checks that run at the end, on everything that all streams of the run have received. */
 export const closingChecks: Check[] = [
   {
     id: 'utf-8',

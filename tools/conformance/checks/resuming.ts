@@ -45,8 +45,8 @@ async function firstWord(suite: Suite, stream: EventStream): Promise<Dispatched 
 }
 
 /**
- * Demands that a client with this cursor receives a reset first, then every new event, and that the id of the
- * reset can be resumed from.
+ * Demands that a client with this cursor receives a reset first and then every new event, and that a stream
+ * can resume from the id of the reset.
  */
 async function demandReset(suite: Suite, cursor: string): Promise<void> {
   const { reset } = suite.target
