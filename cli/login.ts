@@ -27,8 +27,8 @@ async function ask(prompt: string, silent: boolean): Promise<string> {
       EXIT.usage,
     )
   }
-  // A password is read without echo. It is never an argument, because every user of the machine can read
-  // those.
+  // The password is read without echo. It is never an argument, because every user of the machine can read
+  // the arguments of a process.
   const answer = await read({ prompt, silent, output: process.stderr })
   if (silent) tell('')
   return answer

@@ -79,7 +79,7 @@ function endOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage
   if (error instanceof Error && error.message === 'canceled') return 130
   if (!(error instanceof Failure)) throw error
-  // The message may quote a server, a file or its name, so its lines are made safe for a terminal.
+  // The message may quote a response, a file or a file name, so its lines are made safe for a terminal.
   const lines = error.message.split('\n').map((line) => (line.startsWith('  ') ? '  ' : '') + plain(line))
   tell(`${painter(process.stderr)('red', 'silo:')} ${lines.join('\n')}`)
   return error.exitCode

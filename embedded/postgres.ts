@@ -448,7 +448,7 @@ class Supervisor {
   async #watch(): Promise<void> {
     const { signal } = this.#stopping
     for (;;) {
-      // It rejects only when `stop` has been called.
+      // The delay rejects only when `stop` has been called.
       await delay(WATCH_MS, undefined, { signal, ref: false }).catch(() => undefined)
       if (signal.aborted) return
       if (await this.taken.lock.isHeld()) continue

@@ -20,7 +20,7 @@ export const restoreNumbers = (json: string): string =>
 
 const MAX_DIGITS = 15
 const MAX_INTEGER = 2n ** 53n
-/** The smallest normal double, roughly: smaller ones have fewer digits. */
+/** Approximately the smallest normal double. Smaller ones have fewer significant digits. */
 const MIN_NORMAL = 2.3e-308
 
 /** Returns the digits without leading and trailing zeros. */

@@ -17,7 +17,7 @@ async function findAccount(): Promise<{ uid: number; gid: number } | undefined> 
 }
 
 /**
- * A PostgreSQL server of the test's own, with the programs of an operator: dumps, base backups, standbys. It
+ * A PostgreSQL server for one test, with the programs of an operator: dumps, base backups, standbys. It
  * is stopped when the test ends.
  */
 export class PostgresServer {

@@ -16,7 +16,7 @@ import { Watchers } from './harness/watchers.js'
 /** Deliveries before a measurement begins: Node compiles its hot code, and buffers grow. */
 const WARM_UP = 100_000
 const MEASURED = 400_000
-/** Deliveries of events published one at a time. They take seconds, as the load of the machine varies. */
+/** Number of deliveries with one event at a time. They take some seconds, to average out other load. */
 const SINGLE = 300_000
 
 /**

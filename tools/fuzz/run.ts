@@ -64,7 +64,7 @@ export interface Report extends Found {
   acknowledged: number
   events: number
   feedBytes: number
-  /** Problems of the feed, or of the process as a whole, a sentence each. */
+  /** Problems of the feed, or of the process as a whole, one sentence each. */
   problems: string[]
 }
 

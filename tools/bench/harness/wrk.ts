@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import { Program } from '../../harness/program.js'
 import type { Scope } from '../../harness/scope.js'
 
-/** A request to repeat. `{n}` in the path and the body is a number of seven digits, another one each time. */
+/** A request to repeat. `{n}` in the path and the body is replaced by a seven-digit number that varies. */
 export interface Asked {
   method: 'GET' | 'POST' | 'PUT'
   path: string
