@@ -106,8 +106,8 @@ export type Config = Static<typeof Environment>
 export type AppConfig = Config & { DATABASE_URL: string; JWT_SECRET: string }
 
 /**
- * An environment variable has an invalid value. The message names the variable and says what it must be,
- * never its value.
+ * Thrown for an environment variable with an invalid value. The message names the variable and says what it
+ * must be, never its value.
  */
 export class ConfigError extends StartError {
   override readonly name = 'ConfigError'

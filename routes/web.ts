@@ -89,7 +89,7 @@ async function readFiles(): Promise<Map<string, WebFile>> {
 
 /**
  * Serves the pages: the sign-in, the Database Activity panel, the list of items, the page of an item, the API
- * reference. The pages contain no data; they read it by the API.
+ * reference. The pages contain no data; they read it from the API.
  */
 const web: FastifyPluginAsyncTypebox = async (app) => {
   const files = await readFiles()

@@ -123,7 +123,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
     member.awaited = missedTo
     member.connect()
   }
-  // Write during this, so that the log grows while the clients reconnect.
+  // Write while the clients reconnect, so that they resume from a log that grows.
   const over = new AbortController()
   const writing = (async () => {
     for (let i = 0; !over.signal.aborted; i++) {

@@ -80,7 +80,7 @@ function parameterOf({ target }: Suite): string {
   return target.cursorParameter
 }
 
-/** Checks of what a client receives that reconnects. */
+/** Checks of what a client receives after it reconnects. */
 export const resumingChecks: Check[] = [
   {
     id: 'resume',
