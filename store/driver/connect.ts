@@ -95,8 +95,8 @@ export function openHosts(url: string): Hosts {
     signal.addEventListener('abort', end)
     try {
       signal.throwIfAborted()
-      // The connection timeout applies to the opening of the socket and to the startup, each; the query gets the
-  // same time.
+      // The connection timeout applies to the opening of the socket, and again to the startup. The query gets
+      // the same time.
       const [state] = await within(
         3 * address.connectTimeoutMs,
         sql<ServerState[]>`

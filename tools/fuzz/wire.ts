@@ -43,7 +43,7 @@ export interface Answer {
   complete: boolean
 }
 
-/** The response is missing, incomplete or not valid HTTP. */
+/** Thrown when the response is missing, incomplete or not valid HTTP. */
 export class WireError extends Error {
   override readonly name = 'WireError'
 }
