@@ -77,7 +77,7 @@ function makeChoice({ label, theirs, mine, choice }: Conflict, index: number): H
 interface Comparison {
   theirs: TaggedItem
   mine: Content
-  /** The differences between the two. */
+  /** The differences between the newer version and `mine`. */
   conflicts: Conflict[]
 }
 
