@@ -176,8 +176,9 @@ class Cluster {
   }
 
   /**
-   * Gives the server's account what it needs, and everything else, above all the secrets, to root. Also
-   * corrects the ownership where an earlier version gave files to an account that other programs use.
+   * Makes the server's account the owner of the files that it needs, and root the owner of all others, above
+   * all the secrets. Also corrects the ownership where an earlier version gave files to an account that other
+   * programs use.
    */
   async secure(): Promise<void> {
     const { account } = this

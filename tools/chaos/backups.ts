@@ -14,7 +14,7 @@ const ADOPTED_MS = 10_000
 /** Attempts of a restore: a restore and a writer can deadlock, and PostgreSQL then cancels one of them. */
 const TRIES = 10
 
-/** Takes and restores the dumps of a run, and records what the checker has to know about them. */
+/** Takes and restores the dumps of a run, and records the facts about them that the checker needs. */
 export class Backups {
   /** Every restore so far, in order. */
   readonly restores: Restore[] = []

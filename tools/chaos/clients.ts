@@ -128,7 +128,7 @@ class FetchEventSourceClient extends OthersClient {
         const { cursor } = this.history
         const headers = new Headers(init?.headers)
         headers.delete('last-event-id')
-        // The first request has its cursor in the address only, as an application's would.
+        // The first request has its cursor in the URL only, as that of an application does.
         if (cursor !== undefined && cursor !== first) headers.set('last-event-id', cursor)
         return fetch(input, { ...init, headers })
       },

@@ -44,7 +44,7 @@ export interface Fault {
   weight: number
   /** The programs that this fault needs, if they are not installed on every machine. */
   needs?: 'nginx' | 'all programs of PostgreSQL'
-  /** Breaks something and repairs it. Adds to `target.problems` what the service does wrong meanwhile. */
+  /** Injects the fault and repairs it. Adds each incorrect reaction of the service to `target.problems`. */
   run(target: Target, random: Random): Promise<unknown>
 }
 
