@@ -48,7 +48,7 @@ export class ForkedLog extends Error {
  * above `prunedTo` is complete.
  *
  * The page is one row, and its data is read as raw bytes: one row per event, read as text, was much slower
- * (docs/decisions/0014). The size of the page is judged by the stored sizes if these suffice. If data is
+ * (docs/decisions/0014). The size of the page is estimated by the stored sizes if these suffice. If data is
  * compressed, or the sum is too large, the data itself is measured, but only of as many events as can fit.
  * @throws {ForkedLog}
  * @throws {Error} while the log is being restored

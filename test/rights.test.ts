@@ -148,7 +148,7 @@ t.test('every route that changes something has a sample here', async (t) => {
 
 t.test('the statement that writes checks the right again, after the head was accepted', async (t) => {
   const { sql, app } = await start(t)
-  /** Sends the sample, and takes its right away after the head was read and before the body is. */
+  /** Sends the sample, and revokes the right to it after the head was read and before the body is read. */
   async function sendBefore(route: string, sample: Sample, what: string): Promise<void> {
     const loss = LOSSES[what]
     if (!loss) throw new Error(`there is no loss ${what}`)

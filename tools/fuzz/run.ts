@@ -225,7 +225,7 @@ async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
   ]
 }
 
-/** Sends one request several times, and judges each response, the pauses and the memory. */
+/** Sends one request several times, and checks each response, the pauses and the memory. */
 async function tryAlone(
   port: number,
   request: Request,

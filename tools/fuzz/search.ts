@@ -47,7 +47,7 @@ export interface Search {
   judge: Judge
   cases: number
   seed: number
-  /** The event loop and the memory of the service. They are not judged if not given. */
+  /** The event loop and the memory of the service. By default, they are not checked. */
   vitals?: Vitals
   /** How often an operation is tested, compared with others, by its id; 1 by default. */
   weights?: Record<string, number>

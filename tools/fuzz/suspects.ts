@@ -91,7 +91,8 @@ export class Suspects {
   }
 
   /**
-   * Sends each request that was in flight during a pause alone, and reports those that cause one each time.
+   * Repeats the requests that were in flight during a pause, one at a time, and reports those that cause a
+   * pause each time.
    */
   async judgePauses(): Promise<void> {
     if (this.#paused.size === 0) return
