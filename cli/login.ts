@@ -19,7 +19,7 @@ export interface LoginOptions extends PasswordOptions {
   username?: string
 }
 
-/** @throws {Failure} if the standard input is no terminal */
+/** @throws {Failure} if the standard input is not a terminal */
 async function ask(prompt: string, silent: boolean): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new Failure(

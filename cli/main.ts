@@ -85,7 +85,7 @@ function endOf(error: unknown): number {
   return error.exitCode
 }
 
-// `head` in `silo tail | head` closes the pipe after its last line, which is no error.
+// `head` in `silo tail | head` closes the pipe after its last line, which is not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
   process.exit(0)

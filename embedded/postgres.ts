@@ -536,7 +536,7 @@ export interface EmbeddedOptions {
 
 /** A running embedded server. */
 export interface Embedded {
-  /** The database URL, for a role that is no superuser. */
+  /** The database URL, for a role that is not a superuser. */
   url: string
   jwtSecret: string
   /** Rejects, with a `StartError`, when the server has ended and can't be started again. */

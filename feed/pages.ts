@@ -20,7 +20,7 @@ const CACHE_BYTES = 32 * 1024 * 1024
  */
 export type ReadLog = (after: number, upTo: number, limit: number) => Promise<LogPage>
 
-/** Approximate memory of an entry beside its frame, in bytes. */
+/** Approximate memory of an entry without its frame, in bytes. */
 const OVERHEAD_BYTES = 128
 
 function bytesOf(page: Segment): number {

@@ -479,7 +479,7 @@ create trigger items_within_bounds before insert or update on items
   execute function items_within_bounds();
 
 -- Normalises texts and properties, but only what a statement changes: an item that was written without
--- triggers gets no revision for its form alone.
+-- triggers gets no revision if only its form differs.
 create function items_in_nfc() returns trigger
 language plpgsql set search_path from current
 as $$

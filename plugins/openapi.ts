@@ -10,7 +10,9 @@ import { NotModified } from '../schemas/web.js'
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** Errors of this route, beside those of every route of its kind. For the API's documentation only. */
+    /**
+     * Errors of this route, in addition to those of every route of its kind. For the API's documentation only.
+     */
     errors?: readonly ErrorCode[]
   }
 }

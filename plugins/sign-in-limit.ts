@@ -69,7 +69,7 @@ interface Limit {
 const usernameOf = (request: FastifyRequest): string =>
   usernameForm((request.body as Credentials).username).toLowerCase()
 
-/** Returns the networks of a client, the largest first. For IPv4 it is the address alone. */
+/** Returns the networks of a client, the largest first. For IPv4 it is only the address. */
 function networksOf(request: FastifyRequest): string[] {
   return [...new Set(IPV6_BITS.map((bits) => networkOf(request.ip, bits)))]
 }

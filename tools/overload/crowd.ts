@@ -57,7 +57,7 @@ export class Member {
     )
     socket.on('data', (bytes) => this.#read(bytes))
     if (!reads) socket.pause()
-    // An error is no problem of its own: the client reconnects with its cursor.
+    // An error is not a problem by itself: the client reconnects with its cursor.
     socket.on('error', ({ message }) => (this.ending = message))
     socket.on('close', () => {
       if (this.#socket !== socket) return

@@ -7,7 +7,7 @@ const VANISHING = 10
 const POLL_MS = 50
 
 /**
- * Demands that the response to `method`, which is no stream, is complete.
+ * Sends `method` instead of GET, and demands that the response is complete.
  * @throws {Violation} when it does not end, or is a 405 without Allow
  */
 async function demandWhole(suite: Suite, method: string) {
