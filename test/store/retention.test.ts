@@ -126,7 +126,7 @@ t.test(
     t.teardown(() => sql.end())
     const change = async (aheadSeconds: number) => {
       await sql.unsafe("insert into items (part_number) values ('A') on conflict do nothing")
-      // Write the item as it is after the clock was wrong.
+      // Write the item with the times that a wrong clock has produced.
       await sql.unsafe(
         'alter table items disable trigger items_before_update; alter table items disable trigger items_log',
       )

@@ -13,7 +13,7 @@ import {
 } from './harness/streams.js'
 import { Watchers } from './harness/watchers.js'
 
-/** Deliveries before a measurement begins: Node compiles its hot code, and buffers grow. */
+/** Number of deliveries before a measurement, in which Node compiles its hot code and buffers grow. */
 const WARM_UP = 100_000
 const MEASURED = 400_000
 /** Number of deliveries with one event at a time. They take some seconds, to average out other load. */
