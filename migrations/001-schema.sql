@@ -56,8 +56,9 @@ $$;
 -- Refuses a value that exceeds the bound of its field. The bounds are those of schemas/bounds.ts. See
 -- docs/decisions/0036-the-tables-bound-what-they-hold.md.
 --
--- Triggers check the bounds, and only of what a statement changes. So a row that exceeds a bound, because it
--- was written under a higher bound or without triggers, can still be archived, or changed otherwise.
+-- Triggers check the bounds, and only those of values that a statement changes. So a row that exceeds a
+-- bound, because it was written under a higher bound or without triggers, can still be archived, or changed
+-- otherwise.
 create function refuse_length(field text, bound integer) returns void
 language plpgsql
 as $$

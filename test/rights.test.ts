@@ -26,8 +26,8 @@ interface Sample {
 const NDJSON = 'application/x-ndjson'
 
 /**
- * A request to each route that changes something and requires a right. What it names exists, and it would be
- * changed.
+ * A request to each route that changes something and requires a right. It names existing objects, and with
+ * the right it changes them.
  */
 const SAMPLES: Record<string, Sample> = {
   'POST /api/items': { role: 'editor', url: '/api/items', payload: { part_number: 'NEW' } },
