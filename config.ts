@@ -13,8 +13,8 @@ const milliseconds = (minimum: number) => ({
 })
 
 /**
- * The environment variables and their defaults. `mustBe` completes the sentence "NAME must be …" of a refused
- * start, and is the text in the table of the documentation.
+ * The environment variables and their defaults. `mustBe` completes the error message "NAME must be …", and is
+ * the text in the table of the documentation.
  */
 export const Environment = Type.Object({
   HOST: Type.String({ minLength: 1, default: '127.0.0.1', mustBe: 'the address to listen on' }),

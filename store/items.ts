@@ -44,7 +44,7 @@ function present({ archived_at, ...item }: Stored): Item {
 
 /**
  * Returns the item with a part number.
- * @throws {ApiError} item_not_found, even if it is archived
+ * @throws {ApiError} item_not_found if there is none, or if it is archived
  */
 export async function findItem(sql: Sql, partNumber: string): Promise<Item> {
   const [item] = await sql<Stored[]>`
@@ -58,7 +58,7 @@ export async function findItem(sql: Sql, partNumber: string): Promise<Item> {
 
 /**
  * Returns the item with an id.
- * @throws {ApiError} item_not_found, even if it is archived
+ * @throws {ApiError} item_not_found if there is none, or if it is archived
  */
 export async function findItemById(sql: Sql, id: string): Promise<Item> {
   const [item] = await sql<Stored[]>`

@@ -208,7 +208,7 @@ export class ConditionalWriter extends Writer {
 }
 
 /**
- * Returns the outcome for a status. A 5xx, even of a gateway, does not say whether the write was committed.
+ * Returns the outcome for a status. A 5xx, even from a gateway, does not say whether the write was committed.
  */
 function outcomeOf(status: number): Write['outcome'] {
   if (status < 300) return 'acknowledged'
