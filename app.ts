@@ -83,7 +83,7 @@ export async function buildApp(
     // A target in absolute form is routed by its path; plugins/site.ts checks its host.
     rewriteUrl: ({ url = '/' }) => splitTarget(url)?.path ?? url,
     bodyLimit: 1024 * 1024,
-    // Smaller requests end with the timeout of their route (handler-timeout.ts).
+    // The timeout of the slowest route. Other routes have a shorter one (plugins/handler-timeout.ts).
     requestTimeout: LONGEST_REQUEST_MS,
     http: {
       headersTimeout: HEADERS_TIMEOUT_MS,

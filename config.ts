@@ -13,8 +13,8 @@ const milliseconds = (minimum: number) => ({
 })
 
 /**
- * The environment variables and their defaults. `mustBe` completes the sentence "NAME must be …" of a refused
- * start, and is the text in the table of the documentation.
+ * The environment variables and their defaults. `mustBe` completes the error message "NAME must be …", and is
+ * the text in the table of the documentation.
  */
 export const Environment = Type.Object({
   HOST: Type.String({ minLength: 1, default: '127.0.0.1', mustBe: 'the address to listen on' }),
@@ -106,8 +106,8 @@ export type Config = Static<typeof Environment>
 export type AppConfig = Config & { DATABASE_URL: string; JWT_SECRET: string }
 
 /**
- * An environment variable has an invalid value. The message names the variable and says what it must be,
- * never its value.
+ * Thrown for an environment variable with an invalid value. The message names the variable and says what it
+ * must be, never its value.
  */
 export class ConfigError extends StartError {
   override readonly name = 'ConfigError'

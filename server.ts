@@ -155,7 +155,7 @@ function run(config: Config): void {
     })
   }
   async function fail(err: unknown): Promise<void> {
-    // An error caused by a stop during the start is no failure, and `close` ends the process.
+    // An error caused by a stop during the start is not a failure, and `close` ends the process.
     if (isStopping) return
     service.report(err instanceof Error ? err : new Error(String(err)))
     await service.stop()

@@ -19,7 +19,7 @@ export interface LoginOptions extends PasswordOptions {
   username?: string
 }
 
-/** @throws {Failure} if the standard input is no terminal */
+/** @throws {Failure} if the standard input is not a terminal */
 async function promptUser(prompt: string, silent: boolean): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new Failure(
@@ -27,8 +27,8 @@ async function promptUser(prompt: string, silent: boolean): Promise<string> {
       EXIT.usage,
     )
   }
-  // A password is read without echo. It is never an argument, because every user of the machine can read
-  // those.
+  // The password is read without echo. It is never an argument, because every user of the machine can read
+  // the arguments of a process.
   const input = await read({ prompt, silent, output: process.stderr })
   if (silent) printToStderr('')
   return input

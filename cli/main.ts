@@ -79,13 +79,13 @@ function endOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage
   if (error instanceof Error && error.message === 'canceled') return 130
   if (!(error instanceof Failure)) throw error
-  // The message may quote a server, a file or its name, so its lines are made safe for a terminal.
+  // The message may quote a response, a file or a file name, so its lines are made safe for a terminal.
   const lines = error.message.split('\n').map((line) => (line.startsWith('  ') ? '  ' : '') + plain(line))
   printToStderr(`${painter(process.stderr)('red', 'silo:')} ${lines.join('\n')}`)
   return error.exitCode
 }
 
-// `head` in `silo tail | head` closes the pipe after its last line, which is no error.
+// `head` in `silo tail | head` closes the pipe after its last line, which is not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
   process.exit(0)

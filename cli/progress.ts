@@ -3,7 +3,7 @@ const ERASE_LINE = '\r\x1b[K'
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
-/** A progress bar of an upload. Shows nothing if the output is no terminal. */
+/** A progress bar of an upload. Shows nothing if the output is not a terminal. */
 export class Progress {
   #shown = ''
 

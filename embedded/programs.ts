@@ -19,7 +19,7 @@ export interface RunOptions {
   stdin?: string
   /** The working directory; `/` by default. */
   cwd?: string
-  /** Environment variables beside the default ones. */
+  /** Environment variables in addition to the default ones. */
   env?: Record<string, string>
 }
 

@@ -9,7 +9,7 @@ import type { Slice } from './segment.js'
 
 /**
  * The settled log in memory: the newest events in the ring, older ones in pages that are read from the
- * database. Replaced by a new object whenever the tail begins again.
+ * database. Replaced by a new object whenever the tail restarts.
  */
 export interface History {
   readonly epoch: string
@@ -273,7 +273,7 @@ export class Connection {
       }
       while (this.#isReading() && this.#cursor < page.head)
         this.#writeSlice(page.slice(this.#cursor, this.filter))
-      // Only once the page is written completely: a slow client may never need the next one.
+      // Read ahead only after the page was written completely: a slow client may never need the next one.
       if (this.#isReading()) pages.readAhead(page.head, ring.floor)
     } catch (error) {
       this.feed.onReadError(this, error)

@@ -41,8 +41,8 @@ const SWEEP_SIZE = 100
 /** Maximum number of segments that one request for a page searches for events that match its filter. */
 const MAX_SEGMENTS = 64
 /**
- * Maximum number of attempts to locate a cursor that another instance has sent and this one doesn't know. The
- * log is read between them.
+ * Maximum number of attempts to locate a cursor that another instance has issued and this one doesn't know.
+ * The log is read before each further attempt.
  */
 const ATTEMPTS = 3
 /** How long a standby may take to replay an event that the client already has, in ms. */
@@ -195,8 +195,9 @@ export class Feed implements TailListener, ConnectionFeed {
 
   /**
    * Starts a round over all connections, or extends the current one to a full round from where the sweep is.
-   * Connections that the sweep has not reached yet get the new events in the same visit, the others on its
-   * return. So neither requests nor new events wait until all sockets are written to (docs/decisions/0013).
+   * Connections that the sweep has not reached yet get the new events in the same visit; it visits the others
+   * once more. So neither requests nor new events wait until all sockets are written to
+   * (docs/decisions/0013).
    */
   #pumpAll(): void {
     this.#unvisited = this.#connections.size

@@ -20,7 +20,7 @@ const CACHE_BYTES = 32 * 1024 * 1024
  */
 export type ReadLog = (after: number, upTo: number, limit: number) => Promise<LogPage>
 
-/** Approximate memory of an entry beside its frame, in bytes. */
+/** Approximate memory of an entry without its frame, in bytes. */
 const OVERHEAD_BYTES = 128
 
 function bytesOf(page: Segment): number {
@@ -64,8 +64,8 @@ export class Pages {
   /**
    * Returns the page with the events that follow `cursor`. Its floor is above `cursor` when retention has
    * deleted some of them.
-   * @param ringFloor the upper limit of the page: newer events are in the ring, which grows, while pages
-   * never change
+   * @param ringFloor the last id that the page may contain. Later events are in the ring. A page never
+   * changes once it was read, so it must not overlap the ring, which grows.
    * @throws when the log can't be read
    */
   async read(cursor: number, ringFloor: number): Promise<Segment> {

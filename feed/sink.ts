@@ -59,7 +59,7 @@ export class ResponseSink implements Sink {
 
   get isFull(): boolean {
     const socket = this.#socket
-    // Nearly every socket is empty, which its length alone shows.
+    // Nearly every socket is empty, which its length shows.
     return socket.writableLength > 0 && socket.writableNeedDrain
   }
 

@@ -99,7 +99,7 @@ export class Tail {
   async start(): Promise<void> {
     const { epoch, anchor } = await this.#log.read(Number.MAX_SAFE_INTEGER, 0)
     // An id below the newest one may belong to a transaction that has not committed yet. The tail would miss
-    // its event for ever if it began at the newest id now.
+    // its event forever if it began at the newest id now.
     const before = new Set(await this.#log.writers())
     while (before.size > 0 && !this.#stopped) {
       await new Promise((resolve) => setTimeout(resolve, HOLE_DELAY_MS.initial))

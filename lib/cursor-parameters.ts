@@ -17,7 +17,7 @@ export function isCursorParameter(name: string): boolean {
 const lastOf = (values: readonly string[]): string | undefined => values.findLast((value) => value !== '')
 
 /**
- * Returns the values of a header, also if an intermediary has joined its lines. Names in `rawHeaders` keep
+ * Returns the values of a header, even if an intermediary has joined its lines. Names in `rawHeaders` keep
  * their case.
  */
 function headerValues(rawHeaders: readonly string[], name: string): string[] {

@@ -272,7 +272,7 @@ class Reader {
     readonly env: NodeJS.ProcessEnv,
   ) {}
 
-  /** Returns the name of the parameter for messages, with the variable that its value comes from. */
+  /** Returns the name of the parameter for messages, with the environment variable that its value is from. */
   #nameOf(name: string): string {
     const variable = PARAMETERS[name]
     return this.query.has(name) || variable === undefined ? name : `${name} (from ${variable})`

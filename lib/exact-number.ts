@@ -20,7 +20,7 @@ export const restoreNumbers = (json: string): string =>
 
 const MAX_DIGITS = 15
 const MAX_INTEGER = 2n ** 53n
-/** The smallest normal double, roughly: smaller ones have fewer digits. */
+/** Approximately the smallest normal double. Smaller ones have fewer significant digits. */
 const MIN_NORMAL = 2.3e-308
 
 /** Returns the digits without leading and trailing zeros. */
@@ -68,7 +68,7 @@ export function decimalLength(number: number): number {
   if (exponent === undefined) return text.length
   const power = Number(exponent)
   const digits = whole.length + fraction.length
-  // Below 1: "0.", zeros, digits. Above, JavaScript writes an exponent from 1e21 on, where a double's digits
-  // leave no fraction.
+  // Below 1, the number is written as "0.", zeros and the digits. Above, JavaScript writes an exponent only
+  // from 1e21 on, and numbers of that size have no fraction.
   return sign.length + (power < 0 ? 1 - power + digits : power + 1)
 }

@@ -39,8 +39,8 @@ interface Line {
 
 /**
  * A weighted semaphore that is fair to keys, such as users. The callers of one key are admitted in the order
- * of their arrival; the keys with waiting callers take turns. So a key that wants all of the capacity gets
- * its part of it, and another key waits for no more than what is running.
+ * of their arrival; the keys with waiting callers take turns. So a key that requests all of the capacity does
+ * not delay another key for longer than the running calls take.
  */
 export class FairQueue<Key = string> {
   readonly #lines = new Map<Key, Line>()

@@ -5,7 +5,7 @@ const NO_ADDRESS = 'unknown'
 
 /** The origin of a request, as far as trusted proxies attest it. */
 export interface Route {
-  /** The client's address, canonical. */
+  /** The client's address in canonical form. */
   client: string
   /** The number of trusted proxies that the request has passed: 0 if the peer is not one. */
   proxies: number

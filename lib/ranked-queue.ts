@@ -25,7 +25,7 @@ export class RankedQueue {
   ) {}
 
   /**
-   * Runs a task when it has its turn.
+   * Runs a task when its turn comes.
    * @throws the error of `refusal` if the queue is full
    */
   async run<T>(rank: number, task: () => Promise<T>): Promise<T> {

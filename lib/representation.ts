@@ -45,9 +45,8 @@ export class Representation {
 }
 
 /**
- * Returns a function that returns the document of an origin. It caches the last document, which is made again
- * only for another origin.
- * @param make makes the document with the URLs of a public origin
+ * Wraps `make` so that its last document is cached, and generated again only for another origin.
+ * @param make generates the document with the URLs of a public origin
  */
 export function keepsDocument(make: (origin: string) => object): (origin: string) => Representation {
   let kept: { origin: string; document: Representation } | undefined

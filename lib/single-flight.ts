@@ -2,7 +2,7 @@
 export interface SingleFlight<Result> {
   /** Begins a run, or joins the one that is in flight. */
   (): Promise<Result>
-  /** Resolves when no run is in flight, whether the last one succeeded or failed. Does not begin one. */
+  /** Resolves when no run is in flight, whether the last one succeeded or failed. Starts no run. */
   idle(): Promise<void>
 }
 
@@ -13,7 +13,7 @@ export interface SingleFlight<Result> {
  */
 export function singleFlight<Result>(fn: () => Promise<Result>): SingleFlight<Result> {
   let running: Promise<Result> | undefined
-  // Also makes a rejection of what `fn` throws before it returns a promise.
+  // An async function, so that an exception that `fn` throws synchronously becomes a rejection.
   const run = async () => fn()
   const join = (): Promise<Result> =>
     (running ??= run().finally(() => {

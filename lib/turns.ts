@@ -14,7 +14,7 @@ export class Turns<Key extends object> {
   /** @param max max concurrent calls of a key */
   constructor(readonly max: number) {}
 
-  /** Calls `begin`, at once or when the call has its turn. The caller must call `end` for each. */
+  /** Calls `begin`, at once or when its turn comes. The caller must call `end` for each call. */
   begin(key: Key, begin: () => void): void {
     let line = this.#lines.get(key)
     if (!line) this.#lines.set(key, (line = { running: 0, waiting: [] }))

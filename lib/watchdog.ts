@@ -74,7 +74,7 @@ function endProcess(timeoutMs: number): void {
   setTimeout(end, STACK_TIMEOUT_MS, 'its stack can’t be read')
   const session = new Session()
   session.connectToMainThread()
-  // The main thread evaluates it in an interrupt, whatever it is executing, a regular expression included.
+  // The main thread evaluates the expression in an interrupt, even while it executes a regular expression.
   session.post('Runtime.evaluate', { expression: 'new Error("the stack:").stack' }, (err, reply) => {
     const stack: unknown = err ? err.message : reply.result.value
     end(String(stack))

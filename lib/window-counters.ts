@@ -1,6 +1,6 @@
 interface Window {
   count: number
-  /** When it ends, by `performance.now`. */
+  /** When the window ends, by `performance.now`. */
   end: number
 }
 
@@ -31,8 +31,8 @@ export class WindowCounters {
   }
 
   /**
-   * Counts one.
-   * @returns a function that takes it back, as long as the window lasts
+   * Increments the count of the key.
+   * @returns a function that undoes this, unless the window has ended
    */
   count(key: string): () => void {
     this.#sweep()

@@ -53,11 +53,12 @@ begin
 end
 $$;
 
--- Refuses a value that exceeds the bound of its field. The bounds are those of schemas/bounds.ts. Read
+-- Refuses a value that exceeds the bound of its field. The bounds are those of schemas/bounds.ts. See
 -- docs/decisions/0036-the-tables-bound-what-they-hold.md.
 --
--- Triggers check the bounds, and only of what a statement changes. So a row that exceeds a bound, because it
--- was written under another one or without triggers, can still be archived, or changed otherwise.
+-- Triggers check the bounds, and only those of values that a statement changes. So a row that exceeds a
+-- bound, because it was written under a higher bound or without triggers, can still be archived, or changed
+-- otherwise.
 create function refuse_length(field text, bound integer) returns void
 language plpgsql
 as $$
@@ -70,7 +71,7 @@ $$;
 
 -- Text and JSON -----------------------------------------------------------------------------------------
 --
--- Each text has one form: it is stored in NFC, and searched in NFKC with case folded. Read
+-- Each text has one form: it is stored in NFC, and searched in NFKC with case folded. See
 -- docs/decisions/0027-one-form-of-text.md.
 
 -- Returns the form in which a text is searched.
@@ -91,7 +92,7 @@ begin
   execute format($create$
     create function search_form(value text) returns text
     language sql immutable strict parallel safe
-    -- In ASCII only the case can differ.
+    -- ASCII letters differ from their search form in case only.
     return case when octet_length(value) = char_length(value) then lower(value collate "C")
                 else replace(replace(
                        lower(replace(normalize(value, NFKC), 'İ', U&'i\0307') collate pg_catalog.%I),
@@ -254,7 +255,7 @@ $$;
 create trigger tokens_within_bounds before insert or update on tokens
   for each row when (char_length(new.name) > 200) execute function tokens_within_bounds();
 
--- Limits a token to its parent: it expires no later, has no higher role, and is revoked with it. Read
+-- Limits a token to its parent: it expires no later, has no higher role, and is revoked with it. See
 -- docs/decisions/0032-tokens-descend-from-what-made-them.md.
 --
 -- Also limits a user to 100 valid API tokens (too_many_tokens in errors.ts). They are counted under the lock
@@ -297,8 +298,8 @@ $$;
 create trigger tokens_before_insert before insert on tokens
   for each row execute function tokens_before_insert();
 
--- Applies to the children of a token what revokes it, or lowers its role or its expiry. The same trigger
--- applies that to their children.
+-- Applies a revocation of a token, a lower role and an earlier expiry to its children. The same trigger then
+-- applies it to their children.
 create function tokens_bind_children() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -365,11 +366,12 @@ create trigger users_lower_tokens after update of role on users
   for each row when (role_rank(new.role) < role_rank(old.role))
   execute function users_lower_tokens();
 
--- Ends the statement of a credential that lacks the required right. The errors are those of the API: SL401
--- (unauthenticated) if the credential has ended, SL403 (forbidden) if only its role is too low.
+-- Fails the statement of a credential that lacks the required right. The SQLSTATE corresponds to the error of
+-- the API: SL401 (unauthenticated) if the credential has ended, SL403 (forbidden) if only its role is too
+-- low.
 --
 -- The statement that uses a right checks it, and calls this function. The credential is read again here,
--- because the statement may have waited for a lock since its own snapshot. Read
+-- because the statement may have waited for a lock since its own snapshot. See
 -- docs/decisions/0031-a-right-is-checked-by-the-statement-that-uses-it.md.
 create function refuse_right(credential uuid) returns uuid
 language plpgsql
@@ -478,7 +480,7 @@ create trigger items_within_bounds before insert or update on items
   execute function items_within_bounds();
 
 -- Normalises texts and properties, but only what a statement changes: an item that was written without
--- triggers gets no revision for its form alone.
+-- triggers gets no revision if only its form differs.
 create function items_in_nfc() returns trigger
 language plpgsql set search_path from current
 as $$
@@ -513,7 +515,7 @@ create trigger items_are_in_nfc_update before update on items
   )
   execute function items_in_nfc();
 
--- Sets revision, comment, author and times of a new item, whatever the statement says.
+-- Sets revision, comment, author and times of a new item, whatever values the statement gives.
 create function items_before_insert() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -539,7 +541,7 @@ create trigger items_before_insert before insert on items
 -- Drops an update that changes nothing, so that later triggers need not check for it.
 --
 -- The times of an item ascend if the clock steps back by no more than a second. After a larger step the clock
--- is used as it is, and only the revisions show the order of an item's changes. Read
+-- is used as it is, and only the revisions show the order of an item's changes. See
 -- docs/decisions/0020-retention-goes-by-position.md.
 create function items_before_update() returns trigger
 language plpgsql security definer set search_path from current
@@ -655,7 +657,7 @@ create trigger items_are_kept_whole before truncate on items
 -- Revisions ---------------------------------------------------------------------------------------------
 
 -- The past revisions of items. The current revision is in `items` only, and is copied here when the next one
--- replaces it, so that creating an item writes it once. Read
+-- replaces it, so that creating an item writes it once. See
 -- docs/decisions/0016-the-newest-revision-is-the-row-of-the-item.md.
 create table past_revisions (
   item_id          uuid not null references items deferrable initially deferred,
@@ -775,7 +777,7 @@ create table events (
 );
 
 -- The state of the log, a single row. A log that was restored from a dump or a backup, or recovered, is not
--- the one that cursors come from. Read docs/decisions/0019-a-cursor-carries-a-check-of-its-event.md.
+-- the one that cursors come from. See docs/decisions/0019-a-cursor-carries-a-check-of-its-event.md.
 create table event_log (
   singleton    boolean primary key default true check (singleton),
   -- Identifies the log; the epoch of a cursor is taken from it, so a new seed means a new epoch.
@@ -854,8 +856,8 @@ $$;
 -- A commit must be on disk before a subscriber sees it, even if the writer has `synchronous_commit` off.
 -- Otherwise a crash could undo a commit that was sent, and give the id of its event to another one.
 --
--- The past revision and the events are written by one function and one statement, because each further one
--- costs as much to start as an insert.
+-- The past revision and the events are written by one function and one statement, because to start a further
+-- function or statement costs as much as an insert.
 create function items_log() returns trigger
 language plpgsql security definer set search_path from current
 as $$
@@ -936,7 +938,7 @@ create unlogged table instances (
 -- Rights ------------------------------------------------------------------------------------------------
 
 -- Protects the functions that run with the rights of the tables' owner: a role that may write items in SQL
--- must gain no other right. Read docs/security.md, "Users with SQL access".
+-- must gain no other right. See docs/security.md, "Users with SQL access".
 --
 -- pg_temp is searched first unless the search path names it last. Otherwise a temporary table "events" would
 -- receive the event, and its trigger would run with the owner's rights.

@@ -33,7 +33,7 @@ const NOTE_USE_MS = 60_000
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
-    /** `jti` is the id of the session's row in `tokens`. The JWT never holds what the user may do. */
+    /** `jti` is the id of the session's row in `tokens`. The JWT never contains rights. */
     payload: { jti: string; exp: number }
   }
 }

@@ -12,7 +12,7 @@ export default fp(
         headers['transfer-encoding'] === undefined && (length === undefined || Number(length) === 0)
       if (!isEmpty || routeOptions.schema?.body !== undefined) return
       delete headers['content-type']
-      // Fastify recognizes an empty body by a length of "0" alone, not "00".
+      // Fastify recognizes an empty body only by a length of "0", not "00".
       delete headers['content-length']
     })
   },

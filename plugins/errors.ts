@@ -189,8 +189,8 @@ export default fp(
           ...(apiError.statusCode === 503 && { 'retry-after': '2' }),
           ...apiError.options.headers,
           ...(apiError.code === 'internal' && { 'request-id': request.id }),
-          // The same for every 401 (RFC 6750, section 3): what is wrong with a token would only help an
-          // attacker.
+          // The same for every 401 (RFC 6750, section 3): the reason why a token is invalid would only help
+          // an attacker.
           ...(apiError.statusCode === 401 && { 'www-authenticate': 'Bearer realm="silo"' }),
         })
         .type('application/json; charset=utf-8')

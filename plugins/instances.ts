@@ -74,8 +74,8 @@ export default fp(
         await by.listen(
           'silo_events',
           (sender) => {
-            // This instance has read the log already for its own commits. The trigger sends no id, for writes
-            // in SQL.
+            // This instance has read the log already for its own commits. A notification of the trigger, for
+            // a write in SQL, has no id.
             if (sender !== id) participant.poll()
           },
           // Notifications that were sent while the connection was down are not repeated.

@@ -21,7 +21,7 @@ declare module 'fastify' {
   }
 }
 
-/** Decorates `itemWrite`: what every route that writes items has in common. */
+/** Decorates `itemWrite`, the options of every route that writes items. */
 export default fp(
   async (app) => {
     app.decorate('itemWrite', {

@@ -10,7 +10,10 @@ import { NotModified } from '../schemas/web.js'
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** Errors of this route, beside those of every route of its kind. For the API's documentation only. */
+    /**
+     * Errors of this route, in addition to those of every route of its kind. Only for the documentation of
+     * the API.
+     */
     errors?: readonly ErrorCode[]
   }
 }

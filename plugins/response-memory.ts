@@ -6,12 +6,13 @@ import { onDisconnect } from '../lib/disconnect.js'
 import { FairQueue, QueueFull, type Share } from '../lib/fair-queue.js'
 
 const MIB = 1024 * 1024
-/** Bounds of the memory for all responses, in bytes. */
+/** Lower bound of the memory for all responses, in bytes. */
 const MIN_BYTES = 16 * MIB
+/** Upper bound of the memory for all responses, in bytes. */
 const MAX_BYTES = 128 * MIB
-/** All responses together may hold the size of the heap divided by this, within these bounds. */
+/** The memory for all responses is the heap's size limit divided by this number, within the bounds above. */
 const HEAP_PART = 8
-/** Maximum part of the free memory that one user may hold. */
+/** Maximum memory of one user, as a share of the memory that no response holds. */
 const USER_PART = 1 / 8
 /** Maximum number of requests of one user that wait. */
 const MAX_WAITING = 1000

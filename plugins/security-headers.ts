@@ -19,7 +19,7 @@ const SECURITY_HEADERS = {
   'x-download-options': 'noopen',
   'x-frame-options': 'DENY',
   'x-permitted-cross-domain-policies': 'none',
-  // The filters of old browsers could be used to attack a page.
+  // The XSS filters of old browsers could be used to attack a page.
   'x-xss-protection': '0',
 }
 

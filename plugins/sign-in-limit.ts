@@ -56,7 +56,7 @@ declare module 'fastify' {
     uncountSignInBody: (() => void) | undefined
   }
   interface FastifyReply {
-    /** Sets the cookie by which this browser is known as one from which the user has signed in. */
+    /** Sets the cookie that identifies this browser as one from which the user has signed in. */
     rememberDevice(username: string): void
   }
 }
@@ -69,7 +69,7 @@ interface Limit {
 const usernameOf = (request: FastifyRequest): string =>
   usernameForm((request.body as Credentials).username).toLowerCase()
 
-/** Returns the networks of a client, the largest first. For IPv4 it is the address alone. */
+/** Returns the networks of a client, the largest first. For IPv4 it is only the address. */
 function networksOf(request: FastifyRequest): string[] {
   return [...new Set(IPV6_BITS.map((bits) => networkOf(request.ip, bits)))]
 }

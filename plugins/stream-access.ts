@@ -15,7 +15,7 @@ export default fp(
     const { feed } = app.sse
 
     async function checkAccess(): Promise<void> {
-      // The tokens of the streams that are open now: a stream that opens during the query is not judged by
+      // The tokens of the streams that are open now: a stream that opens during the query is not affected by
       // its result. While the database is unreachable, only streams with expired tokens are ended.
       const tokenIds = mode.databaseLost ? new Set<string>() : feed.tokenIds
       const roles = await readRoles(tokenIds)

@@ -65,8 +65,8 @@ async function readAfter(feed: Feed, start: Start, filter: Filter, limit: number
 }
 
 /**
- * Returns a signal that is aborted after `seconds`, or when the client disconnects. It is no
- * `AbortSignal.any`, because Node 20 garbage-collects one of a timeout before it fires.
+ * Returns a signal that is aborted after `seconds`, or when the client disconnects. `AbortSignal.any` is not
+ * used, because Node 20 garbage-collects the result for a timeout signal before it fires.
  */
 function timeoutOf(reply: FastifyReply, seconds: number): AbortSignal {
   const timeout = new AbortController()

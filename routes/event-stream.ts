@@ -9,7 +9,7 @@ import { ResponseSink, type SinkTimeouts } from '../feed/sink.js'
 import { STALL_TIMEOUT_MS } from '../lib/stall-timeout.js'
 
 /**
- * Headers of every response that is an event stream, also of a refusal. Compression would delay events. The
+ * Headers of every response that is an event stream, refusals included. Compression would delay events. The
  * connection is closed with the stream, so that a shutdown does not wait for the client to close it.
  */
 const HEADERS = {

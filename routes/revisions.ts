@@ -32,7 +32,7 @@ function readPosition(cursor: string | undefined): number | undefined {
 }
 
 /**
- * Returns the newest revision of an item, made of the item that a change has just returned. The response
+ * Returns the newest revision of an item, derived from the item that a change has just returned. The response
  * schema omits the other fields of the item.
  */
 const newest = (item: Item, comment: string): Revision => ({

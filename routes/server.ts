@@ -35,8 +35,8 @@ const server: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       await writeMode(app.db, request.principal, request.body.mode)
-      // `pulse` joins one that is in flight, which may have begun before the write. The second one begins
-      // after it.
+      // The first call may join a pulse that began before the write. The second call waits for a pulse that
+      // began after the write.
       await app.pulse()
       await app.pulse()
       return { mode: app.mode.current }

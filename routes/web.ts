@@ -18,7 +18,7 @@ import {
 const SOURCES = new URL('web/', import.meta.resolve('#root'))
 /** The modules of the pages, as `tsc` emits them from `SOURCES`. */
 const MODULES = new URL('dist/web/', import.meta.resolve('#root'))
-/** The folders of both. */
+/** The folders that `SOURCES` and `MODULES` have in common. */
 const FOLDERS = ['feed', 'pages', 'parts']
 
 const fileOrSignIn = { ...fileResponses(HTML), 303: SeeOther }
@@ -97,7 +97,7 @@ async function readFiles(): Promise<Map<string, WebFile>> {
 
 /**
  * Serves the pages: the sign-in, the Database Activity panel, the list of items, the page of an item, the API
- * reference. The pages contain no data; they read it by the API.
+ * reference. The pages contain no data; they read it from the API.
  */
 const web: FastifyPluginAsyncTypebox = async (app) => {
   const files = await readFiles()
@@ -107,8 +107,8 @@ const web: FastifyPluginAsyncTypebox = async (app) => {
   const sendPage = (reply: FastifyReply, name: string) => sendWebFile(reply, files.get(name), 'no-store')
 
   /**
-   * Whether the request is known to be unauthenticated. While the database can't be reached, that is not
-   * known of any request: the page is sent, and reports the outage itself.
+   * Whether the request is known to be unauthenticated. False while the database can't be reached: the page
+   * is then sent, and reports the outage itself.
    */
   async function isStranger(request: FastifyRequest): Promise<boolean> {
     if (app.mode.databaseLost) return false

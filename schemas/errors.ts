@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 
-/** The body of every error response. `error` is the stable code, `details` name the invalid fields. */
+/** The body of every error response. `error` is the stable code, `details` lists the invalid fields. */
 export const ErrorBody = Type.Object({
   error: Type.String({ description: 'The code of the error. It is part of the contract.' }),
   message: Type.String({ description: 'What is wrong, for people. The wording may change.' }),

@@ -28,7 +28,7 @@ export interface LoggedEvent extends Position {
 
 /** The state of the log in the snapshot in which it was read. */
 export interface LogState {
-  /** Identifies the log. A cursor with another epoch is no position in it. */
+  /** Identifies the log. A cursor with another epoch is not a position in it. */
   epoch: string
   /** Retention has deleted the events up to and including this position. */
   prunedTo: Position

@@ -8,7 +8,7 @@ const SECRET_BYTES = 32
 /** Whether a bearer token is an API token, by its form alone. */
 export const isApiToken = (bearer: string): boolean => bearer.startsWith(PREFIX)
 
-/** Returns the SHA-256 of an API token, in hexadecimal: what the database holds of it. */
+/** Returns the SHA-256 of an API token, in hexadecimal, as the database stores it. */
 export const hashApiToken = (token: string): string => hash('sha256', token)
 
 /** Makes a random API token. Returns it with its hash. */

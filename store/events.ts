@@ -48,7 +48,7 @@ export class ForkedLog extends Error {
  * above `prunedTo` is complete.
  *
  * The page is one row, and its data is read as raw bytes: one row per event, read as text, was much slower
- * (docs/decisions/0014). The size of the page is judged by the stored sizes if these suffice. If data is
+ * (docs/decisions/0014). The size of the page is estimated by the stored sizes if these suffice. If data is
  * compressed, or the sum is too large, the data itself is measured, but only of as many events as can fit.
  * @throws {ForkedLog}
  * @throws {Error} while the log is being restored
@@ -263,10 +263,9 @@ export interface PruneEdge extends Position {
  * Finds the last event that is older than `ageSeconds`: within the oldest `limit` events, and not beyond
  * `settled`. Locks no rows.
  *
- * The position of an event in the log decides, because `at` depends on a clock, and clocks err
- * (docs/decisions/0020). Everything from the first young event on is young; everything up to the last old
- * event before that is old. An event whose time is in the future is neither: it is treated like the events
- * around it.
+ * An event whose time is in the future is ignored, because `at` depends on a clock that may be wrong: whether
+ * the event is deleted depends on the events around it (docs/decisions/0020). Of the others, the first event
+ * that is not older than `ageSeconds` and all events after it are retained.
  * @returns undefined if no event is old enough
  */
 export async function findPruneEdge(

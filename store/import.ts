@@ -30,7 +30,7 @@ export function encodeRow(row: number, input: ImportRow): string {
 }
 
 /**
- * The fields as a row wants them: the value of the row, else that of the item, else the initial one.
+ * The fields as a row changes them: the value of the row, else that of the item, else the initial one.
  * Properties are merged into those of the item. '' clears a field that can be null.
  */
 const mergedFields = eachField(({ name, type, isNullable, initial }) => {
@@ -74,7 +74,7 @@ interface Judgement {
 }
 
 /**
- * Judges every row and, unless one is refused, writes all of them. Rows are locked, and new ones inserted, in
+ * Checks every row and, unless one is refused, writes all of them. Rows are locked, and new ones inserted, in
  * the order of their part numbers, so two imports of the same items wait for each other instead of ending in
  * a deadlock. The rows are sent as one JSON text. Arrays and COPY were measured and were no faster, because
  * most of the time is spent in the triggers.

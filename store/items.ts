@@ -45,7 +45,7 @@ function present({ archived_at, ...item }: Stored): Item {
 
 /**
  * Returns the item with a part number.
- * @throws {ApiError} item_not_found, also if it is archived
+ * @throws {ApiError} item_not_found if there is none, or if it is archived
  */
 export async function findItem(sql: Sql, partNumber: string): Promise<Item> {
   const [item] = await sql<Stored[]>`
@@ -59,7 +59,7 @@ export async function findItem(sql: Sql, partNumber: string): Promise<Item> {
 
 /**
  * Returns the item with an id.
- * @throws {ApiError} item_not_found, also if it is archived
+ * @throws {ApiError} item_not_found if there is none, or if it is archived
  */
 export async function findItemById(sql: Sql, id: string): Promise<Item> {
   const [item] = await sql<Stored[]>`
@@ -192,8 +192,8 @@ export interface Condition {
 type Outcome = 'archived' | 'inexact' | 'mismatch' | 'unchanged' | 'written'
 
 /**
- * Applies `assignments` to an item if the condition holds. The row is locked before it is judged, and its
- * newest version is judged, so of two writers with the same condition only one succeeds.
+ * Applies `assignments` to an item if the condition holds. The row is locked first, and the condition is
+ * checked on its newest version, so of two writers with the same condition only one succeeds.
  * @param numbers those of the new properties that a double can't represent
  * @throws {ApiError} item_not_found, revision_mismatch, invalid_request
  */

@@ -79,7 +79,7 @@ function leased(session: Session, signal: AbortSignal, running: Set<Query>, begu
 }
 
 /**
- * Cancels a query once it has been sent. A query that is cancelled before makes the driver lose the
+ * Cancels a query once it has been sent. A query that is cancelled earlier makes the driver lose the
  * connection that it opens for the query (docs/decisions/0029).
  */
 async function cancelQuery(query: Query, running: Set<Query>): Promise<void> {

@@ -127,7 +127,7 @@ export const quoteName = (name: string): string => `"${name.replaceAll('"', '""'
  * The tables are searched for, rather than expected in the first schema of the search path. Otherwise a
  * search path that was set later, or a schema that is named like the role, would lead to a second, empty set
  * of tables.
- * @throws {StartError} with what to do, if it can't
+ * @throws {StartError} that says what to do, if the database can't hold the service
  */
 export async function inspectDatabase(sql: Sql): Promise<Preflight> {
   const facts = await readFacts(sql)

@@ -2,7 +2,7 @@ import type { StoredMode } from '../schemas/mode.js'
 import { type Credential, author } from './author.js'
 import type { Sql } from './driver/connect.js'
 
-/** The stored mode, and what the server lets this connection do. */
+/** The stored mode, and the state of the database server. */
 export interface StoredState {
   /** The mode that an admin chose for all instances. */
   mode: StoredMode

@@ -92,7 +92,7 @@ class AuthenticationCheck {
 /**
  * Sets up a connection before the driver sends a query. It runs `setUp` when the server reports
  * ReadyForQuery, and passes that message to the driver only afterwards. So no query runs without the
- * settings, also after a reconnect. Parameters of the startup message would do the same, but poolers refuse
+ * settings, even after a reconnect. Parameters of the startup message would do the same, but poolers refuse
  * those that they don't know (docs/decisions/0025). An error of `setUp` is an error of the connection.
  *
  * Also emits `close` directly after `error`. Node emits it later, and in between the driver considers the

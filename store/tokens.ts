@@ -132,7 +132,7 @@ const columns = (sql: Sql) => sql`id, name, role, created_at, expires_at, last_u
 
 /**
  * Creates an API token. The credential that creates it must still be valid: one that another instance has
- * just revoked can't live on in a new token. The token is revoked with that credential and expires no later,
+ * just revoked can't create a token. The token is revoked with that credential and expires no later,
  * unless a session creates it with `keep` (docs/decisions/0032). Also deletes the user's ended tokens.
  * @throws {PostgresError} SQLSTATE SL401 or SL403 when `by` lacks the role, SL409 when the user has too many
  * tokens

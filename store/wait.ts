@@ -6,7 +6,7 @@ import { NoHostError, describeFailure } from './driver/hosts.js'
 import { ConnectionError } from './driver/socket.js'
 import { isTlsAlert } from './driver/tls.js'
 
-/** How long a start waits for a server that can't be reached, in ms. */
+/** How long startup waits for a server that can't be reached, in ms. */
 const WAIT_TIMEOUT_MS = 30_000
 /** Interval between two attempts to connect, in ms. */
 const RETRY_DELAY_MS = 500

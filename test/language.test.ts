@@ -6,10 +6,10 @@ import { findBannedWords } from './harness/words.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
-/** Folders with files that are not ours, or that programs write. */
+/** Folders with third-party or generated files. */
 const SKIPPED = new Set(['node_modules', 'dist', 'results'])
 
-/** Right uses of words that the glossary of CONTRIBUTING.md replaces. */
+/** Correct uses of words that the glossary of CONTRIBUTING.md replaces. */
 const RIGHT_USES: readonly { path: string; phrase: string }[] = [
   { path: 'docs/asvs.md', phrase: 'no secret questions' },
   { path: 'docs/security.md', phrase: 'looks like a formula' },

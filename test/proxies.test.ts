@@ -39,7 +39,7 @@ interface Proxy {
   program: string
   /** Starts the proxy in front of two ports. It is ended when the test ends. */
   start: (t: Test, ports: readonly [number, number]) => Promise<string>
-  /** How long the proxy delays its response to a stream during an outage, at least, in ms. */
+  /** Minimum time by which the proxy delays its response to a stream during an outage, in ms. */
   holdsMs: number
   /** Whether a write is sent to the other instance if the first accepts no connection. */
   sparesWrites: boolean
@@ -50,7 +50,7 @@ interface Proxy {
 const TAGS: Record<string, string> = { HAProxy: 'W/"1"', Caddy: '"1"', Varnish: 'W/"1"', Apache: '"1-gzip"' }
 const HOLDS_MS: Record<string, number> = { HAProxy: 1500, Caddy: 1500 }
 
-/** Caddy does so in versions that are newer than Debian's. */
+/** Names of the proxies with `sparesWrites`. Caddy has it, too, in versions that are newer than Debian's. */
 const SPARES_WRITES = new Set(['HAProxy', 'Apache'])
 
 const PROXIES: Record<string, Proxy> = {

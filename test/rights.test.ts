@@ -26,8 +26,8 @@ interface Sample {
 const NDJSON = 'application/x-ndjson'
 
 /**
- * A request to each route that changes something and requires a right. What it names exists, and it would be
- * changed.
+ * A request to each route that changes something and requires a right. It names existing objects, and with
+ * the right it changes them.
  */
 const SAMPLES: Record<string, Sample> = {
   'POST /api/items': { role: 'editor', url: '/api/items', payload: { part_number: 'NEW' } },
@@ -60,8 +60,8 @@ const SAMPLES: Record<string, Sample> = {
 const WITHOUT_RIGHT = ['POST /api/auth/login', 'POST /login', 'POST /logout']
 
 /**
- * Takes the right of user `name` away in the database, as another instance would. `status` is that of a write
- * without it.
+ * The ways to lose a right. `take` revokes the right of user `name` in the database, as another instance
+ * would. `status` is the expected status of a write after that.
  */
 const LOSSES: Record<
   string,
@@ -148,7 +148,7 @@ t.test('every route that changes something has a sample here', async (t) => {
 
 t.test('the statement that writes checks the right again, after the head was accepted', async (t) => {
   const { sql, app } = await start(t)
-  /** Sends the sample, and takes its right away after the head was read and before the body is. */
+  /** Sends the sample, and revokes the right to it after the head was read and before the body is read. */
   async function sendBefore(route: string, sample: Sample, what: string): Promise<void> {
     const loss = LOSSES[what]
     if (!loss) throw new Error(`there is no loss ${what}`)

@@ -27,8 +27,8 @@ const SPECIAL = /[",\r\n]/g
 const LINE_END = /\r\n|\r|\n/g
 
 /**
- * The state of the reader: before a cell, in a bare cell, in a quoted one, or after a quote that may have
- * closed it.
+ * The state of the reader: before a cell, in an unquoted cell, in a quoted cell, or after a quote that may
+ * have closed the cell.
  */
 type CellState = 'start' | 'bare' | 'quoted' | 'closed'
 

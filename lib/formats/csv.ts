@@ -159,8 +159,8 @@ function readCells(row: number, columns: Column[], escaped: boolean, cells: stri
 
 /**
  * Reads the rows of a CSV file with a header. Rows with only empty cells are skipped, but counted. A quote
- * inside a bare cell is an error of its row. If the next row can't be determined, reading ends with the error
- * of the current row.
+ * inside an unquoted cell is an error of its row. If the end of a row can't be determined, reading ends with
+ * the error of that row.
  * @throws {ApiError} invalid_request for an unusable header, or a row beyond the limits
  */
 export async function* readCsv(text: AsyncIterable<string>): AsyncGenerator<Row> {

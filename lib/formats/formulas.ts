@@ -1,5 +1,5 @@
 /**
- * A spreadsheet recognises a formula by the first character of a cell, also in full width or another form.
+ * A spreadsheet recognises a formula by the first character of a cell, even in full width or another form.
  * Some spreadsheets skip spaces and invisible characters before it. Leading apostrophes are included so that
  * the pattern also matches an escaped text: `unescapeFormula` must recognise the apostrophe that
  * `escapeFormula` has added (docs/decisions/0034).

@@ -8,7 +8,7 @@ const HINT = 'in a spreadsheet, save the file as "CSV UTF-8"'
 
 const invalid = (reason: string): ApiError => ApiError.invalid('body', `${reason}; ${HINT}`)
 
-/** The position in a body, with the bytes that are needed to describe an invalid one. */
+/** The position in a body, with the last bytes before it, to describe the first byte that is not UTF-8. */
 class Position {
   /** The number of bytes before the current chunk. */
   #before = 0

@@ -95,7 +95,8 @@ export function openHosts(url: string): Hosts {
     signal.addEventListener('abort', end)
     try {
       signal.throwIfAborted()
-      // Opening the socket and starting up each have the connection timeout; the query gets as much again.
+      // The connection timeout applies to the opening of the socket, and again to the startup. The query gets
+      // the same time.
       const [state] = await within(
         3 * address.connectTimeoutMs,
         sql<ServerState[]>`

@@ -33,8 +33,8 @@ export interface Selection extends ServerState {
 }
 
 /**
- * The encryptions that are tried for each `sslmode`, in order. The next one is tried after an error of
- * encryption.
+ * The encryptions that are tried for each `sslmode`, in order. The next one is tried after one of
+ * `ENCRYPTION_ERRORS`.
  */
 const ENCRYPTIONS: Record<SslMode, readonly [Encryption, ...Encryption[]]> = {
   disable: ['never'],

@@ -174,7 +174,7 @@ t.test('a data folder replaced by an older copy resets the clients with lost eve
   await third.service.kill('SIGTERM')
 })
 
-/** Starts a PostgreSQL server of the test's own, and two instances on its database. */
+/** Starts a PostgreSQL server for this test, and two instances on its database. */
 async function setUp(t: Test, settings: Record<string, string> = {}) {
   const server = await PostgresServer.start(t, settings)
   const databaseUrl = server.url()

@@ -32,7 +32,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS),
       })
       const watchers = await Promise.all([site.watch(origin), site.watch(origin)])
-      // More than the buffers of a socket hold, so that the client that does not read has a backlog.
+      // More data than the buffers of a socket hold, so that the client that does not read has a backlog.
       await site.sql`
       insert into items (part_number, description)
       select 'S-' || n, repeat('x', 1000) from generate_series(1, 15000) n

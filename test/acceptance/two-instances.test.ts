@@ -51,7 +51,7 @@ t.test('a client that alternates between two instances receives each event exact
       const wanted = Math.min(random.between(1, 16), WRITES - seen.length)
       await watcher.untilEvents(wanted)
       await watcher.close()
-      // As if the connection had been lost exactly here, whatever else came in the same chunk.
+      // Ignore further events of the same chunk, as if the connection had been lost after these.
       const taken = watcher.events.slice(0, wanted)
       lastId = taken.at(-1)?.id
       seen.push(...taken.map(logId))

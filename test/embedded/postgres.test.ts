@@ -96,7 +96,7 @@ t.test('the server is unreachable from other machines, and its files closed to o
 
   for (const entry of await readdir(folder, { recursive: true })) {
     const { mode } = await stat(join(folder, entry))
-    // Under root, the group of the server's account alone can pass through to the data.
+    // Under root, only the group of the server's account can enter the folder, to reach the data.
     const forOthers = isRoot && entry === 'cluster' ? 0o067 : 0o077
     if ((mode & forOthers) !== 0) t.fail(`${entry} is open to others: ${(mode & 0o777).toString(8)}`)
   }

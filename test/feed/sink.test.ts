@@ -12,8 +12,8 @@ const BLOCK = Block.fromText('x'.repeat(4000))
 const LARGE = Block.fromText('x'.repeat(FULL + 1))
 
 /**
- * Opens a stream to a client that reads nothing until it is resumed. `state` counts the drains, and has
- * whether the stream stalled once its socket has closed.
+ * Opens a stream to a client that reads nothing until it is resumed. `state` counts the drains. Once the
+ * socket has closed, it also contains whether the stream stalled.
  */
 async function open(t: Test, stallMs: number) {
   const server: Server = createServer({ highWaterMark: FULL }).listen(0, '127.0.0.1')

@@ -110,7 +110,7 @@ t.test('a tail that does not wait for open transactions loses events: the rule i
   const { seen } = await follow(t, url, { writers: async () => [] })
   await write(sql, seededRandom(t))
   const truth = await written()
-  // The newest event has been delivered, so what is missing now never comes.
+  // The newest event has been delivered, so an event that is missing now is lost.
   await eventually('the newest event was delivered', () => seen.at(-1)?.id === truth.at(-1)?.id)
   t.ok(seen.length < truth.length, `${truth.length - seen.length} of ${truth.length} lost`)
 })

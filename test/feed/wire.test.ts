@@ -82,7 +82,7 @@ async function readChunked(t: Test, origin: string, token: string, length: numbe
 }
 
 /**
- * Splits at random positions, also within a character, into pieces of 1 to `longest` bytes. The same seed
+ * Splits at random positions, even within a character, into pieces of 1 to `longest` bytes. The same seed
  * gives the same pieces.
  */
 function cut(bytes: Buffer, longest: number, seed: number): Buffer[] {

@@ -8,8 +8,8 @@ import { createToken as createApiToken } from '../../tools/harness/tokens.js'
 import { createDatabase } from './database.js'
 
 /**
- * Returns the configuration of a test's application: any free port, no log, no heartbeat soon, and the values
- * of `wanted`.
+ * Returns the configuration of a test's application: any free port, no log, a heartbeat interval that is
+ * longer than most tests, and the values of `wanted`.
  */
 export function testConfig(databaseUrl: string, wanted: Partial<AppConfig> = {}): AppConfig {
   return {

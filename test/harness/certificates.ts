@@ -19,7 +19,7 @@ default_crl_days = 2
 `
 
 /**
- * A certificate authority of the test's own. Its certificates are `<name>.pem` and `<name>.key` in one
+ * A certificate authority for one test. Its certificates are `<name>.pem` and `<name>.key` in one
  * folder. Needs `openssl`.
  */
 export class Authority {

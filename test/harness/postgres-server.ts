@@ -17,7 +17,7 @@ async function findAccount(): Promise<{ uid: number; gid: number } | undefined> 
 }
 
 /**
- * A PostgreSQL server of the test's own, with the programs of an operator: dumps, base backups, standbys. It
+ * A PostgreSQL server for one test, with the programs of an operator: dumps, base backups, standbys. It
  * is stopped when the test ends.
  */
 export class PostgresServer {
@@ -65,13 +65,13 @@ export class PostgresServer {
     return this.#execute(join(this.programs, program), args)
   }
 
-  /** Writes a file that belongs to that account. */
+  /** Writes a file that belongs to the server's account. */
   async write(path: string, text = ''): Promise<void> {
     await writeFile(path, text)
     await this.own(path)
   }
 
-  /** Makes a file belong to that account, which alone can read and write it. */
+  /** Makes the server's account the owner of a file, and the only one that can read and write it. */
   async own(path: string): Promise<void> {
     if (this.account) await chown(path, this.account.uid, this.account.gid)
     await chmod(path, 0o600)
@@ -86,7 +86,7 @@ export class PostgresServer {
     return stdout
   }
 
-  /** Takes a base backup of a running server, with which a standby or a recovery begins. */
+  /** Takes a base backup of a running server, from which a standby or a recovery starts. */
   async backUp(server: PostgresServer): Promise<void> {
     await this.run('pg_basebackup', `--dbname=${server.url()}`, `--pgdata=${this.data}`, '--checkpoint=fast')
   }

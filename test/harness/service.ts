@@ -68,7 +68,7 @@ export class ServiceProcess {
 }
 
 /**
- * Starts the service with these variables alone. It is killed, by its id, when the test ends. `env` needs
+ * Starts the service with only these variables. It is killed, by its id, when the test ends. `env` needs
  * `DATABASE_URL` and `JWT_SECRET`, or a `SILO_DATA_DIR` from `createDataDir`.
  */
 export function startService(t: Test, env: Record<string, string>): ServiceProcess {

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
-// Separate from tap's reporter and coverage, which would wait for its output and count it.
+// A separate process without tap's coverage, which would measure it, and without pipes to tap's reporter,
+// which would wait until they are closed.
 const keeper = fork(fileURLToPath(new URL('keep-postgres.js', import.meta.url)), [String(process.ppid)], {
   env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' },
   stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -91,7 +91,7 @@ export class TcpProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause()
   }
 
-  /** Forwards, and accepts new connections, again. */
+  /** Accepts new connections and forwards again, after `refuse` or `freeze`. */
   heal(): void {
     this.#refusing = false
     this.#frozen = false

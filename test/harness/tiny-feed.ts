@@ -9,7 +9,7 @@ interface Entry {
   text: string
 }
 
-/** The behaviours of such a server, each of which a test can replace by a faulty one. */
+/** The correct behaviours of `TinyFeed`, each of which a test can replace by a faulty one. */
 const faultless = {
   token: 'tiny' as string | undefined,
   status: 200,

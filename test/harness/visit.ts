@@ -11,7 +11,7 @@ import { PASSWORD, createPerson } from './people.js'
 /** The timeout of the page's actions, in ms. It is long because the machine may be busy. */
 const DEADLINE_MS = 30_000
 
-/** A browser that has signed in to an application of the test's own. */
+/** A browser that has signed in to an application that only this test uses. */
 export interface Visit {
   app: FastifyInstance
   address: string

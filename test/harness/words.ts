@@ -1,15 +1,15 @@
 import { extname } from 'node:path'
 import ts from 'typescript'
 
-/** A word of the glossary's left column that stands in a comment or a document. */
+/** A use of a word of the glossary's left column in a comment or a document. */
 export interface Finding {
   line: number
   word: string
-  /** The text of the line, without the blanks around it. */
+  /** The text of the line, without surrounding whitespace. */
   text: string
 }
 
-/** The glossary of CONTRIBUTING.md: what is not written, and what is written for it. */
+/** The glossary of CONTRIBUTING.md: the words to avoid, and their replacements. */
 const GLOSSARY: readonly [pattern: string, instead: string][] = [
   ['questions?|asks?|asked|asking', 'query, request, call'],
   ['answers?|answered|answering', 'response, result'],
@@ -28,7 +28,7 @@ const BANNED = new RegExp(`\\b(${GLOSSARY.map(([pattern]) => pattern).join('|')}
 
 const blank = (text: string) => text.replace(/[^\n]/g, ' ')
 
-/** The comments of a program, on the lines where they are; the rest is blank. */
+/** Returns the comments of a program on their original lines. All other characters are replaced by blanks. */
 function commentsOf(source: string): string {
   const file = ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)
   const ranges = new Map<number, ts.CommentRange>()
@@ -48,7 +48,7 @@ function commentsOf(source: string): string {
   return comments
 }
 
-/** What people read in a file: its comments, or a document without its code. Undefined for other files. */
+/** Returns the prose of a file: its comments, or a document without its code. Undefined for other files. */
 function proseOf(path: string, source: string): string | undefined {
   const withoutCode = (text: string) => text.replace(/```[^]*?```|`[^`\n]*`/g, blank)
   switch (extname(path)) {

@@ -195,7 +195,7 @@ t.test('a write with the cookie from another origin is refused', async (t) => {
     { 'sec-fetch-site': 'same-site' },
     { 'sec-fetch-site': 'cross-site', origin: `http://${host}` },
     { origin: 'https://evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
-    // The credentials of a proxy in front say nothing about the page that sends the write.
+    // Credentials for a proxy in front of the service do not identify the page that sends the write.
     { origin: 'https://evil.example', authorization: 'Basic b2ZmaWNlOm9wZW4tc2VzYW1l' },
     { 'sec-fetch-site': 'cross-site', authorization: 'Negotiate oYG2MIGzoAMKAQ==' },
   ]

@@ -7,7 +7,8 @@ import { eventually } from '../../tools/harness/eventually.js'
 import { listen } from '../harness/watcher.js'
 
 /**
- * Creates items with a description on which a search is slow: each of its words is matched against all of it.
+ * Creates items with a description that makes searches slow: each word of a search is compared with all of
+ * the description.
  */
 async function fill(app: FastifyInstance, items: number): Promise<void> {
   await app.db`

@@ -829,7 +829,7 @@ t.test('terminated database connections are noticed and replaced, and no event i
   const databaseUrl = await createDatabase(t)
   const { watch } = await serve(t, { databaseUrl })
   const other = await startApp(t, { databaseUrl })
-  // Not a connection of the instance, which would drop it, with this query, when it notices the termination.
+  // A separate connection: when the instance notices a termination, it drops its own ones with their queries.
   const killer = connect(databaseUrl, 1)
   t.teardown(() => killer.end())
   const watcher = await watch()

@@ -9,7 +9,7 @@ const MIB = 1024 * 1024
 const LARGEST = 512 * 1024
 const ITEMS = 60
 
-/** Texts of which a character takes six, two, three or one bytes as JSON. */
+/** Texts whose characters take six, two, three or one bytes each as JSON. */
 const TEXTS = ['\u0001', '"', '漢', 'x'].map((character) => character.repeat(65_536))
 /** Nearly 64 KiB of numbers, each of which is stored in ten bytes and printed with 301 digits. */
 const NUMBERS = `{"n":[${Array.from({ length: 200 }, () => '1e300').join()}]}`

@@ -88,8 +88,8 @@ t.test(
   async (t) => {
     const sql = connect(await createDatabase(t), 1)
     t.teardown(() => sql.end())
-    // Of one letter, which PostgreSQL compresses, and of text that it cannot compress. One event is larger
-    // than a page.
+    // The data is one repeated letter, which PostgreSQL compresses, or text that it can't compress. One event
+    // is larger than a page.
     await sql`
     insert into events (type, part_number, data, at)
     select 'item.deleted', 'A-' || n,
@@ -126,7 +126,7 @@ t.test(
     t.teardown(() => sql.end())
     const change = async (aheadSeconds: number) => {
       await sql.unsafe("insert into items (part_number) values ('A') on conflict do nothing")
-      // As a wrong clock would have left it.
+      // Write the item with the times that a wrong clock has produced.
       await sql.unsafe(
         'alter table items disable trigger items_before_update; alter table items disable trigger items_log',
       )

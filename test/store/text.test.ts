@@ -48,7 +48,7 @@ const LOCALES = [
   "locale 'C'",
   "locale 'C.UTF-8'",
   "locale 'C' locale_provider icu icu_locale 'de-AT'",
-  // Its upper case of "i" is another letter.
+  // In Turkish, the upper case of "i" is "İ", not "I".
   "locale 'C' locale_provider icu icu_locale 'tr'",
 ]
 for (const locale of LOCALES) {

@@ -52,7 +52,7 @@ const request = (target: string): Request => ({ method: 'GET', target, headers: 
 const errorBody = (error: string, message = '') => JSON.stringify({ error, message, details: [] })
 
 /**
- * Starts a server of the test's own.
+ * Starts a server for this test.
  * @returns its port
  */
 async function serve(

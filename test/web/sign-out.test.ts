@@ -7,7 +7,7 @@ import { live, fillLoginForm, visit } from '../harness/visit.js'
 
 const keptBy = (page: Page): Promise<string[]> => page.evaluate('Object.keys(sessionStorage)')
 
-/** Stores in this tab what a page stores of a form that was not sent. */
+/** Stores a draft in this tab, as a page does for a form that was not sent. */
 async function typeDraft(page: Page): Promise<void> {
   await page.evaluate(`sessionStorage.setItem('draft of vera: a secret', '{}')`)
 }

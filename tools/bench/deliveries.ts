@@ -13,16 +13,16 @@ import {
 } from './harness/streams.js'
 import { Watchers } from './harness/watchers.js'
 
-/** Deliveries before a measurement begins: Node compiles its hot code, and buffers grow. */
+/** Number of deliveries before a measurement, in which Node compiles its hot code and buffers grow. */
 const WARM_UP = 100_000
 const MEASURED = 400_000
-/** Deliveries of events published one at a time. They take seconds, as the load of the machine varies. */
+/** Number of deliveries with one event at a time. They take some seconds, to average out other load. */
 const SINGLE = 300_000
 
 /**
- * Measures the deliveries of one server. At first the next event is published as soon as the first subscriber
- * has the last one. Later it is published as soon as the last subscriber has it, so that no two events share
- * a write.
+ * Measures the deliveries of one server. At first, each event is published as soon as the first subscriber
+ * has received the previous one. Later, each is published as soon as the last subscriber has received the
+ * previous one, so that no two events share a write.
  */
 async function measure(
   scope: Scope,

@@ -47,7 +47,7 @@ const QUESTIONS: Record<string, Question | readonly Question[]> = {
   start,
 }
 
-/** The folder of the reports, from the root of the project. */
+/** The folder of the reports, relative to the root of the project. */
 const RESULTS = 'tools/bench/results/'
 
 const USAGE = `usage: npm run bench -- [benchmark …] [--rounds n] [--quick] [--profile folder] [--write]

@@ -38,7 +38,7 @@ async function writeTimes(
 async function sizeOf({ superuserUrl }: Database): Promise<{ bytes: number; events: number }> {
   const sql = postgres(superuserUrl, { max: 1, onnotice: () => undefined })
   // The first vacuum empties pages of the index. The second one frees them, which is allowed once a later
-  // transaction has begun, since a scan may have been on its way to these pages.
+  // transaction has begun, because a running scan may still visit these pages.
   await sql.unsafe('vacuum events')
   await sql`select pg_current_xact_id()`
   await sql.unsafe('vacuum events')

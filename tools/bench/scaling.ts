@@ -15,7 +15,7 @@ const INSTANCES = [1, 2, 4, 8]
 const PER_SECOND = 50
 const IDLE_MS = 10_000
 
-/** What all instances together have cost the database until now. */
+/** The load that all instances together have caused on the database so far. */
 interface Cost {
   at: number
   sessions: number

@@ -13,7 +13,7 @@ export class Access {
     readonly token: string,
   ) {}
 
-  /** Creates an editor with this name, and an API token of it. */
+  /** Creates an editor with this name, and an API token for this user. */
   static async create(sql: Sql, name: string): Promise<Access> {
     const { id, secret } = await createToken(sql, 'editor', name)
     return new Access(id, secret)

@@ -14,13 +14,13 @@ const ADOPTED_MS = 10_000
 /** Attempts of a restore: a restore and a writer can deadlock, and PostgreSQL then cancels one of them. */
 const TRIES = 10
 
-/** Takes and restores the dumps of a run, and records what the checker has to know about them. */
+/** Takes and restores the dumps of a run, and records the facts about them that the checker needs. */
 export class Backups {
   /** Every restore so far, in order. */
   readonly restores: Restore[] = []
   /**
-   * The epochs that the log may have left: it had one of them when a standby was promoted in whose log ids
-   * were missing, or when a dump was restored that was taken on another timeline.
+   * The epochs that the log may have lost. The current one is added when a standby is promoted in whose log
+   * ids are missing, and when a dump is restored that was taken on another timeline.
    */
   readonly leftEpochs = new Set<string>()
   /** Promotions of standbys whose log had no missing ids. They must not cause a reset. */

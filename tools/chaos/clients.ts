@@ -26,7 +26,7 @@ Object.assign(globalThis, {
 })
 
 /**
- * A third-party client of the feed, used as its documentation says. It keeps to one address, reads events and
+ * A third-party client of the feed, used as its documentation says. It uses one address, and reads events and
  * reconnects by its own rules. When its library stops, it is opened again with the last id that the
  * application has.
  */
@@ -84,7 +84,7 @@ abstract class OthersClient {
   async #live(): Promise<void> {
     const { signal } = this.#stopped
     while (!signal.aborted) {
-      // Begins as an application does: reads a page, and has the end of the page in its address from then on.
+      // Start as an application does: read a page, and then follow the feed with its end as `since`.
       if (this.history.cursor === undefined) await this.#readHead().catch(() => undefined)
       else await this.follow(signal).catch(() => undefined)
       await delay(REOPEN_MS)
@@ -128,7 +128,7 @@ class FetchEventSourceClient extends OthersClient {
         const { cursor } = this.history
         const headers = new Headers(init?.headers)
         headers.delete('last-event-id')
-        // The first request has its cursor in the address only, as an application's would.
+        // The first request has its cursor in the URL only, as that of an application does.
         if (cursor !== undefined && cursor !== first) headers.set('last-event-id', cursor)
         return fetch(input, { ...init, headers })
       },

@@ -23,7 +23,7 @@ const MOVE_MS = 15_000
 export interface Target {
   instances: readonly Instance[]
   postgres: Postgres
-  /** The run's own database connection, which no fault is aimed at. */
+  /** The run's own database connection, which no fault terminates. */
   sql: Sql
   nginx: Nginx | undefined
   /** An nginx that compresses every response. */
@@ -37,14 +37,14 @@ export interface Target {
   problems: string[]
 }
 
-/** A kind of fault that a run can make. */
+/** A kind of fault that a run can inject. */
 export interface Fault {
   name: string
-  /** How likely it is, compared with the other faults, once each of them has been made. */
+  /** Relative probability of the fault, once each kind has been injected. */
   weight: number
-  /** What must be installed for this fault, if that is not the case everywhere. */
+  /** The programs that this fault needs, if they are not installed on every machine. */
   needs?: 'nginx' | 'all programs of PostgreSQL'
-  /** Breaks something and repairs it. Adds to `target.problems` what the service does wrong meanwhile. */
+  /** Injects the fault and repairs it. Adds each incorrect reaction of the service to `target.problems`. */
   run(target: Target, random: Random): Promise<unknown>
 }
 

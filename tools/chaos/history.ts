@@ -50,7 +50,7 @@ export class History {
 
   constructor(
     readonly name: string,
-    /** The kind of the client, by which the report sums up. */
+    /** The kind of the client. The report has totals for each kind. */
     readonly kind: string,
     readonly wants: (event: TruthEvent) => boolean,
   ) {}

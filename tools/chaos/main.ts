@@ -66,5 +66,5 @@ const report = await runChaos({
   ...(!values.quiet && { log: (line) => console.log(line) }),
 })
 print(report)
-// Without this, Node 20 sometimes loops for ever while it closes the handles of a process that has ended.
+// Without this, Node 20 sometimes loops forever while it closes the handles of a process that has ended.
 process.exit(report.problems.length > 0 ? 1 : 0)

@@ -1,7 +1,7 @@
 /**
- * Breaks everything that can be broken on one machine while clients write and subscribe, and then compares
- * what the clients received with what the database committed. The same seed makes the same plan of faults;
- * the timing differs.
+ * Injects faults into the instances, their database and the network while clients write and subscribe. Then
+ * compares what the clients received with what the database committed. The same seed produces the same plan
+ * of faults; the timing differs.
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -28,13 +28,13 @@ export interface Options {
   seconds: number
   /** Number of instances of the service, 1 to 3; 3 by default. */
   instances?: number
-  /** Names of the faults to make; all by default. */
+  /** Names of the faults to inject; all by default. */
   faults?: readonly string[]
   /** Kinds of third-party clients to run; all that can run here by default. */
   clients?: readonly string[]
   /**
    * Whether the run leaves ids missing in the log, by transactions that roll back after they have drawn an id
-   * and by a primary that is killed while transactions commit. The seed decides if not given.
+   * and by a primary that is killed while transactions commit. By default, the seed decides.
    */
   leavesHoles?: boolean
   /**
@@ -52,7 +52,7 @@ export interface Options {
 
 /** What a run measured of one kind of fault. */
 export interface FaultFigures {
-  /** How often the fault was made. */
+  /** How often the fault was injected. */
   times: number
   /** The longest time from break to repair, in ms. */
   longestMs: number

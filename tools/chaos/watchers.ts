@@ -12,7 +12,7 @@ import type { TruthEvent } from './truth.js'
 /** A client closes its connection after this long without a byte, in ms. Heartbeats are sent every second. */
 const DEAF_MS = 5000
 
-/** A way to the service: directly to an instance, or through a proxy that can break. */
+/** A network path to the service: directly to an instance, or through a proxy. */
 export interface Route {
   origin: () => string
   /** The instance, if there is no proxy in between. */
@@ -28,7 +28,7 @@ export interface Filter {
 /** No filter. */
 export const EVERYTHING: Filter = { query: '', wants: () => true }
 
-/** How a client reads. */
+/** How a client reads its stream: how fast, for how long, and in which encoding. */
 export interface Manner {
   name: string
   /** How long the client pauses after a read, in ms. */

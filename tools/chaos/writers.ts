@@ -10,7 +10,7 @@ export const HOT_ITEMS = Array.from({ length: 8 }, (_, i) => `HOT-${i}`)
 const SQL_DEADLINE_MS = 10_000
 const SQL_ITEMS = Array.from({ length: 8 }, (_, i) => `SQL-${i}`)
 
-/** A write, with what its writer knows about it. */
+/** A write, with its outcome and its events. */
 export interface Write {
   /** The outcome as far as the writer knows it. */
   outcome: 'acknowledged' | 'refused' | 'unknown'
@@ -31,7 +31,7 @@ export function markOf({ type, part_number, data }: TruthEvent): string | undefi
   return type === 'item.updated' ? undefined : `${type} ${part_number}`
 }
 
-/** Makes one write after another until it is stopped, and records the outcomes. */
+/** Writes in a loop until it is stopped, and records the outcomes. */
 abstract class Writer {
   readonly writes: Write[] = []
   #stopped = false
@@ -208,20 +208,23 @@ export class ConditionalWriter extends Writer {
 }
 
 /**
- * Returns the outcome for a status. A 5xx, also of a gateway, does not say whether the write was committed.
+ * Returns the outcome for a status. A 5xx, even from a gateway, does not say whether the write was committed.
  */
 function outcomeOf(status: number): Write['outcome'] {
   if (status < 300) return 'acknowledged'
   return status < 500 ? 'refused' : 'unknown'
 }
 
-/** Writes as a user of psql does: in transactions that are slow, rolled back, or idle after drawing ids. */
+/**
+ * Writes as a user of psql does: in transactions that are slow, rolled back, or idle after they have drawn
+ * event ids.
+ */
 export class SqlWriter extends Writer {
   constructor(
     name: string,
     random: Random,
     readonly sql: Sql,
-    /** Whether it also rolls back after drawing ids, which are then missing in the log for good. */
+    /** Whether transactions may roll back after drawing event ids, which the log then never contains. */
     readonly leavesHoles: boolean,
   ) {
     super(name, random)

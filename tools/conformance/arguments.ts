@@ -31,7 +31,7 @@ The defaults are those of a Silo at that address.
   --help                    prints this
 `
 
-/** The command line is wrong. The message says how. */
+/** Thrown when the command line is not valid. The message says why. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }

@@ -18,12 +18,12 @@ export interface Check {
   run: (suite: Suite) => Promise<void>
 }
 
-/** The server does not meet a requirement. The message says what was observed. */
+/** Thrown when the server does not meet a requirement. The message says what was observed. */
 export class Violation extends Error {
   override readonly name = 'Violation'
 }
 
-/** The check can't be made on this server. The message says why. */
+/** Thrown when a check can't be made on this server. The message says why. */
 export class NotApplicable extends Error {
   override readonly name = 'NotApplicable'
 }

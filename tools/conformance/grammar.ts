@@ -23,9 +23,9 @@ const quote = (text: string): string => JSON.stringify(text.length > 40 ? `${tex
  * that loses something. The bytes may be split anywhere.
  */
 export class StreamReader {
-  /** Problems of the bytes of the stream, a sentence each. */
+  /** Problems of the bytes of the stream, one sentence each. */
   readonly malformed = new Set<string>()
-  /** Problems of its lines and events, a sentence each. */
+  /** Problems of the lines and events of the stream, one sentence each. */
   readonly violations = new Set<string>()
   /** The last event id of the client: that of the last complete event with an id. */
   lastId: string | undefined

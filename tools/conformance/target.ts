@@ -1,4 +1,4 @@
-/** A server to check, and what has to be known about it. */
+/** A server to check, and the properties of it that the checks need. */
 export interface Target {
   /** The address of the feed. */
   url: URL
@@ -26,7 +26,7 @@ export interface Target {
   stop: (() => Promise<void>) | undefined
   /** Number of clients for the check with many clients. */
   connections: number
-  /** How long to wait for what must arrive, in ms. */
+  /** Timeout for everything that must arrive, in ms. */
   patienceMs: number
   /** A trigger may make several events. They are complete when nothing arrives for this long, in ms. */
   quietMs: number

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { randomBytes } from 'node:crypto'
 
-/** An event could not be triggered, or the server not be stopped. This says nothing about the stream. */
+/** Thrown when a command fails to trigger an event or to stop the server. The stream may be correct. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }

@@ -20,7 +20,7 @@ export async function settle(sql: Sql, username: string, role: Role): Promise<In
   return { username, credential: `Bearer ${secret}`, tokenId: id }
 }
 
-/** Creates `count` API tokens below the user's own one, for requests that revoke one. Returns their ids. */
+/** Creates `count` children of the user's API token, for requests that revoke a token. Returns their ids. */
 export async function giveTokens(sql: Sql, { tokenId }: Inhabitant, count: number): Promise<string[]> {
   const tokens = await sql<{ id: string }[]>`
     insert into tokens (user_id, parent_id, kind, name, role, hash, expires_at)

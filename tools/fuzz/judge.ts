@@ -32,7 +32,7 @@ const LEAKS: [what: string, pattern: RegExp][] = [
  */
 const DUE_UNAVAILABLE = new Set(['server_read_only', 'overloaded'])
 
-/** Returns the schema without additional properties: what a response exposes by mistake is in no schema. */
+/** Returns the schema without additional properties, so that a property that is exposed by mistake fails. */
 function closed(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(closed)
   if (typeof schema !== 'object' || schema === null) return schema

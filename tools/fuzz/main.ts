@@ -10,7 +10,7 @@ const USAGE = "usage: npm run fuzz -- [--cases 2000] [--seed N] [--only 'GET /ap
 /** Maximum length of a printed counterexample, in characters. */
 const LONGEST = 4000
 
-/** Writes a request to a file, from which `--request` sends it alone. Returns the path. */
+/** Writes a request to a file, for `--request`, which sends only this request. Returns the path. */
 function keep(request: Request): string {
   const file = join(mkdtempSync(join(tmpdir(), 'silo-fuzz-')), 'request.json')
   writeFileSync(file, JSON.stringify(request))

@@ -64,7 +64,7 @@ export interface Report extends Found {
   acknowledged: number
   events: number
   feedBytes: number
-  /** Problems of the feed, or of the process as a whole, a sentence each. */
+  /** Problems of the feed, or of the process as a whole, one sentence each. */
   problems: string[]
 }
 
@@ -225,7 +225,7 @@ async function compareWithLog(sql: Sql, watch: FeedWatch): Promise<string[]> {
   ]
 }
 
-/** Sends one request several times, and judges each response, the pauses and the memory. */
+/** Sends one request several times, and checks each response, the pauses and the memory. */
 async function tryAlone(
   port: number,
   request: Request,
@@ -278,7 +278,7 @@ async function tryService(
   const site = new Site(instance.port, admin)
   const watch = await FeedWatch.open(instance.port, admin.credential)
   try {
-    // A recorded request may be one of any user of the largest run.
+    // A recorded request may be sent by any user of the largest run.
     const known = await inhabit(site, sql, alone ? MAX_CASES : cases)
     const operations = readDocument(await site.ask({ target: '/api/openapi.json' }))
     const judge = new Judge(operations)

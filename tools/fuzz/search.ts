@@ -9,13 +9,13 @@ import { type Answer, Connection, type Request, WireError, mayGoUnanswered } fro
 
 /** Concurrent requests, each on its own connection. */
 const IN_FLIGHT = 12
-/** Cases of one property. If one fails, the other cases of its share are not tested. */
+/** Maximum number of cases in a share. If a case fails, the remaining cases of its share are not tested. */
 const SHARE = 100
 /** An operation with this many findings is not tested any more. */
 const ENOUGH_FINDINGS = 3
 /** Maximum time that the requests of one share may take, shrinking included, in ms. */
 const SHARE_MS = 300_000
-/** The memory is measured each time that this many shares are done. */
+/** Number of shares between two measurements of the memory. */
 const SHARES_PER_MEASUREMENT = 8
 
 /** A request with which something was wrong. */
@@ -47,7 +47,7 @@ export interface Search {
   judge: Judge
   cases: number
   seed: number
-  /** The event loop and the memory of the service. They are not judged if not given. */
+  /** The event loop and the memory of the service. By default, they are not checked. */
   vitals?: Vitals
   /** How often an operation is tested, compared with others, by its id; 1 by default. */
   weights?: Record<string, number>

@@ -4,7 +4,10 @@ import type { Request } from './wire.js'
 
 const MIB = 1024 * 1024
 
-/** A request is reported if it causes a pause in each of this many tries alone (docs/decisions/0038). */
+/**
+ * A request is reported if it causes a pause in each of this many repetitions, without other requests
+ * (docs/decisions/0038).
+ */
 const CONFIRMATIONS = 3
 /** Maximum time from the end of a pause to its report, in ms. */
 const TOLD_AFTER_MS = 2000
@@ -20,7 +23,7 @@ const REPEATS = 20
 export const LEAK_BYTES = 32 * 1024
 /** Maximum number of requests of an operation that are repeated, one by one. */
 const MOST_REPEATED = 5
-/** Maximum number of requests that are sent alone to confirm pauses. */
+/** Maximum number of requests that are repeated without others, to confirm pauses. */
 const MOST_SUSPECTS = 24
 
 /** A request that was sent, with the operation and the seed that it was generated from. */
@@ -91,7 +94,8 @@ export class Suspects {
   }
 
   /**
-   * Sends each request that was in flight during a pause alone, and reports those that cause one each time.
+   * Repeats the requests that were in flight during a pause, one at a time, and reports those that cause a
+   * pause each time.
    */
   async judgePauses(): Promise<void> {
     if (this.#paused.size === 0) return
@@ -106,7 +110,7 @@ export class Suspects {
     })
   }
 
-  /** Returns the shortest pause over all tries of the request alone, in ms; 0 if one try causes none. */
+  /** Repeats the request without others. Returns the shortest pause, in ms; 0 if a repetition causes none. */
   async measurePause(each: Case): Promise<number> {
     let least = Infinity
     for (let i = 0; i < CONFIRMATIONS && least > 0; i++) {

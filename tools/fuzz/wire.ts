@@ -43,7 +43,7 @@ export interface Answer {
   complete: boolean
 }
 
-/** The response is missing, incomplete or not valid HTTP. */
+/** Thrown when the response is missing, incomplete or not valid HTTP. */
 export class WireError extends Error {
   override readonly name = 'WireError'
 }
@@ -194,7 +194,7 @@ export class Connection {
     const socket = connect(this.port, '127.0.0.1')
     socket.setTimeout(DEADLINE_MS, () => socket.destroy(new WireError('no response came in time')))
     await once(socket, 'connect')
-    // Ignored: what the server has sent before it reset the connection is read, and says more than the error.
+    // Ignored: the data that the server sent before it reset the connection is more useful than the error.
     socket.on('error', () => undefined)
     this.#socket = socket
     this.#pieces = (socket as AsyncIterable<Buffer>)[Symbol.asyncIterator]()

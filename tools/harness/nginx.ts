@@ -52,9 +52,11 @@ export class Nginx {
 
   /**
    * Starts nginx with the project's own configuration.
-   * @param tlsProxy the address of a TLS-terminating proxy in front, entered where the configuration says
-   * @param parameters those of each upstream server; `readShippedParameters` returns the shipped ones
-   * @param edit makes the changes of an operator to the configuration
+   * @param tlsProxy the address of a TLS-terminating proxy in front of nginx. It replaces the placeholders of
+   * the configuration.
+   * @param parameters the parameters of each upstream server; `readShippedParameters` returns those that are
+   * shipped
+   * @param edit changes the text of the configuration, as an operator may do
    * @throws {Error} when nginx is not installed or does not start
    */
   static async start(

@@ -19,7 +19,7 @@ interface Site {
 const addressOf = (sites: readonly Site[]): string =>
   `postgres://silo@${sites.map(({ port }) => `127.0.0.1:${port}`).join(',')}/postgres`
 
-/** A PostgreSQL server of the run, with the ways to break, dump, restore and replace it. */
+/** The PostgreSQL server of a run, with methods to stop, dump, restore and replace it. */
 export class Postgres {
   #used: Site
   #spare: Site

@@ -11,7 +11,7 @@ const Secrets = Type.Object({ postgres_password: Type.String() })
 
 /** A database of a run. */
 export interface Database {
-  /** Its connection URL for the service, whose role owns it and is no superuser. */
+  /** Its connection URL for the service, whose role owns it and is not a superuser. */
   url: string
   /** Its connection URL for a superuser. */
   superuserUrl: string

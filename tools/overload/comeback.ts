@@ -9,15 +9,18 @@ import { Member, all, findWrong, percentiles } from './crowd.js'
 import type { Experiment, Findings } from './findings.js'
 import { Service, createPeople } from './service.js'
 
-/** How long the clients have until each must have received what it missed, in ms. */
+/** Timeout until every client has received the events that it missed, in ms. */
 const SERVED_TIMEOUT_MS = 60_000
 /**
- * How many times as long as with a bare server, in the same run, it may take until each client has received
- * what it missed. It is far more than what is measured (docs/reliability.md), because the kernel repeats a
- * connection attempt beyond the backlog only after 1, 3, 7 and 15 s.
+ * Maximum time until every client has received the events that it missed, as a multiple of the time that a
+ * bare server takes in the same run. It is far above the measured ratio (docs/reliability.md), because the
+ * kernel repeats a connection attempt beyond the backlog only after 1, 3, 7 and 15 s.
  */
 const MAX_TIMES_BARE = 8
-/** Maximum number of statements of a start, and of each second after it, however many clients reconnect. */
+/**
+ * Maximum number of SQL statements while the service starts, and in each second after that, however many
+ * clients reconnect.
+ */
 const ASKED = { atStart: 60, aSecond: 40 }
 /** Number of different positions at which the clients disconnect, one event apart. */
 const SPREAD = 200
@@ -120,7 +123,7 @@ async function comeBack(scope: Scope, findings: Findings, count: number): Promis
     member.awaited = missedTo
     member.connect()
   }
-  // Writes meanwhile, so that the clients join a feed that moves.
+  // Write while the clients reconnect, so that they resume from a log that grows.
   const over = new AbortController()
   const writing = (async () => {
     for (let i = 0; !over.signal.aborted; i++) {

@@ -57,7 +57,7 @@ export class Member {
     )
     socket.on('data', (bytes) => this.#read(bytes))
     if (!reads) socket.pause()
-    // An error is no problem of its own: the client reconnects with its cursor.
+    // An error is not a problem by itself: the client reconnects with its cursor.
     socket.on('error', ({ message }) => (this.ending = message))
     socket.on('close', () => {
       if (this.#socket !== socket) return
@@ -122,7 +122,7 @@ export class Member {
   }
 }
 
-/** Returns a sentence about what is wrong with what the clients received; undefined if nothing is. */
+/** Returns a sentence about an event that was repeated, out of order or lost; undefined if there is none. */
 export async function findWrong(sql: Sql, crowd: readonly Member[]): Promise<string | undefined> {
   const wrong = crowd.filter(({ problems }) => problems.length > 0)
   if (wrong.length > 0)

@@ -8,8 +8,8 @@ import { Service, createPeople } from './service.js'
 const PLACES = 100
 const ASKING = 300
 /**
- * How many requests of one user may wait for memory for their responses (docs/decisions/0035). A few more
- * than these are not refused, since they hold that memory already.
+ * How many requests of one user may wait for memory for their responses (docs/decisions/0035). In addition, a
+ * few requests hold such memory already and are not refused either.
  */
 const WAITING = 1000
 const REQUESTS = 1200

@@ -87,7 +87,8 @@ const unread: Experiment = async (scope, findings) => {
     findings.bound(behind === 0, `${behind} clients that read are behind while others don't`)
   }
 
-  // Fills the shared memory before it is measured: the ring, and the pages for clients that are far behind.
+  // Fill the memory that all connections share, before memory is measured: the ring of recent events, and the
+  // cached pages for clients that are far behind.
   for (const reader of readers) reader.connect()
   await all(readers, ({ position }) => position !== undefined, 10_000)
   const [first] = readers
@@ -106,7 +107,7 @@ const unread: Experiment = async (scope, findings) => {
   const before = await service.usage()
 
   findings.progress(`connecting ${count} clients that don't read`)
-  // Each client resumes at a different position, so that its first write is shared with no other.
+  // Each client resumes at a different position, so that no two clients share the buffer of the first write.
   const far = Math.floor((6 * MIB) / EVENT_BYTES)
   const places = await sql<{ id: number; text: string }[]>`
     select id, data::text as text

@@ -22,7 +22,7 @@ const FIRST_DELAY_MS = 1000
 const LONGEST_DELAY_MS = 30_000
 /**
  * How often the status is sent to the pages even if it has not changed, in ms. From its absence, pages detect
- * that the worker was ended.
+ * that the browser has terminated the worker.
  */
 export const STATUS_MS = 10_000
 

@@ -52,13 +52,13 @@ export interface FeedPage {
    * `reset`.
    */
   load: (signal: AbortSignal) => Promise<string | undefined>
-  /** Is called when the page has caught up: it receives every event from then on. */
+  /** Called when the page has caught up: it receives every event from then on. */
   opened?: () => void
   /** Receives an event of the log that matches the filter. */
   received: (event: LogEvent) => void
   /** Receives the status of the connection. */
   changed: (status: Status) => void
-  /** Is called if the API refuses the filter. */
+  /** Called if the API refuses the filter. */
   refused: (error: ApiError) => void
 }
 

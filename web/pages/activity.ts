@@ -86,7 +86,7 @@ function showFilter({ kinds, part }: Filter): void {
   partInput.value = part
 }
 
-// The lines.
+// Rendering of lines.
 
 function makeRow(line: Line): HTMLElement {
   const { kind, part_number, revision, description, comment, actor, at, cameAt } = line

@@ -39,7 +39,7 @@ const sortSelect = find('sort', HTMLSelectElement)
 const SORTS = [...sortSelect.options].map(({ value }) => value)
 const DEFAULT_SORT: Sort = 'part_number'
 
-/** The list that an address names. */
+/** The search, the order and the page of the list, as the URL specifies them. */
 interface ListState {
   search: string
   types: string[]
@@ -48,7 +48,7 @@ interface ListState {
   cursor: string
 }
 
-/** Parses the query of an address: the search, and the cursor of the page. */
+/** Parses the query of a URL: the search, the order and the cursor of the page. */
 function parseListState(search: string): ListState {
   const params = new URLSearchParams(search)
   const sort = params.get('sort')
@@ -60,7 +60,7 @@ function parseListState(search: string): ListState {
   }
 }
 
-/** The inverse of `parseListState`, for the address and for the API. Defaults are left out. */
+/** The inverse of `parseListState`, for the URL of the page and for the API. Defaults are left out. */
 function queryOf({ search, types, sort, cursor }: ListState): URLSearchParams {
   const query = new URLSearchParams()
   if (search) query.set('search', search)
@@ -212,7 +212,7 @@ const feed = new Feed({
   },
 })
 
-/** Shows the list that the address names. */
+/** Shows the list that the URL specifies. */
 function start(): void {
   table.setAttribute('aria-busy', 'true')
   void feed.start(new URLSearchParams({ types: TYPES.join(',') }))

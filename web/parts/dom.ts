@@ -27,7 +27,7 @@ export function findAll<E extends Element>(parent: ParentNode, selector: string,
   return [...parent.querySelectorAll(selector)].filter((element): element is E => element instanceof type)
 }
 
-/** A control of a form that has a text. */
+/** A form control with a text value. */
 export type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement
 
 export const isControl = (element: unknown): element is Control =>

@@ -77,13 +77,13 @@ function makeChoice({ label, theirs, mine, choice }: Conflict, index: number): H
 interface Comparison {
   theirs: TaggedItem
   mine: Content
-  /** The differences between the two. */
+  /** The differences between the newer version and `mine`. */
   conflicts: Conflict[]
 }
 
 /**
  * The dialog that changes an item. If another user has saved a newer revision, it compares both versions and
- * saves what the user chooses of each. The input is stored as a draft until it is saved or dismissed.
+ * saves the values that the user chooses. The input is stored as a draft until it is saved or dismissed.
  */
 export class Edit {
   readonly #on: EditPage

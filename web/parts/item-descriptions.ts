@@ -33,7 +33,7 @@ export class Descriptions {
   want(line: Line): void {
     if (line.description !== undefined || this.#wanted.includes(line)) return
     this.#wanted.push(line)
-    // Deferred, because a row is made before it is in the list, and only then its line counts as visible.
+    // Deferred: the row is in the list only after this call, and its line does not count as visible before.
     queueMicrotask(() => void this.#next())
   }
 
@@ -47,8 +47,8 @@ export class Descriptions {
       line.description = await readDescription(line)
       if (line.description !== undefined) this.#onFound(line)
     } catch {
-      // Read again when the row is made again. The state of the connection shows that the server can't be
-      // reached.
+      // The description is read again when the row is rendered again. The page's connection state shows that
+      // the server can't be reached.
     } finally {
       this.#running -= 1
     }

@@ -58,7 +58,7 @@ function readAs(kind: string, text: string): unknown {
 }
 
 /**
- * Invalid input that the form itself detects.
+ * Thrown for invalid input that the form itself detects.
  */
 class InvalidInput extends Error {
   readonly faults: Fault[]

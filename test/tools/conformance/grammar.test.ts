@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { type Dispatched, StreamReader } from '../../../tools/conformance/grammar.js'
 
-/** Parses a stream in one piece and byte by byte, and asserts that both give the same. */
+/** Parses a stream in one piece and byte by byte, and asserts that the results are equal. */
 function read(t: Test, stream: string | Buffer) {
   const bytes = Buffer.from(stream)
   const whole = new StreamReader()

@@ -21,7 +21,10 @@ export const PARTICULAR = 'inconel'
 /** An SQL expression for the part number of the item `n`: `P-` and seven digits. */
 const partNumber = `'P-' || lpad(n::text, 7, '0')`
 
-/** Returns a statement that writes `$1` events, of `items` items in turn, the first of them `$2` days ago. */
+/**
+ * Returns a statement that writes `$1` events, one for each of the first `items` items in turn. The first
+ * event is `$2` days old.
+ */
 export const insertUpdates = (items: number): string => `
   insert into events (type, part_number, data, at)
   select 'item.updated', part_number,

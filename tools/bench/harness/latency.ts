@@ -28,8 +28,8 @@ export const QUANTILES: readonly Metric[] = ['p50', 'p99', 'p99.9'].map((name) =
 }))
 
 /**
- * Returns quantiles of the time from each of `from`, sorted, to the element of `to` at the same index,
- * without the first `warmUp`.
+ * Sorts `from`, and returns quantiles of the times from each of its elements to the element of `to` at the
+ * same index. Ignores the first `warmUp` of these times.
  */
 export function latencies(from: readonly number[], to: readonly number[], warmUp: number): Figures {
   if (from.length !== to.length) throw new Error(`${from.length} began, ${to.length} ended`)

@@ -34,7 +34,7 @@ export interface Target {
 /** One benchmark: the default export of its file, or one of several there that differ only in a number. */
 export interface Question {
   title: string
-  /** What is measured, and how: what a reader needs to know to decide whether the comparison is fair. */
+  /** What is measured, and how, in enough detail to decide whether the comparison is fair. */
   method: string
   metrics: readonly Metric[]
   targets: readonly Target[]

@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import { Program } from '../../harness/program.js'
 import type { Scope } from '../../harness/scope.js'
 
-/** A request to repeat. `{n}` in the path and the body is a number of seven digits, another one each time. */
+/** A request to repeat. `{n}` in the path and the body is replaced by a seven-digit number that varies. */
 export interface Asked {
   method: 'GET' | 'POST' | 'PUT'
   path: string
@@ -29,7 +29,10 @@ const Printed = Type.Object({
   broken: Type.Integer(),
 })
 
-/** The step from one number to the next: a prime, so that every number is used once before they repeat. */
+/**
+ * Difference between the item numbers of consecutive requests. A prime that does not divide their count, so
+ * that each number is used once before the first one is used again.
+ */
 const STRIDE = 7919
 
 /**

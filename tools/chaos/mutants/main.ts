@@ -98,5 +98,5 @@ try {
   console.error(err, `\n\n${USAGE}`)
   process.exitCode = 2
 }
-// Without this, Node 20 sometimes loops for ever while it closes the handles of a process that has ended.
+// Without this, Node 20 sometimes loops forever while it closes the handles of a process that has ended.
 process.exit()

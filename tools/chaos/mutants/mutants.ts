@@ -12,7 +12,7 @@ export interface Mutant {
   faults?: readonly string[]
   /** Kinds of third-party clients that expose it; none if not given. */
   clients?: readonly string[]
-  /** Whether the run leaves ids missing in the log. The seed decides if not given. */
+  /** Whether the run leaves ids missing in the log. By default, the seed decides. */
   leavesHoles?: boolean
   /** Maximum length of a run in seconds, where only the end of the run matters. */
   seconds?: number
@@ -21,7 +21,8 @@ export interface Mutant {
 }
 
 /**
- * Without the poll of the log, only the rules that the other mutants break make up for a lost notification.
+ * Turns off the poll of the log, which would make up for lost notifications and so hide other mutants. It is
+ * part of every run; a run with it alone must find no problem.
  */
 export const POLL_OFF: Mutant = {
   name: 'poll-off',

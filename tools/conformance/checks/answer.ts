@@ -2,7 +2,7 @@ import { type Check, NotApplicable, demand } from '../check.js'
 
 /** How long until the first bytes of a stream must arrive, in ms. */
 const AT_ONCE_MS = 1000
-/** Sensible values of `retry`, in ms. Less overloads a restarting server, more is taken for a broken page. */
+/** Sensible values of `retry`, in ms: less overloads a restarting server, more makes a page seem broken. */
 const RETRY_MS = { least: 100, most: 60_000 }
 
 /** Checks of the head of the response, and of when it arrives. */

@@ -7,7 +7,7 @@ const VANISHING = 10
 const POLL_MS = 50
 
 /**
- * Demands that the response to `method`, which is no stream, is complete.
+ * Sends `method` instead of GET, and demands that the response is complete.
  * @throws {Violation} when it does not end, or is a 405 without Allow
  */
 async function demandWhole(suite: Suite, method: string) {
@@ -122,7 +122,7 @@ export const connectionChecks: Check[] = [
   },
 ]
 
-/** Checks of everything that was received on any stream, which run at the end. */
+/** Checks that run at the end, on everything that all streams of the run have received. */
 export const closingChecks: Check[] = [
   {
     id: 'utf-8',

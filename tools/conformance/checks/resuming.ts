@@ -45,8 +45,8 @@ async function firstWord(suite: Suite, stream: EventStream): Promise<Dispatched 
 }
 
 /**
- * Demands that a client with this cursor receives a reset first, then every new event, and that the id of the
- * reset can be resumed from.
+ * Demands that a client with this cursor receives a reset first and then every new event, and that a stream
+ * can resume from the id of the reset.
  */
 async function demandReset(suite: Suite, cursor: string): Promise<void> {
   const { reset } = suite.target
@@ -80,7 +80,7 @@ function parameterOf({ target }: Suite): string {
   return target.cursorParameter
 }
 
-/** Checks of what a client receives that reconnects. */
+/** Checks of what a client receives after it reconnects. */
 export const resumingChecks: Check[] = [
   {
     id: 'resume',
