@@ -33,7 +33,7 @@ const UNAVAILABLE = new Set([
   'EPIPE',
   'ETIMEDOUT',
   'NO_ANSWER',
-  // While a host is selected (store/driver/hosts.ts, store/driver/socket.ts, store/startup.ts).
+  // Errors while a host is selected (store/driver/hosts.ts, store/driver/socket.ts, store/startup.ts).
   'AUTH_METHOD_REFUSED',
   'CERTIFICATE_REFUSED',
   'NO_HOST',

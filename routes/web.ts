@@ -60,8 +60,8 @@ function importsOf(entry: string, modules: ReadonlyMap<string, string>): string[
 }
 
 /**
- * Completes a page: puts the shared header into it, and makes the browser load the modules that its script
- * imports at once, instead of one after the other.
+ * Completes a page: puts the shared header into it, and lists all modules that its script imports, so that
+ * the browser loads them in parallel instead of one after the other.
  */
 function complete(html: string, header: string, modules: ReadonlyMap<string, string>): string {
   return html

@@ -9,7 +9,7 @@ export interface Field {
   type: 'text' | 'jsonb'
   /** Whether null is a value of the field. */
   isNullable: boolean
-  /** Whether its length counts for the size of a page: it is not one of a few words. */
+  /** Whether its length counts towards the size of a page; false for a field with a fixed set of values. */
   isLong: boolean
   /** The SQL literal of its value in a new item where none is given. */
   initial: string

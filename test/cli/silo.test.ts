@@ -296,7 +296,7 @@ t.test('a closed output pipe ends tail without an error', async (t) => {
 
 t.test('in a fresh clone npx finds the command, and builds it on first use', async (t) => {
   const clone = join((await Shell.open(t)).home, 'silo')
-  // What the command is built from. The rest of the project takes most of the time of a build, and is built
+  // The sources of the command. The rest of the project takes most of the time of a build, and is built
   // by `npm test`.
   for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'cli', 'lib']) {
     await cp(join(ROOT, name), join(clone, name), { recursive: true })

@@ -793,7 +793,7 @@ for (const [how, fail] of [
       const stranger = await createToken(other.db, 'viewer')
       const began = performance.now()
       fail(proxy)
-      // Before the instance has noticed: the token cannot be read.
+      // The instance has not noticed the outage yet, and fails to read the token.
       const early = await fetch(`${origin}/api/events`, { headers: { authorization: `Bearer ${stranger}` } })
       t.equal(early.status, 200, 'with another status a browser would give up')
       t.match(await early.text(), /^retry: \d+\nevent: server.state\ndata: /)

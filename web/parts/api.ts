@@ -132,7 +132,7 @@ export async function readTagged(response: Response): Promise<TaggedItem> {
 }
 
 /**
- * Reads JSON from the API, with numbers exactly as they are written (json.ts). The service makes its
+ * Reads JSON from the API, with numbers exactly as they are written (json.ts). The service serializes its
  * responses by the schemas of these types, so they are not checked again.
  */
 export async function read(path: '/api/auth/me', signal?: AbortSignal): Promise<Account>

@@ -22,7 +22,7 @@ interface PropertyRow {
   text: HTMLTextAreaElement
 }
 
-/** A field that is wrong, and the control in which it is. */
+/** An invalid field, and the control that contains it. */
 interface Fault extends ErrorDetail {
   control: Control
 }
