@@ -133,7 +133,7 @@ interface PageQuery extends Filter {
   bytes?: number
 }
 
-/** Returns a page of the matching items, in the order of `sort`: at most `limit` of those after `position`. */
+/** Returns a page of matching items, in the order of `sort`: at most `limit` of those after `position`. */
 export async function listItems(sql: Sql, query: PageQuery): Promise<Page<Item>> {
   const { sort, position, limit, bytes } = query
   const found = sql`
