@@ -16,7 +16,7 @@ const SERVED_TIMEOUT_MS = 60_000
  * bare server takes in the same run. It is far above the measured ratio (docs/reliability.md), because the
  * kernel repeats a connection attempt beyond the backlog only after 1, 3, 7 and 15 s.
  */
-const MAX_TIMES_BARE = 8
+const MAX_TIMES_BARE = 6
 /**
  * Maximum number of SQL statements while the service starts, and in each second after that, however many
  * clients reconnect.
