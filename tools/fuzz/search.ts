@@ -155,7 +155,10 @@ export async function search(options: Search): Promise<Found> {
     const { counterexample, errorInstance, numShrinks } = details
     found.findings.push({
       operation: operation.id,
-      what: errorInstance instanceof Error ? errorInstance.message : `${asked} requests took ${Math.round(spentMs)} ms`,
+      what:
+        errorInstance instanceof Error
+          ? errorInstance.message
+          : `${asked} requests took ${Math.round(spentMs)} ms`,
       seed,
       shrinks: numShrinks,
       counterexample: counterexample?.[0],
