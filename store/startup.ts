@@ -96,8 +96,8 @@ class AuthenticationCheck {
  * settings, even after a reconnect. Parameters of the startup message would do the same, but poolers refuse
  * those that they don't know (docs/decisions/0025). An error of `setUp` is an error of the connection.
  *
- * A server that closes the connection before it is ready is an error. Otherwise the driver would connect again
- * without a delay and without an end, and its query would never settle.
+ * A server that closes the connection before it is ready is an error. Otherwise the driver would connect
+ * again without a delay and without an end, and its query would never settle.
  *
  * Also emits `close` directly after `error`. Node emits it later, and in between the driver considers the
  * connection usable: a query sent then never settles, or it resolves with the empty result of the next
