@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net'
 import type { AuthMethod } from '../lib/database-url.js'
-import { ConnectionError } from './driver/socket.js'
 
 const TYPE = { authentication: 0x52, error: 0x45, parameterStatus: 0x53, ready: 0x5a }
 /** A message begins with its type, one byte, and its length, four bytes that count themselves. */
@@ -96,9 +95,6 @@ class AuthenticationCheck {
  * settings, even after a reconnect. Parameters of the startup message would do the same, but poolers refuse
  * those that they don't know (docs/decisions/0025). An error of `setUp` is an error of the connection.
  *
- * A server that closes the connection before it is ready is an error. Otherwise the driver would connect
- * again without a delay and without an end, and its query would never settle.
- *
  * Also emits `close` directly after `error`. Node emits it later, and in between the driver considers the
  * connection usable: a query sent then never settles, or it resolves with the empty result of the next
  * startup. Further errors are dropped: the driver has removed its listeners, and an unhandled `error` event
@@ -157,10 +153,6 @@ export function superviseStartup(
       // TLS can fail twice, by an alert and by the reset that follows. The driver removes its listeners after
       // the first error.
       if (hasFailed && (event === 'error' || event === 'close')) return true
-      if (event === 'close' && phase !== 'ready') {
-        const message = 'the server has closed the connection before it was ready'
-        return socket.emit('error', new ConnectionError('CONNECTION_CLOSED', message))
-      }
       if (event === 'error') hasFailed = true
       const hasListeners = emit(event, ...args)
       if (event === 'error') emit('close', true)
