@@ -52,14 +52,18 @@ const shown = (page: Page, selector: string) =>
 /** Waits until the page shows a text. */
 const says = (page: Page, text: string) => shown(page, `::-p-text(${text})`)
 
+/** Clicks an element once it is visible, enabled and no longer moves. */
+const click = (page: Page, selector: string, count = 1) =>
+  page.locator(selector).setTimeout(DEADLINE_MS).click({ count })
+
 async function edit(page: Page, field: string, text: string): Promise<void> {
-  await (await shown(page, '#edit'))?.click()
-  const input = await shown(page, `#edit-form [name="${field}"]`)
-  await input?.click({ count: 3 })
-  await input?.type(text)
+  const input = `#edit-form [name="${field}"]`
+  await click(page, '#edit')
+  await click(page, input, 3)
+  await page.type(input, text)
 }
 
-const save = async (page: Page) => (await shown(page, '#edit-form button.primary'))?.click()
+const save = (page: Page) => click(page, '#edit-form button.primary')
 const isConflict = async (page: Page) => (await page.$('#conflict-form'))?.isVisible()
 
 for (const [name, { needed, launch }] of Object.entries(BROWSERS)) {
