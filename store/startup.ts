@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { AuthMethod } from '../lib/database-url.js'
+import { ConnectionError } from './driver/socket.js'
 
 const TYPE = { authentication: 0x52, error: 0x45, parameterStatus: 0x53, ready: 0x5a }
 /** A message begins with its type, one byte, and its length, four bytes that count themselves. */
@@ -34,6 +35,35 @@ function queryMessage(text: string): Buffer {
   message.write('Q')
   message.writeInt32BE(4 + body.length, 1)
   body.copy(message, HEADER_BYTES)
+  return message
+}
+
+/** The code of a CancelRequest, in the position of a startup message's protocol version. */
+const CANCEL_REQUEST = 80877102
+
+/**
+ * The last parameter of the driver's startup message. The driver sends a message of 1,024 bytes or more at
+ * once, and a shorter one in the next immediate. If the previous socket closed before such an immediate, the
+ * driver waits for it for ever, and would never write again (docs/upstream/postgres-js-cleared-write.md).
+ * `superviseStartup` removes the parameter.
+ */
+export const PADDING = { padding: 'x'.repeat(1024) }
+
+const isCancelRequest = (bytes: Buffer): boolean =>
+  bytes.length === 16 && bytes.readInt32BE(4) === CANCEL_REQUEST
+
+/**
+ * Returns the startup message from the first bytes that the driver writes to a socket, without `PADDING`.
+ * Messages before it were for the previous socket.
+ */
+function startupMessage(bytes: Buffer): Buffer {
+  let start = 0
+  // Every message but this one begins with its type, a letter.
+  while (bytes[start] !== 0) start += 1 + bytes.readInt32BE(start + 1)
+  const end = bytes.indexOf(`\0padding\0`, start) + 1
+  const message = Buffer.alloc(end - start + 1)
+  bytes.copy(message, 0, start, end)
+  message.writeInt32BE(message.length)
   return message
 }
 
@@ -95,6 +125,10 @@ class AuthenticationCheck {
  * settings, even after a reconnect. Parameters of the startup message would do the same, but poolers refuse
  * those that they don't know (docs/decisions/0025). An error of `setUp` is an error of the connection.
  *
+ * A server that closes the connection before it is ready is an error, except as the response to a cancel
+ * request. Otherwise the driver would connect again without a delay and without an end, and its query would
+ * never settle.
+ *
  * Also emits `close` directly after `error`. Node emits it later, and in between the driver considers the
  * connection usable: a query sent then never settles, or it resolves with the empty result of the next
  * startup. Further errors are dropped: the driver has removed its listeners, and an unhandled `error` event
@@ -106,9 +140,10 @@ export function superviseStartup(
   acceptedMethods: readonly AuthMethod[] | undefined,
 ): void {
   const emit = socket.emit.bind(socket)
+  const write = socket.write.bind(socket)
   const messages = new Messages()
   const authentication = new AuthenticationCheck(acceptedMethods)
-  let phase: 'startup' | 'set-up' | 'ready' = 'startup'
+  let phase: 'startup' | 'set-up' | 'ready' | 'cancel' = 'startup'
   let hasFailed = false
 
   /** Handles a message of the startup or of `setUp`. Returns it if the driver should receive it. */
@@ -139,6 +174,13 @@ export function superviseStartup(
     }
   }
 
+  socket.write = (bytes: Uint8Array | string) => {
+    socket.write = write
+    const first = Buffer.from(bytes)
+    if (isCancelRequest(first)) phase = 'cancel'
+    return socket.write(phase === 'cancel' ? first : startupMessage(first))
+  }
+
   Object.defineProperty(socket, 'emit', {
     value(event: string | symbol, ...args: unknown[]): boolean {
       const [bytes] = args
@@ -153,6 +195,10 @@ export function superviseStartup(
       // TLS can fail twice, by an alert and by the reset that follows. The driver removes its listeners after
       // the first error.
       if (hasFailed && (event === 'error' || event === 'close')) return true
+      if (event === 'close' && (phase === 'startup' || phase === 'set-up')) {
+        const message = 'the server has closed the connection before it was ready'
+        return socket.emit('error', new ConnectionError('CONNECTION_CLOSED', message))
+      }
       if (event === 'error') hasFailed = true
       const hasListeners = emit(event, ...args)
       if (event === 'error') emit('close', true)

@@ -11,7 +11,7 @@ import { StartError } from '../../errors.js'
 import { type Endpoint, Hosts, type ServerState } from './hosts.js'
 import { setUpStatement } from '../settings.js'
 import { failedSocket, openSocket } from './socket.js'
-import { superviseStartup } from '../startup.js'
+import { PADDING, superviseStartup } from '../startup.js'
 import { tlsOptions } from './tls.js'
 
 const OID = { int8: 20, textArray: 1009, uuidArray: 2951, jsonb: 3802 }
@@ -189,6 +189,7 @@ export function connect(
     connection: {
       application_name: address.applicationName,
       ...(address.options !== undefined && { options: address.options }),
+      ...PADDING,
     },
     socket: connectSocket,
   }

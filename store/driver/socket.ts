@@ -145,11 +145,7 @@ export async function openSocket(target: Target, signal: AbortSignal): Promise<S
  */
 export function failedSocket(error: unknown): Socket {
   const socket = new Socket()
-  // The driver buffers its first message until the next immediate. If the socket ended before, the connection
-  // would never write again (docs/upstream/postgres-js-cleared-write.md).
   socket.write = () => true
-  setImmediate(() => {
-    setImmediate(() => socket.destroy(error instanceof Error ? error : new Error(String(error))))
-  })
+  setImmediate(() => socket.destroy(error instanceof Error ? error : new Error(String(error))))
   return socket
 }

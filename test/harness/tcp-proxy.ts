@@ -9,10 +9,16 @@ export class TcpProxy {
   #port: number | undefined
   #frozen = false
   #refusing = false
+  /** The number of connections that were refused. */
+  refused = 0
 
   private constructor(target: { host: string; port: number }) {
     this.#server = createServer((client) => {
-      if (this.#refusing) return void client.destroy()
+      if (this.#refusing) {
+        this.refused++
+        client.destroy()
+        return
+      }
       const server = connect(target)
       const pair = [client, server] as const
       this.#pairs.add(pair)
