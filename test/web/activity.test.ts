@@ -152,7 +152,6 @@ await testInBrowser(t, (browser) => {
       t.equal(await rows.first().getAttribute('aria-setsize'), '10000')
 
       await page.keyboard.press('End')
-      await page.evaluate('scrollTo(0, document.body.scrollHeight)')
       await line(page, 'A-00002').waitFor()
       t.ok((await rows.count()) < 50)
       t.equal(await line(page, 'A-00002').getAttribute('aria-posinset'), '10000')
