@@ -1,9 +1,12 @@
+import { randomUUID } from 'node:crypto'
+
 /**
- * The prefix of the JSON string that represents an `ExactNumber` until `restoreNumbers`. Stored texts don't
- * contain NUL.
+ * The prefix of the JSON string that represents an `ExactNumber` until `restoreNumbers`. It is random, so that
+ * no text of a client begins with it.
  */
-const MARK = '\0'
-const MARKED = /"\\u0000([-+.\deE]+)"/g
+const MARK = `\u0001${randomUUID()}`
+const ESCAPED_MARK = JSON.stringify(MARK).slice(1, -1)
+const MARKED = new RegExp(`"${ESCAPED_MARK.replace('\\', '\\\\')}([^"]+)"`, 'g')
 
 /** The text of a JSON number whose value or notation a double would change. */
 export class ExactNumber {
@@ -16,7 +19,7 @@ export class ExactNumber {
 
 /** Replaces the strings of exact numbers by the numbers, in JSON of `JSON.stringify` or of a serializer. */
 export const restoreNumbers = (json: string): string =>
-  json.includes('"\\u0000') ? json.replace(MARKED, '$1') : json
+  json.includes(ESCAPED_MARK) ? json.replace(MARKED, '$1') : json
 
 const MAX_DIGITS = 15
 const MAX_INTEGER = 2n ** 53n

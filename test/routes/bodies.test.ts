@@ -189,6 +189,19 @@ t.test(
   },
 )
 
+t.test('no text of a client is served as a number', async (t) => {
+  const { send } = await start(t)
+  // Inside the service, a prefix marks numbers that a double can't hold.
+  for (const name of ['\u0000000-9', '\u0000123', '\u0001123', '\u00011e400']) {
+    const body = { part_number: 'A', description: 'x', [name]: 1 }
+    t.match(detailOf(await send('POST', '/api/items', { payload: body })), { field: name })
+    t.equal(stringifyJson([name]), JSON.stringify([name]))
+  }
+  const properties = { '\u0001123': '\u00011e400' }
+  await send('POST', '/api/items', { payload: { part_number: 'A', properties } })
+  t.strictSame((await send('GET', '/api/items/A')).json().properties, properties)
+})
+
 t.test('text is stored in NFC, and a row with another form of it is unchanged', async (t) => {
   const { send, post } = await start(t)
   const nfd = 'Geha\u0308use'
