@@ -36,8 +36,8 @@ function timeOut(reply: FastifyReply): void {
  * `request_timeout` if their body does not arrive. Destroys the sockets of clients that don't read their
  * response.
  *
- * One timer checks all requests. Fastify's `handlerTimeout` creates a timer and an `AbortController` for each
- * request, and its `connectionTimeout` a timer for each socket (docs/decisions/0011).
+ * Fastify's `handlerTimeout` does not apply to requests with a body, and its `connectionTimeout` sets a timer
+ * on each socket (docs/decisions/0011).
  */
 export default fp(
   async (app) => {

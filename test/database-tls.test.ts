@@ -14,7 +14,7 @@ import { Authority } from './harness/certificates.js'
 import { needs } from './harness/needs.js'
 import { PostgresServer } from './harness/postgres-server.js'
 import { startService } from './harness/service.js'
-import { serverUrl } from './harness/server-url.js'
+import { serverUrl } from './harness/database.js'
 import { eventually } from '../tools/harness/eventually.js'
 
 const SECRET = 'hunter2'

@@ -12,7 +12,7 @@ import { createToken, startApp, testConfig } from './harness/app.js'
 import { buildApp } from '../app.js'
 import { createOwnedDatabase } from './harness/owned-database.js'
 import { PASSWORD, bearer } from './harness/people.js'
-import { serverUrl } from './harness/server-url.js'
+import { serverUrl } from './harness/database.js'
 import { eventually } from '../tools/harness/eventually.js'
 import { Watcher, listen } from './harness/watcher.js'
 

@@ -3,9 +3,17 @@ import postgres from 'postgres'
 import type { Test } from 'tap'
 import { connect } from '../../store/driver/connect.js'
 import { migrate } from '../../store/migrate.js'
-import { serverUrl } from './server-url.js'
 
 const TEMPLATE = 'silo_template'
+
+/**
+ * Returns the postgres:// address of the server that the tests use. Its user can create databases and roles.
+ */
+export function serverUrl(): string {
+  const url = process.env.TEST_DATABASE_URL
+  if (url === undefined) throw new Error('start the tests with `npm test`, which starts PostgreSQL')
+  return url
+}
 
 function urlOf(database: string): string {
   const url = new URL(serverUrl())

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
-import { serverUrl } from './server-url.js'
+import { serverUrl } from './database.js'
 
 /**
  * A database and its owner, a role that can log in and has no other right, as docs/configuration.md

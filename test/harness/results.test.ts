@@ -1,5 +1,5 @@
 import t from 'tap'
-import { findEmptyTests, findFailedTests } from './results.js'
+import { findEmptyTests, findFailedTests, findSkippedTests, isComplete } from './results.js'
 
 t.test('a test that ended without an assertion is found at any depth, unless it was skipped', (t) => {
   const tap = `TAP version 14
@@ -66,5 +66,22 @@ not ok 2 - unanswered # time=54.301ms
 1..2
 `
   t.strictSame(findFailedTests(tap), ['group > inside > should be equal', 'unanswered > timeout!'])
+  t.end()
+})
+
+t.test('a skipped test is listed with its reason, unless it was left out by TAP_GREP', (t) => {
+  const tap = `TAP version 14
+    ok 1 - behind nginx # SKIP not installed here: nginx
+ok 2 - other # SKIP filter: /wanted/
+`
+  t.strictSame(findSkippedTests(tap), ['behind nginx (not installed here: nginx)'])
+  t.end()
+})
+
+t.test('an output is complete if it has the plan of at least one test', (t) => {
+  t.ok(isComplete('TAP version 14\nok 1 - a\n1..1\n'))
+  t.notOk(isComplete('TAP version 14\n    1..1\n'))
+  t.notOk(isComplete('TAP version 14\n1..0\n'))
+  t.notOk(isComplete(''))
   t.end()
 })

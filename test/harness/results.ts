@@ -26,3 +26,13 @@ export function findFailedTests(tap: string): string[] {
     return [[...groups.slice(0, depth.length / 4), title].join(' > ')]
   })
 }
+
+/** Returns the titles of the tests in a TAP output that were skipped, each with its reason. */
+export const findSkippedTests = (tap: string): string[] =>
+  tap.split('\n').flatMap((line) => {
+    const [, title, reason] = /^ *ok \d+ - (.*?) # SKIP (.*)$/.exec(line) ?? []
+    return title === undefined || reason?.startsWith('filter: ') ? [] : [`${title} (${reason})`]
+  })
+
+/** Whether a TAP output ends with its plan, of at least one test. */
+export const isComplete = (tap: string): boolean => /^1\.\.[1-9]/m.test(tap)

@@ -1,15 +1,12 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { eventually } from '../../tools/harness/eventually.js'
-import { LISTENING } from '../../tools/harness/service.js'
+import { LISTENING, spawnService } from '../../tools/harness/service.js'
 
-const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
-
-/** The built service as a process of its own (`npm run build` first, as `npm test` does). */
+/** The built service as a process of its own as a test starts it. */
 export class ServiceProcess {
   stdout = ''
   stderr = ''
@@ -17,12 +14,7 @@ export class ServiceProcess {
   readonly #exited: Promise<number | NodeJS.Signals>
 
   constructor(env: Record<string, string>) {
-    this.#process = spawn(process.execPath, ['dist/server.js'], {
-      cwd: ROOT,
-      // Without tap's variables, with which tap would be loaded into the service.
-      env: { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'warn', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    this.#process = spawnService(env)
     this.#process.stdout?.on('data', (text: Buffer) => (this.stdout += text.toString()))
     this.#process.stderr?.on('data', (text: Buffer) => (this.stderr += text.toString()))
     this.#exited = new Promise((resolve) => {

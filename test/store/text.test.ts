@@ -4,8 +4,7 @@ import t, { type Test } from 'tap'
 import { type Sql, connect } from '../../store/driver/connect.js'
 import { listItems } from '../../store/items.js'
 import { migrate } from '../../store/migrate.js'
-import { createDatabase } from '../harness/database.js'
-import { serverUrl } from '../harness/server-url.js'
+import { createDatabase, serverUrl } from '../harness/database.js'
 
 /** Texts that are equal for a search: each is found by all others of its line. */
 const ALIKE = [

@@ -9,7 +9,7 @@ import type { Scope } from '../harness/scope.js'
 /** Starts the service on `folder`. Returns the time until it has responded to a request, in ms. */
 async function startOn(scope: Scope, folder: string): Promise<{ ms: number; service: Program }> {
   const began = performance.now()
-  const service = await Program.node(scope, 'dist/server.js', [], { PORT: '0', SILO_DATA_DIR: folder })
+  const service = await Program.service(scope, { SILO_DATA_DIR: folder })
   const [, origin = ''] = await service.printed(LISTENING)
   const response = await fetch(`${origin}/health`)
   if (!response.ok) throw new Error(`the service responded with ${response.status}`)

@@ -6,6 +6,7 @@ interface Fields {
   revision?: unknown
   revision_number?: unknown
   comment?: unknown
+  at?: unknown
   created?: unknown
   updated?: unknown
 }
@@ -24,6 +25,8 @@ const lower = (partNumber: unknown): string => String(partNumber).toLowerCase()
 export class Acknowledged {
   readonly #due = new Set<string>()
   #created = 0
+  /** How many items each import has created. */
+  readonly #imports: number[] = []
   #updatedAtLeast = 0
 
   get count(): number {
@@ -41,6 +44,7 @@ export class Acknowledged {
       if (/[?&]dry_run=true/.test(target)) return
       const { created, updated } = read(body.toString())
       this.#created += Number(created)
+      this.#imports.push(Number(created))
       this.#updatedAtLeast += Number(updated)
     } else if (method === 'POST' && isRevision && status === 201) {
       const { part_number, revision_number, comment } = read(body.toString())
@@ -72,10 +76,36 @@ export class Acknowledged {
       .filter((due) => !seen.has(due))
       .map((due) => `acknowledged, but not on the feed: ${due}`)
     const { 'item.created': created = 0, 'item.updated': updated = 0 } = counts
-    if (created !== this.#created) wrong.push(`${this.#created} items were created, the feed has ${created}`)
+    if (created !== this.#created) {
+      const others = this.#unexplained(events).join('; ')
+      wrong.push(
+        `${this.#created} items were created, the feed has ${created}; of no acknowledged write: ${others}`,
+      )
+    }
     if (updated < this.#updatedAtLeast) {
       wrong.push(`${this.#updatedAtLeast} items or more were changed, the feed has ${updated}`)
     }
     return wrong
+  }
+
+  /**
+   * Returns the created items that belong to no acknowledged write, with the time of each transaction. All
+   * items of an import have the same time.
+   */
+  #unexplained(events: readonly Dispatched[]): string[] {
+    const groups = new Map<string, string[]>()
+    for (const { type, data } of events) {
+      const { part_number, at } = read(data)
+      const number = lower(part_number)
+      if (type !== 'item.created' || this.#due.has(key(type, number))) continue
+      const group = groups.get(String(at)) ?? []
+      groups.set(String(at), [...group, number])
+    }
+    const imports = [...this.#imports]
+    return [...groups].flatMap(([at, numbers]) => {
+      const found = imports.indexOf(numbers.length)
+      if (found >= 0) imports.splice(found, 1)
+      return found >= 0 ? [] : [`${at} ${numbers.join(' ')}`]
+    })
   }
 }

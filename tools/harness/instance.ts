@@ -1,10 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { freePort } from './ports.js'
-import { LISTENING } from './service.js'
-
-const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
+import { LISTENING, importing, spawnService } from './service.js'
 
 /** One instance of the service. A caller that ends its process can start it again. */
 export class Instance {
@@ -46,12 +43,10 @@ export class Instance {
 
   async start(): Promise<void> {
     const preloads = [new URL('clock.js', import.meta.url).href, ...this.preloads]
-    const args = [...preloads.flatMap((preload) => ['--import', preload]), 'dist/server.js']
-    const child = spawn(process.execPath, args, {
-      cwd: ROOT,
-      env: { PATH: process.env.PATH, PORT: String(this.port), LOG_LEVEL: 'warn', ...this.env },
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    })
+    const child = spawnService(
+      { PORT: String(this.port), ...this.env },
+      { nodeArgs: importing(preloads), stdio: ['ignore', 'pipe', 'pipe', 'ipc'] },
+    )
     this.#process = child
     this.#told = false
     const listening = new Promise<void>((resolve, reject) => {

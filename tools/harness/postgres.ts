@@ -19,6 +19,8 @@ export interface Database {
 
 /** A running PostgreSQL server. */
 export interface DatabaseServer {
+  /** The connection URL for a superuser, to the database `postgres`. */
+  superuserUrl: string
   /**
    * Creates a database that is dropped when `scope` ends: a copy of `template`, or an empty one. The service
    * migrates it when it starts.
@@ -44,7 +46,7 @@ export async function startPostgres(
   scope: Scope,
   settings: Record<string, string> = {},
 ): Promise<DatabaseServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'silo-bench-'))
+  const folder = await mkdtemp(join(tmpdir(), 'silo-postgres-'))
   scope.defer(() => rm(folder, { recursive: true }))
   const server = await startEmbedded(folder, () => undefined, { settings, network: true })
   scope.defer(() => server.stop())
@@ -59,6 +61,7 @@ export async function startPostgres(
 
   let made = 0
   return {
+    superuserUrl: superuser,
     async createDatabase(inner, template) {
       const name = `bench_${++made}`
       const from = template ? new URL(template.url).pathname.slice(1) : 'template1'

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Missing } from './missing.js'
 import type { Scope } from './scope.js'
+import { spawnService } from './service.js'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.resolve('#root')))
 
@@ -20,6 +21,9 @@ interface Options {
   uid?: number | undefined
   gid?: number | undefined
 }
+
+const profileArgs = ({ settings: { profiles } }: Scope): string[] =>
+  profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
 
 /** A process that ends with the scope in which it was started. */
 export class Program {
@@ -64,23 +68,36 @@ export class Program {
       ...(uid !== undefined && { uid }),
       ...(gid !== undefined && { gid }),
     })
+    return Program.#adopt(scope, command, child)
+  }
+
+  /** @throws {Missing} when the process can't be started */
+  static async #adopt(scope: Scope, name: string, child: ChildProcess): Promise<Program> {
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve).once('error', (err) => {
-        reject(new Missing(`${command} can't be run here: ${err.message}`))
+        reject(new Missing(`${name} can't be run here: ${err.message}`))
       })
     })
     // A program that has ended can't be written to. Its exit code says why it has ended.
-    child.stdin.on('error', () => undefined)
-    const program = new Program(command, child)
+    child.stdin?.on('error', () => undefined)
+    const program = new Program(name, child)
     scope.defer(() => program.stop())
     return program
   }
 
+  /** Starts the built service, with CPU profiles if the run wants them. */
+  static service(
+    scope: Scope,
+    env: Record<string, string>,
+    nodeArgs: readonly string[] = [],
+  ): Promise<Program> {
+    const child = spawnService(env, { nodeArgs: [...profileArgs(scope), ...nodeArgs] })
+    return Program.#adopt(scope, 'the service', child)
+  }
+
   /** Runs a built file of Silo with Node, with CPU profiles if the run wants them. */
   static node(scope: Scope, file: string, args: readonly string[] = [], env = {}): Promise<Program> {
-    const { profiles } = scope.settings
-    const profile = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
-    return Program.start(scope, process.execPath, [...profile, file, ...args], { env })
+    return Program.start(scope, process.execPath, [...profileArgs(scope), file, ...args], { env })
   }
 
   get pid(): number {

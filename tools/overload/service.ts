@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { Program } from '../harness/program.js'
 import type { Scope } from '../harness/scope.js'
 import { freePort } from '../harness/ports.js'
-import { LISTENING, MANY_CLIENTS } from '../harness/service.js'
+import { LISTENING, MANY_CLIENTS, importing } from '../harness/service.js'
 import { createTokens } from '../harness/tokens.js'
 import type { Sql } from '../../store/driver/connect.js'
 
@@ -35,16 +35,14 @@ export class Service {
   ): Promise<Service> {
     const listening = port ?? (await freePort())
     const preload = new URL('dist/tools/overload/usage.js', import.meta.resolve('#root')).href
-    const program = await Program.start(scope, process.execPath, ['--import', preload, 'dist/server.js'], {
-      env: {
-        PORT: String(listening),
-        LOG_LEVEL: 'warn',
-        DATABASE_URL: databaseUrl,
-        JWT_SECRET,
-        ...MANY_CLIENTS,
-        ...env,
-      },
-    })
+    const settings = {
+      PORT: String(listening),
+      DATABASE_URL: databaseUrl,
+      JWT_SECRET,
+      ...MANY_CLIENTS,
+      ...env,
+    }
+    const program = await Program.service(scope, settings, importing([preload]))
     await program.printed(LISTENING)
     return new Service(program, listening)
   }

@@ -24,9 +24,7 @@ export async function startSilo(
   database: Database,
   env: Record<string, string> = {},
 ): Promise<Silo> {
-  const program = await Program.node(scope, 'dist/server.js', [], {
-    PORT: '0',
-    LOG_LEVEL: 'warn',
+  const program = await Program.service(scope, {
     DATABASE_URL: database.url,
     JWT_SECRET,
     ...MANY_CLIENTS,
