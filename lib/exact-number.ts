@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 
 /**
- * The prefix of the JSON string that represents an `ExactNumber` until `restoreNumbers`. It is random, so that
- * no text of a client begins with it.
+ * The prefix of the JSON string that represents an `ExactNumber` until `restoreNumbers`. It is random, so no
+ * text of a client begins with it.
  */
-const MARK = `\u0001${randomUUID()}`
-const ESCAPED_MARK = JSON.stringify(MARK).slice(1, -1)
-const MARKED = new RegExp(`"${ESCAPED_MARK.replace('\\', '\\\\')}([^"]+)"`, 'g')
+const ID = randomUUID()
+const MARK = `\u0001${ID}`
+const MARKED = /"\\u0001([\da-f-]{36})([-+.\deE]+)"/g
 
 /** The text of a JSON number whose value or notation a double would change. */
 export class ExactNumber {
@@ -19,7 +19,9 @@ export class ExactNumber {
 
 /** Replaces the strings of exact numbers by the numbers, in JSON of `JSON.stringify` or of a serializer. */
 export const restoreNumbers = (json: string): string =>
-  json.includes(ESCAPED_MARK) ? json.replace(MARKED, '$1') : json
+  json.includes(ID)
+    ? json.replace(MARKED, (text, id: string, number: string) => (id === ID ? number : text))
+    : json
 
 const MAX_DIGITS = 15
 const MAX_INTEGER = 2n ** 53n

@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { startEmbedded } from '../../embedded/postgres.js'
 import { connect } from '../../store/driver/connect.js'
-import { createDataDir, findPostmaster, killPostmaster, startService } from '../harness/service.js'
+import { createDataDir, findPostmaster, startService } from '../harness/service.js'
 import { eventually } from '../../tools/harness/eventually.js'
 
 const silent = (): void => undefined
@@ -131,15 +131,15 @@ t.test('a folder left by kill -9 works again, unless another process has its pro
   t.equal(await findPostmaster(folder), postmaster, 'it is taken over')
   t.match(lines, [/still running after a Silo that was killed/])
   t.strictSame(await query(second, 'select count(*)::integer from users'), [1])
-  await killPostmaster(folder)
-  await second.stop()
 
   const pidFile = pidFileOf(folder)
   const owner = await stat(pidFile)
+  const stale = await readFile(pidFile, 'utf8')
+  await second.stop()
   const stranger = spawn('sleep', ['60'], { uid: owner.uid, gid: owner.gid })
   await once(stranger, 'spawn')
-  const stale = await readFile(pidFile, 'utf8')
-  await writeFile(pidFile, stale.replace(/^\d+/, String(stranger.pid)))
+  await writeFile(pidFile, stale.replace(/^\d+/, String(stranger.pid)), { mode: 0o600 })
+  await lchown(pidFile, owner.uid, owner.gid)
   await t.rejects(startEmbedded(folder, silent), {
     name: 'StartError',
     message: new RegExp(`process ${stranger.pid ?? ''} should be PostgreSQL .* delete ${pidFile}`),
