@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -121,33 +121,49 @@ const PARSER_ERRORS: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
+/** The response to the newest request of each connection. */
+const newestResponse = new WeakMap<Socket, ServerResponse>()
+
+/** Connections that get the error response after the response to their last valid request. */
+const waiting = new WeakSet<Socket>()
+
 /**
  * Creates Fastify's `clientErrorHandler`: responds to HTTP parse errors, for which there is no request
- * object, with an error body of the API, and closes the connection.
+ * object, with an error body of the API, and closes the connection. Responses are sent in the order of the
+ * requests (RFC 9112, section 9.3.2): if the invalid bytes follow a complete request, its response comes
+ * first. Otherwise its client would receive an error for a write that succeeds.
  * @param headers the headers of every such response
  */
 export const parserErrorResponder =
   (headers: Record<string, string>) =>
   (error: NodeJS.ErrnoException, socket: Socket): void => {
-    // A response was sent already. The parser also fails on the bytes that follow, which are ignored (see
-    // unread-bodies.ts).
-    if (socket.writableEnded) return
-    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-    socket.once('close', () => clearTimeout(timer))
-    const apiError = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
-    const body = JSON.stringify(apiError.body)
-    socket.end(
-      [
-        `HTTP/1.1 ${apiError.statusCode} ${STATUS_CODES[apiError.statusCode] ?? ''}`,
-        ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-        `content-length: ${Buffer.byteLength(body)}`,
-        'connection: close',
-        '',
-        body,
-      ].join('\r\n'),
-    )
+    if (waiting.has(socket)) return
+    const before = newestResponse.get(socket)
+    if (!before?.req.complete || before.writableFinished) return refuse(headers, error, socket)
+    waiting.add(socket)
+    before.once('close', () => refuse(headers, error, socket))
   }
+
+function refuse(headers: Record<string, string>, error: NodeJS.ErrnoException, socket: Socket): void {
+  // A response was sent already. The parser also fails on the bytes that follow, which are ignored (see
+  // unread-bodies.ts).
+  if (socket.writableEnded) return
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  socket.once('close', () => clearTimeout(timer))
+  const apiError = new ApiError(PARSER_ERRORS[error.code ?? ''] ?? 'invalid_request')
+  const body = JSON.stringify(apiError.body)
+  socket.end(
+    [
+      `HTTP/1.1 ${apiError.statusCode} ${STATUS_CODES[apiError.statusCode] ?? ''}`,
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+      `content-length: ${Buffer.byteLength(body)}`,
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}
 
 /** Messages for a URL that leads to no route. */
 const ADDRESS_ERRORS: Record<string, string> = {
@@ -196,6 +212,7 @@ export default fp(
         .type('application/json; charset=utf-8')
         .send(apiError.body)
     })
+    app.server.on('request', ({ socket }, response) => newestResponse.set(socket, response))
     // Must be set before hooks are added, or they would not run for it.
     app.setNotFoundHandler(() => {
       throw new ApiError('not_found')

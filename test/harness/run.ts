@@ -16,7 +16,7 @@ import { createTemplate } from './database.js'
 import { findEmptyTests, findFailedTests, findSkippedTests, isComplete } from './results.js'
 
 const TESTS = fileURLToPath(new URL('..', import.meta.url))
-const JOBS = 3
+const JOBS = 4
 /** After this time tap fails the test that runs in the file. */
 const FILE_TIMEOUT_MS = 300_000
 /** After this time the file's process is killed. */

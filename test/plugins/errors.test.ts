@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
@@ -6,6 +7,7 @@ import { createToken, startApp, testConfig } from '../harness/app.js'
 import { bearer } from '../harness/people.js'
 import { createDatabase } from '../harness/database.js'
 import { listen } from '../harness/watcher.js'
+import { eventually } from '../../tools/harness/eventually.js'
 
 t.test('an unknown address gets the common error response', async (t) => {
   const app = await buildApp(testConfig(await createDatabase(t)))
@@ -65,4 +67,54 @@ t.test('a request without a Host header is refused, unless it is HTTP/1.0', asyn
     details: [{ field: 'host', message: 'is required' }],
   })
   t.match(await answerTo(t, 'GET /health HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 OK\r\n/)
+})
+
+/** Opens a connection to the service, sends bytes, and collects what it receives. */
+async function openConnection(t: Test) {
+  const app = await startApp(t)
+  const origin = await listen(app)
+  const token = await createToken(app.db, 'editor')
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  let received = ''
+  socket.setEncoding('utf8').on('data', (bytes: string) => (received += bytes))
+  const head = (method: string, path: string, headers = '') =>
+    `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n${headers}\r\n`
+  return { app, socket, head, received: () => received }
+}
+
+t.test('invalid bytes after a complete request are refused after its response', async (t) => {
+  const requests: [path: string, type: string, body: string][] = [
+    ['/api/items', 'application/json', '{"part_number":"A-1"}'],
+    ['/api/items/import', 'text/csv', 'part_number\nA-1\n'],
+  ]
+  for (const [path, type, body] of requests) {
+    const { app, socket, head, received } = await openConnection(t)
+    socket.write(
+      head('POST', path, `Content-Type: ${type}\r\nContent-Length: ${body.length}\r\n`) +
+        `${body}trash\r\n\r\n`,
+    )
+    await once(socket, 'close')
+    t.equal((await app.db`select from items`).length, 1)
+    t.match(received(), /^HTTP\/1\.1 20[01] [^]*HTTP\/1\.1 400 /, 'the write is not reported as an error')
+  }
+})
+
+t.test('invalid bytes within a request are refused at once', async (t) => {
+  const { app, socket, head, received } = await openConnection(t)
+  const headers = 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n'
+  socket.write(`${head('POST', '/api/items', headers)}trash\r\n`)
+  await once(socket, 'close')
+  t.match(received(), /^HTTP\/1\.1 400 /)
+  t.equal((await app.db`select from items`).length, 0)
+})
+
+t.test('invalid bytes from a subscriber do not change its stream', async (t) => {
+  const { app, socket, head, received } = await openConnection(t)
+  socket.write(head('GET', '/api/events', 'Accept: text/event-stream\r\n'))
+  await eventually('the stream', () => received().includes('event: server.state'))
+  socket.write('trash\r\n\r\n')
+  await app.db`insert into items (part_number) values ('A-1')`
+  await eventually('the event', () => received().includes('A-1'))
+  t.notMatch(received(), /400/)
 })

@@ -6,7 +6,6 @@ interface Fields {
   revision?: unknown
   revision_number?: unknown
   comment?: unknown
-  at?: unknown
   created?: unknown
   updated?: unknown
 }
@@ -25,15 +24,15 @@ const lower = (partNumber: unknown): string => String(partNumber).toLowerCase()
 export class Acknowledged {
   readonly #due = new Set<string>()
   #created = 0
-  /** How many items each import has created. */
-  readonly #imports: number[] = []
+  /** The bodies of the imports, in lower case. */
+  readonly #imported: string[] = []
   #updatedAtLeast = 0
 
   get count(): number {
     return this.#due.size
   }
 
-  note({ method, target }: Request, { status, body }: Answer): void {
+  note({ method, target, body: sent }: Request, { status, body }: Answer): void {
     const [address = ''] = target.split(/[?#]/)
     const item = /^\/api\/items\/([^/]+)$/.exec(address)?.[1]
     const isRevision = /^\/api\/items\/[^/]+\/revisions$/.test(address)
@@ -44,7 +43,7 @@ export class Acknowledged {
       if (/[?&]dry_run=true/.test(target)) return
       const { created, updated } = read(body.toString())
       this.#created += Number(created)
-      this.#imports.push(Number(created))
+      this.#imported.push(lower(sent?.text ?? ''))
       this.#updatedAtLeast += Number(updated)
     } else if (method === 'POST' && isRevision && status === 201) {
       const { part_number, revision_number, comment } = read(body.toString())
@@ -88,24 +87,15 @@ export class Acknowledged {
     return wrong
   }
 
-  /**
-   * Returns the created items that belong to no acknowledged write, with the time of each transaction. All
-   * items of an import have the same time.
-   */
+  /** Returns the created items that no acknowledged request names. */
   #unexplained(events: readonly Dispatched[]): string[] {
-    const groups = new Map<string, string[]>()
-    for (const { type, data } of events) {
-      const { part_number, at } = read(data)
-      const number = lower(part_number)
-      if (type !== 'item.created' || this.#due.has(key(type, number))) continue
-      const group = groups.get(String(at)) ?? []
-      groups.set(String(at), [...group, number])
-    }
-    const imports = [...this.#imports]
-    return [...groups].flatMap(([at, numbers]) => {
-      const found = imports.indexOf(numbers.length)
-      if (found >= 0) imports.splice(found, 1)
-      return found >= 0 ? [] : [`${at} ${numbers.join(' ')}`]
+    return events.flatMap(({ type, data }) => {
+      const number = lower(read(data).part_number)
+      const isNamed =
+        type !== 'item.created' ||
+        this.#due.has(key(type, number)) ||
+        this.#imported.some((text) => text.includes(number))
+      return isNamed ? [] : [number]
     })
   }
 }
