@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 
+const ID = randomUUID()
 /**
  * The prefix of the JSON string that represents an `ExactNumber` until `restoreNumbers`. It is random, so no
  * text of a client begins with it.
  */
-const ID = randomUUID()
 const MARK = `\u0001${ID}`
 const MARKED = /"\\u0001([\da-f-]{36})([-+.\deE]+)"/g
 

@@ -2,8 +2,8 @@
  * Runs all test files, or those whose path contains an argument: `npm test -- feed/ web/items`. Starts a
  * PostgreSQL that they share, unless TEST_DATABASE_URL names one.
  *
- * The command `tap` would load hooks into each process, also into those that a test starts, which would
- * double the time of a run (docs/decisions/0040).
+ * The command `tap` would load hooks into each process, also into those that a test starts, which
+ * makes a run longer (docs/decisions/0040).
  */
 import { execFile } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
@@ -31,7 +31,6 @@ const stop = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort())
 
 interface Result {
-  file: string
   seconds: number
   /** The output of the file: TAP, and what was written to stderr. */
   output: string
@@ -60,7 +59,7 @@ function runFile(file: string): Promise<Result> {
         ]
         if (failures.length === 0 && error) failures.push(error.message)
         if (failures.length === 0 && !isComplete(stdout)) failures.push('no test has run')
-        resolve({ file, seconds: (performance.now() - begin) / 1000, output: stdout + stderr, failures })
+        resolve({ seconds: (performance.now() - begin) / 1000, output: stdout + stderr, failures })
       },
     )
   })
